@@ -1,1 +1,1 @@
-"""."""
+"""What may happen: pure rules. No I/O, no clock, no framework beyond pydantic."""

@@ -1,0 +1,49 @@
+"""Facets and capability contracts: what a specialist takes and what it makes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from domain.hitl import Contract
+from domain.records import JsonObject, Record
+
+# A leading letter also keeps LangGraph's reserved "__…__" keys out of the state's maps.
+FacetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,99}$")]
+CapabilityId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,99}$")]
+
+OBJECTIVE = "objective"  # always at hand
+
+
+class Capability(Record):
+    """The public face of a specialist. `reworks`: facets made again after a person gave this step freeform guidance."""
+
+    capabilityId: CapabilityId
+    displayName: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    summary: Annotated[str, StringConstraints(max_length=2000)] = ""
+    inputFacets: tuple[FacetName, ...] = ()
+    optionalInputFacets: tuple[FacetName, ...] = ()
+    outputFacets: Annotated[tuple[FacetName, ...], Field(min_length=1)]
+    reworks: tuple[FacetName, ...] = ()
+    timeoutSeconds: Annotated[float, Field(gt=0)] = 600
+    contract: Contract
+
+
+Registry = Mapping[str, Capability]  # by id, in the order of registration
+
+
+def contract_of(schemas: Mapping[str, JsonObject], inputs: Iterable[str], optional: Iterable[str], outputs: Iterable[str]) -> Contract:
+    """The schemas of the facets merged into one object schema for what goes in and one for what comes out."""
+    required = list(inputs)
+    return Contract(
+        input=_object_schema(schemas, [*required, *optional], required),
+        output=_object_schema(schemas, list(outputs), list(outputs)),
+    )
+
+
+def _object_schema(schemas: Mapping[str, JsonObject], names: Iterable[str], required: list[str]) -> JsonObject:
+    return {
+        "type": "object",
+        "properties": {name: schemas.get(name, {"type": "string"} if name == OBJECTIVE else {}) for name in names},
+        "required": [*required],
+    }

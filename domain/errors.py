@@ -1,0 +1,75 @@
+"""Everything that can go wrong, by what happened. HTTP is told nowhere here.
+
+OrchestratorError
+├── ConfigurationError          a setting, a folder, an agent file: the start stops
+├── StoreUnavailable            the database is out of reach; try again
+├── Fenced                      another process drives this run now
+├── NotFound
+├── Invalid                     the input does not fit; nothing was saved
+│   ├── NotAQuestion            an agent interrupted with something no dialect knows
+│   └── IdempotencyKeyReused    the same key with another body
+└── Conflict                    it fitted once, but not any more
+    ├── RequestNotPending
+    ├── RunEnded
+    └── ThreadBusy
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+
+class OrchestratorError(Exception):
+    """`detail` is a sentence for a person; `more` is what a program may want beside it."""
+
+    def __init__(self, detail: str, **more: JsonValue) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.more: Mapping[str, JsonValue] = more
+
+
+class ConfigurationError(OrchestratorError):
+    """One line that says what is wrong and what to do."""
+
+
+class StoreUnavailable(OrchestratorError):
+    """The database cannot be reached now."""
+
+
+class Fenced(OrchestratorError):
+    """The claim is not ours any more. Nothing was written."""
+
+
+class NotFound(OrchestratorError):
+    """No such run, thread, or request of that run."""
+
+
+class Invalid(OrchestratorError):
+    """`errors`: [{path, message}], the path in the input's own spelling."""
+
+    def __init__(self, detail: str, errors: Sequence[Mapping[str, str]] = (), **more: JsonValue) -> None:
+        super().__init__(detail, errors=[dict[str, JsonValue](e) for e in errors], **more)
+
+
+class NotAQuestion(Invalid):
+    """What `interrupt()` was given fits none of the dialects; says what is missing."""
+
+
+class IdempotencyKeyReused(Invalid):
+    """The key was used with another body."""
+
+
+class Conflict(OrchestratorError):
+    """The state has moved on."""
+
+
+class RequestNotPending(Conflict):
+    """`more`: requestStatus, pendingRequestId, and resolvedBy and resolvedAt if somebody was first."""
+
+
+class RunEnded(Conflict):
+    """The run has already ended."""
+
+
+class ThreadBusy(Conflict):
+    """The thread has a run that has not ended."""

@@ -1,0 +1,124 @@
+"""What happened, in one vocabulary: audit entries, frames, log lines and metrics are all made of these."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import Field
+
+from domain.hitl import Answer, Denied, HitlRequest, Person, RequestStatus
+from domain.records import JsonObject, Record
+
+
+class Kind(StrEnum):
+    RUN_STARTED = "run_started"
+    PHASE_ENTERED = "phase_entered"
+    PLAN_REVISED = "plan_revised"
+    STEP_HANDED_OVER = "step_handed_over"
+    STEP_FINISHED = "step_finished"
+    WARNED = "warned"
+    QUESTION_ASKED = "question_asked"
+    QUESTION_DENIED = "question_denied"
+    QUESTION_ANSWERED = "question_answered"
+    QUESTION_EXPIRED = "question_expired"
+    QUESTION_REMOVED = "question_removed"
+    ANSWER_DELIVERED = "answer_delivered"
+    MEASURED = "measured"
+    RUN_CANCELLED = "run_cancelled"
+    RUN_COMPLETED = "run_completed"
+    RUN_FAILED = "run_failed"
+
+
+class Voice(NamedTuple):
+    """How an event is heard: the action of its audit entry, the type of its frame, the name of its log line; None: not there."""
+
+    audit: str | None
+    frame: str | None
+    log: str | None
+    queue: bool = False  # also in the stream of the whole queue
+
+
+VOICES: dict[Kind, Voice] = {
+    Kind.RUN_STARTED: Voice("start", "start", "run_started"),
+    Kind.PHASE_ENTERED: Voice(None, "phase", None),
+    Kind.PLAN_REVISED: Voice(None, "plan_update", None),
+    Kind.STEP_HANDED_OVER: Voice(None, "handoff", None),
+    Kind.STEP_FINISHED: Voice(None, "message", None),
+    Kind.WARNED: Voice(None, "warning", None),
+    Kind.QUESTION_ASKED: Voice("request", "handoff", "hitl_request_created", queue=True),
+    Kind.QUESTION_DENIED: Voice("deny", "handoff", "hitl_request_denied", queue=True),
+    Kind.QUESTION_ANSWERED: Voice("resume", "handoff", "hitl_response_recorded", queue=True),
+    Kind.QUESTION_EXPIRED: Voice("expire", "handoff", "hitl_request_denied", queue=True),
+    Kind.QUESTION_REMOVED: Voice("remove", "handoff", "hitl_request_denied", queue=True),
+    Kind.ANSWER_DELIVERED: Voice("deliver", None, None),
+    Kind.MEASURED: Voice(None, "metrics", None),
+    Kind.RUN_CANCELLED: Voice("cancel", "complete", "run_completed", queue=True),
+    Kind.RUN_COMPLETED: Voice("complete", "complete", "run_completed", queue=True),
+    Kind.RUN_FAILED: Voice("fail", "error", "run_failed", queue=True),
+}
+LAST_FRAMES = frozenset({Kind.RUN_CANCELLED, Kind.RUN_COMPLETED, Kind.RUN_FAILED})
+
+
+class Cause(StrEnum):
+    """Why a question was denied, as a metric's label: free-text reasons never become label values."""
+
+    LIMIT = "limit"
+    DISABLED = "disabled"
+    EXPIRED = "expired"
+    REMOVED = "removed"
+
+
+class Phase(StrEnum):
+    PLANNING = "planning"
+    EXECUTION = "execution"
+    REVIEW = "review"
+    FINALIZATION = "finalization"
+
+
+class Event(Record):
+    """One thing that happened to a run. `data` is its frame's `data`; `seconds` what its histogram observes."""
+
+    kind: Kind
+    message: str
+    data: JsonObject = Field(default_factory=dict)
+    requestId: str | None = None
+    stepId: str | None = None
+    originAgent: str | None = None
+    operator: Person | None = None
+    note: str | None = None
+    reason: str | None = None
+    cause: Cause | None = None
+    responseTypes: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+HUMAN = "human"
+
+
+def asked(request: HitlRequest) -> Event:
+    data: JsonObject = {"from": request.originAgent, "to": HUMAN, "hitl": request.json_object()}
+    return _of(Kind.QUESTION_ASKED, request, "requested", data)
+
+
+def denied(request: HitlRequest, cause: Cause) -> Event:
+    """Refused by a guard, before anybody saw it."""
+    data: JsonObject = {"from": request.originAgent, "to": HUMAN, "hitl": request.json_object()}
+    return _of(Kind.QUESTION_DENIED, request, "denied", data).but(reason=request.denialReason, cause=cause)
+
+
+def ended(kind: Kind, request: HitlRequest, answer: Answer) -> Event:
+    """Answered, expired or removed."""
+    hitl: JsonObject = {"requestId": request.requestId, "status": request.status.value}
+    if request.status is RequestStatus.RESOLVED:
+        hitl["response"] = answer.json_object()
+    else:
+        hitl["denialReason"] = request.denialReason
+    event = _of(kind, request, "occurred", {"from": HUMAN, "to": request.originAgent, "hitl": hitl})
+    return event.but(reason=answer.reason if isinstance(answer, Denied) else None)
+
+
+def delivered(request: HitlRequest) -> Event:
+    return _of(Kind.ANSWER_DELIVERED, request, "delivered", {})
+
+
+def _of(kind: Kind, request: HitlRequest, message: str, data: JsonObject) -> Event:
+    return Event(kind=kind, message=message, data=data, requestId=request.requestId, stepId=request.stepId, originAgent=request.originAgent)

@@ -1,0 +1,80 @@
+"""Guards: limits, the tally and earlier denials -> a verdict. Exact, because one function judges a whole wave in its order."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from domain.asking import fingerprint
+from domain.events import Cause
+from domain.hitl import MAX_REPEATS, Denied, RequestStatus
+from domain.state import Ask, Asked, RunSettings
+
+LIMIT_REASON = "Too many HITL requests"
+DISABLED_REASON = "HITL is disabled"
+EXPIRED_REASON = "Expired"
+
+
+class Admitted(NamedTuple):
+    pass
+
+
+class Refused(NamedTuple):
+    """`repeats`: the request whose denial is repeated; it counted when it was first denied."""
+
+    reason: str
+    cause: Cause | None = None
+    repeats: str | None = None
+
+
+Verdict = Admitted | Refused
+
+
+class Judged(NamedTuple):
+    """A question with its verdict. `keys`: all of the step's questions of this wave that are this very question."""
+
+    step_id: str
+    ask: Ask
+    fingerprint: str
+    keys: tuple[str, ...]
+    verdict: Verdict
+
+
+def judge(run: RunSettings, known: Sequence[Asked], wave: Sequence[tuple[str, Ask]]) -> list[Judged]:
+    """`wave`: (stepId, question) in the order of the plan's steps and, in a step, as LangGraph lists them."""
+    admitted = sum(1 for asked in known if counts(asked))
+    refusals = {(a.request.stepId, a.fingerprint): a for a in known if _refusal(a) is not None and a.repeats is None}
+    judged: list[Judged] = []
+    for (step_id, print_), asks in _same_together(wave).items():
+        verdict: Verdict = Admitted()
+        if before := refusals.get((step_id, print_)):
+            verdict = Refused(_refusal(before) or "", repeats=before.request.requestId)
+        elif not run.hitlEnabled:
+            verdict = Refused(DISABLED_REASON, Cause.DISABLED)
+        elif admitted >= run.maxHitlRequests:
+            verdict = Refused(LIMIT_REASON, Cause.LIMIT)
+        admitted += isinstance(verdict, Admitted)
+        judged.append(Judged(step_id, asks[0], print_, tuple(ask.key for ask in asks), verdict))
+    return judged
+
+
+def counts(asked: Asked) -> bool:
+    """Whether it took one of the run's questions: it was put to a person, however it ended."""
+    return asked.repeats is None and (asked.waits or asked.answer is not None)
+
+
+def insists(known: Sequence[Asked], step_id: str) -> bool:
+    """Whether the step has asked denied questions again more often than is borne."""
+    return sum(asked.repeats is not None and asked.request.stepId == step_id for asked in known) > MAX_REPEATS
+
+
+def _refusal(asked: Asked) -> str | None:
+    """The reason, when a guard denied it, it expired, or a person rejected it."""
+    if isinstance(asked.answer, Denied):
+        return asked.answer.reason
+    return asked.request.denialReason if asked.request.status is RequestStatus.DENIED else None
+
+
+def _same_together(wave: Sequence[tuple[str, Ask]]) -> Mapping[tuple[str, str], list[Ask]]:
+    found: dict[tuple[str, str], list[Ask]] = {}
+    for step_id, ask in wave:
+        found.setdefault((step_id, fingerprint(ask.question)), []).append(ask)
+    return found

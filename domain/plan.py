@@ -1,0 +1,37 @@
+"""A plan over specialist agents, and what of it is ready."""
+
+from enum import StrEnum
+
+from domain.records import Record
+
+MAX_REVISIONS = 10
+MAX_STEPS = 50
+
+
+class StepStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    AWAITING_HITL = "awaiting_hitl"
+    COMPLETED = "completed"
+    DENIED = "denied"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Step(Record):
+    stepId: str
+    capabilityId: str
+    label: str
+    status: StepStatus = StepStatus.PENDING
+    inputFacets: tuple[str, ...] = ()
+    optionalInputFacets: tuple[str, ...] = ()
+    outputFacets: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+class Plan(Record):
+    """`considered`: how many answers, denials and failures the planner has seen; more of them make it think again."""
+
+    version: int
+    steps: tuple[Step, ...]
+    considered: int = 0

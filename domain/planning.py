@@ -1,0 +1,230 @@
+"""Backwards over the contracts, from the wanted facets to those at hand; and around what people and guards refused."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from domain.capability import Capability, Registry
+from domain.errors import Invalid
+from domain.hitl import Answered, ResponseType
+from domain.plan import MAX_REVISIONS, MAX_STEPS, Plan, Step, StepStatus
+from domain.progress import is_open, questions_of
+from domain.state import Ending, NotDone, Outcome, Result, RunError, Snapshot
+
+_MAX_TRIES = 20_000  # of the search; past it the best plan found so far is taken
+
+
+class Unreachable(NamedTuple):
+    """Facets that no allowed capability can make of what is at hand."""
+
+    facets: tuple[str, ...]
+
+
+def allowed(registry: Registry, agents: Iterable[str] | None, without: Collection[str] = ()) -> list[Capability]:
+    names = set(registry if agents is None else agents) - set(without)
+    return [capability for capability in registry.values() if capability.capabilityId in names]
+
+
+def check_start(registry: Registry, agents: Sequence[str] | None, outputs: Sequence[str], at_hand: Collection[str]) -> None:
+    """Raises Invalid, naming the unknown capability or the facets that cannot be made."""
+    if unknown := [name for name in agents or () if name not in registry]:
+        raise Invalid(f"Unknown capability: {', '.join(unknown)}. There are: {', '.join(registry) or 'none'}.")
+    plan = chain(allowed(registry, agents), outputs, at_hand)
+    if isinstance(plan, Unreachable):
+        raise Invalid(f"No allowed capability can make {', '.join(plan.facets)} of what is at hand: {', '.join(sorted(at_hand))}.")
+
+
+def first_plan(state: Snapshot, chosen: Sequence[Capability]) -> Plan:
+    return Plan(version=1, steps=tuple(_step(f"s{n}", capability) for n, capability in enumerate(chosen, 1)))
+
+
+class Task(NamedTuple):
+    """What is still to be planned."""
+
+    capabilities: list[Capability]  # those that were not denied and did not fail
+    wanted: tuple[str, ...]
+    at_hand: frozenset[str]
+
+
+def task(state: Snapshot, registry: Registry) -> Task:
+    refused = {step.capabilityId for step in _steps(state) if _outcome(state, step) in (Outcome.DENIED, Outcome.FAILED)}
+    at_hand = frozenset(state.facets) - _to_rework(state, registry)
+    return Task(allowed(registry, state.run.agents, refused), state.run.outputs, at_hand)
+
+
+def best(task: Task) -> list[Capability]:
+    """The smallest plan for as many of the wanted facets as can still be made."""
+    chosen = chain(task.capabilities, task.wanted, task.at_hand)
+    if isinstance(chosen, Unreachable):
+        chosen = chain(task.capabilities, [f for f in task.wanted if f not in chosen.facets], task.at_hand)
+    return [] if isinstance(chosen, Unreachable) else chosen
+
+
+def problems(task: Task, proposed: Sequence[str]) -> list[str]:
+    """What is wrong with a plan that somebody else proposed: capability ids in their order."""
+    by_id, have, found = {c.capabilityId: c for c in task.capabilities}, set(task.at_hand), list[str]()
+    for name in proposed:
+        if name not in by_id:
+            found.append(f"{name} is not an allowed capability, or was denied or failed")
+            continue
+        if missing := sorted(set(by_id[name].inputFacets) - have):
+            found.append(f"nobody makes {', '.join(missing)} before {name}")
+        have |= set(by_id[name].outputFacets)
+    makeable = _reachable(task.capabilities, task.at_hand)
+    if missing := [facet for facet in task.wanted if facet in makeable and facet not in have]:
+        found.append(f"nobody makes {', '.join(missing)}")
+    if len(proposed) != len(set(proposed)):
+        found.append("a capability stands twice")
+    return found
+
+
+def revised(state: Snapshot, chosen: Sequence[Capability]) -> Plan | RunError:
+    """The plan with finished steps as they are, `chosen` still to come, and what cannot or need not be done skipped."""
+    plan = state.plan or Plan(version=0, steps=())
+    if plan.version > MAX_REVISIONS:
+        return RunError(message=f"The plan was revised {MAX_REVISIONS} times; it is not revised again.")
+    pending = {step.capabilityId: step for step in plan.steps if is_open(state, step)}
+    wanted = {capability.capabilityId for capability in chosen}
+    kept = [_skipped(state, s) if is_open(state, s) else s for s in plan.steps if s.capabilityId not in wanted or not is_open(state, s)]
+    fresh = iter(range(len(plan.steps) + 1, len(plan.steps) + len(chosen) + 1))
+    to_come = [pending.get(c.capabilityId) or _step(f"s{next(fresh)}", c) for c in chosen]
+    if len(kept) + len(to_come) > MAX_STEPS:
+        return RunError(message=f"The plan would have more than {MAX_STEPS} steps.")
+    return plan.but(version=plan.version + 1, steps=(*kept, *to_come))
+
+
+def ending(state: Snapshot, registry: Registry) -> Ending:
+    """What the run comes to when nothing is left to do."""
+    not_done = [
+        NotDone(stepId=step.stepId, capabilityId=step.capabilityId, reason=(report and report.reason) or step.reason or "not reached")
+        for step in _steps(state)
+        if (report := state.reports.get(step.stepId)) is None or report.outcome in (Outcome.DENIED, Outcome.FAILED)
+    ]
+    outputs = {name: state.facets[name].value for name in state.run.outputs if name in state.facets}
+    result = Result(outputs=outputs, notDone=tuple(not_done))
+    missing = [name for name in state.run.outputs if name not in outputs]
+    return Ending(result=result, error=_failure(state, registry, missing) if missing else None)
+
+
+def _failure(state: Snapshot, registry: Registry, missing: Sequence[str]) -> RunError | None:
+    """A failed step is to blame if, had it not failed, the missing facets could be made; else people or guards said no."""
+    denied = {step.capabilityId for step in _steps(state) if _outcome(state, step) is Outcome.DENIED}
+    possible = _reachable(allowed(registry, state.run.agents, denied), set(state.facets))
+    failed = [step for step in _steps(state) if _outcome(state, step) is Outcome.FAILED]
+    if denied and not any(facet in possible for facet in missing):
+        return None
+    if failed:
+        reason = state.reports[failed[0].stepId].reason
+        return RunError(message=f"{failed[0].label} failed: {reason}", stepId=failed[0].stepId)
+    return RunError(message=f"Nobody can make {', '.join(missing)}.")
+
+
+def _to_rework(state: Snapshot, registry: Registry) -> frozenset[str]:
+    """Facets to be made again: a person gave guidance to a step that reviews them, and no later step of its kind is planned yet."""
+    facets: set[str] = set()
+    steps = _steps(state)
+    for n, step in enumerate(steps):
+        capability = registry.get(step.capabilityId)
+        again = any(later.capabilityId == step.capabilityId for later in steps[n + 1 :])
+        if capability and capability.reworks and not again and _was_guided(state, step):
+            facets |= {*capability.reworks, *capability.outputFacets}
+    return frozenset(facets)
+
+
+def _was_guided(state: Snapshot, step: Step) -> bool:
+    answers = [asked.answer for asked in questions_of(state, step.stepId)]
+    return any(isinstance(a, Answered) and a.responseType is ResponseType.FREEFORM for a in answers)
+
+
+def _skipped(state: Snapshot, step: Step) -> Step:
+    return step.but(status=StepStatus.SKIPPED, reason=_why_skipped(state, step))
+
+
+def _why_skipped(state: Snapshot, step: Step) -> str:
+    for facet in (name for name in step.inputFacets if name not in state.facets):
+        for maker in (s for s in _steps(state) if facet in s.outputFacets and s is not step):
+            report = state.reports.get(maker.stepId)
+            if report and report.reason:
+                return f"needs {facet}, which {maker.label} did not make: {report.reason}"
+            if is_open(state, maker) or maker.status is StepStatus.SKIPPED:
+                return f"needs {facet}: {maker.reason or _why_skipped(state, maker)}"
+    return "no longer needed"
+
+
+def _step(step_id: str, capability: Capability) -> Step:
+    return Step(
+        stepId=step_id,
+        capabilityId=capability.capabilityId,
+        label=capability.displayName,
+        inputFacets=capability.inputFacets,
+        optionalInputFacets=capability.optionalInputFacets,
+        outputFacets=capability.outputFacets,
+    )
+
+
+def _steps(state: Snapshot) -> tuple[Step, ...]:
+    return state.plan.steps if state.plan else ()
+
+
+def _outcome(state: Snapshot, step: Step) -> Outcome | None:
+    report = state.reports.get(step.stepId)
+    return report.outcome if report else None
+
+
+def chain(capabilities: Sequence[Capability], wanted: Iterable[str], at_hand: Collection[str]) -> list[Capability] | Unreachable:
+    """The smallest set of capabilities that makes the wanted facets, in an order in which they can work.
+
+    Ties go to what was registered first. Optional inputs never make a plan fail; their makers come first where they can.
+    """
+    goal = [facet for facet in dict.fromkeys(wanted) if facet not in at_hand]
+    makeable = _reachable(capabilities, at_hand)
+    if missing := tuple(facet for facet in goal if facet not in makeable):
+        return Unreachable(missing)
+    usable = [c for c in capabilities if set(c.inputFacets) <= makeable]
+    return in_order(_smallest(usable, goal, set(at_hand)), at_hand)
+
+
+def in_order(chosen: Collection[Capability], at_hand: Collection[str]) -> list[Capability]:
+    """An order in which each finds its inputs, makers of optional inputs first where that is no circle. Shorter if there is none."""
+    left, have, ordered = list(chosen), set(at_hand), list[Capability]()
+    while left:
+        able = [c for c in left if set(c.inputFacets) <= have]
+        if not able:
+            break
+        following = [c for c in able if not any(_helps(other, c, have) for other in left if other is not c)]
+        ordered.append((following or able)[0])
+        left.remove(ordered[-1])
+        have |= set(ordered[-1].outputFacets)
+    return ordered
+
+
+def _helps(other: Capability, capability: Capability, have: set[str]) -> bool:
+    return bool((set(capability.optionalInputFacets) - have) & set(other.outputFacets))
+
+
+def _reachable(capabilities: Sequence[Capability], at_hand: Collection[str]) -> set[str]:
+    have = set(at_hand)
+    while more := {f for c in capabilities if set(c.inputFacets) <= have for f in c.outputFacets} - have:
+        have |= more
+    return have
+
+
+def _smallest(capabilities: Sequence[Capability], goal: Sequence[str], at_hand: set[str]) -> list[Capability]:
+    """Branch and bound: for the first facet not yet made, every maker in the order of registration."""
+    best: list[Capability] = list(capabilities)
+    tries = 0
+
+    def search(chosen: list[Capability], open_facets: list[str]) -> None:
+        nonlocal best, tries
+        tries += 1
+        if tries > _MAX_TRIES or len(chosen) + bool(open_facets) >= len(best):
+            return
+        if not open_facets:
+            if len(in_order(chosen, at_hand)) == len(chosen):  # not a circle
+                best = chosen
+            return
+        for maker in (c for c in capabilities if open_facets[0] in c.outputFacets and c not in chosen):
+            made = {f for c in (*chosen, maker) for f in c.outputFacets} | at_hand
+            search([*chosen, maker], [f for f in dict.fromkeys((*open_facets, *maker.inputFacets)) if f not in made])
+
+    search([], list(goal))
+    return best

@@ -1,0 +1,85 @@
+"""How far a run is, read off its state: what is ready, what each step's status is, what there is to think about again."""
+
+from collections.abc import Sequence
+
+from domain.hitl import Denied, RequestStatus
+from domain.plan import Plan, Step, StepStatus
+from domain.state import Ask, Asked, Outcome, Snapshot
+
+_STATUS_OF = {Outcome.COMPLETED: StepStatus.COMPLETED, Outcome.DENIED: StepStatus.DENIED, Outcome.FAILED: StepStatus.FAILED}
+_OPEN = {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.AWAITING_HITL}
+
+
+def ready_steps(state: Snapshot) -> list[Step]:
+    """Steps that can start: never visited, every input at hand, and nothing before them that would still make one of their inputs."""
+    if state.plan is None:
+        return []
+    ready: list[Step] = []
+    to_come: set[str] = set()  # facets that an unfinished earlier step makes
+    for step in state.plan.steps:
+        unfinished = is_open(state, step)
+        if unfinished and step.stepId not in state.reports:
+            wanted = {*step.inputFacets, *step.optionalInputFacets}
+            if all(name in state.facets for name in step.inputFacets) and not wanted & to_come:
+                ready.append(step)
+        if unfinished:
+            to_come |= set(step.outputFacets)
+    return ready
+
+
+def is_open(state: Snapshot, step: Step) -> bool:
+    report = state.reports.get(step.stepId)
+    return step.status is not StepStatus.SKIPPED and (report is None or report.outcome is Outcome.ASKING)
+
+
+def asking(state: Snapshot) -> list[tuple[Step, tuple[Ask, ...]]]:
+    """The steps whose last visit ended with questions, in the order of the plan."""
+    if state.plan is None:
+        return []
+    reports = [(step, state.reports.get(step.stepId)) for step in state.plan.steps]
+    return [(step, report.asks) for step, report in reports if report and report.outcome is Outcome.ASKING]
+
+
+def to_consider(state: Snapshot) -> int:
+    """How many things have happened that make the planner think: answers, rejections, denials, failed and denied steps."""
+    settled = sum(not asked.waits and asked.repeats is None for asked in state.questions.values())
+    return settled + sum(report.outcome in (Outcome.FAILED, Outcome.DENIED) for report in state.reports.values())
+
+
+def plan_with_statuses(state: Snapshot, *, running: bool = True) -> Plan | None:
+    """The plan as it is shown. `running`: whether ready steps are at work, or the run has stopped."""
+    if state.plan is None:
+        return None
+    at_work = {step.stepId for step in ready_steps(state)} if running else set[str]()
+    return state.plan.but(steps=tuple(_with_status(state, step, at_work) for step in state.plan.steps))
+
+
+def stopped(plan: Plan, reason: str) -> Plan:
+    """The plan of a run that was cancelled or failed: what was still open is skipped."""
+    steps = (s.but(status=StepStatus.SKIPPED, reason=reason) if s.status in _OPEN else s for s in plan.steps)
+    return plan.but(steps=tuple(steps))
+
+
+def _with_status(state: Snapshot, step: Step, at_work: set[str]) -> Step:
+    report = state.reports.get(step.stepId)
+    if report and report.outcome is not Outcome.ASKING:
+        return step.but(status=_STATUS_OF[report.outcome], reason=report.reason)
+    if any(asked.waits for asked in questions_of(state, step.stepId)):
+        return step.but(status=StepStatus.AWAITING_HITL)
+    if report or step.stepId in at_work:
+        return step.but(status=StepStatus.RUNNING)
+    return step
+
+
+def questions_of(state: Snapshot, step_id: str) -> list[Asked]:
+    return [asked for asked in state.questions.values() if asked.request.stepId == step_id]
+
+
+def last_denial(questions: Sequence[Asked]) -> str | None:
+    """Why the step was refused, if it was: a guard's denial, an expiry, or a person's rejection."""
+    for asked in reversed(questions):
+        if isinstance(asked.answer, Denied):
+            return asked.answer.reason
+        if asked.request.status is RequestStatus.DENIED:
+            return asked.request.denialReason
+    return None

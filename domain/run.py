@@ -1,0 +1,108 @@
+"""A run, as it is kept and as it is shown."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from domain.hitl import HitlRequest, HitlResponse, Person, RequestStatus
+from domain.plan import Plan
+from domain.records import JsonObject, Record
+from domain.state import Facet, Result, RunError, RunSettings
+
+
+class RunStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    AWAITING_HITL = "awaiting_hitl"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
+
+
+class AuditEntry(Record):
+    seq: int
+    at: datetime
+    action: str
+    requestId: str | None = None
+    operator: Person | None = None
+    note: str | None = None
+    reason: str | None = None
+
+
+class StoredRun(Record):
+    """The row. `settings` never change; who drives it, and the counters, are the memory's."""
+
+    settings: RunSettings
+    metadata: JsonObject = Field(default_factory=dict)
+    status: RunStatus
+    plan: Plan | None = None
+    facets: dict[str, Facet] = Field(default_factory=dict)
+    result: Result | None = None
+    error: RunError | None = None
+    claimToken: str | None = None
+    createdAt: datetime
+    updatedAt: datetime
+
+    @property
+    def runId(self) -> str:
+        return self.settings.runId
+
+    @property
+    def threadId(self) -> str:
+        return self.settings.threadId
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+class Run(Record):
+    """What `GET /api/runs/{runId}` shows. `metadata` is the caller's, with `auditLog` added."""
+
+    runId: str
+    threadId: str
+    status: RunStatus
+    objective: str
+    plan: Plan | None
+    facets: dict[str, Facet]
+    pendingRequestId: str | None
+    requests: tuple[HitlRequest, ...]
+    responses: tuple[HitlResponse, ...]
+    deniedCount: int
+    maxHitlRequests: int
+    result: Result | None
+    error: RunError | None
+    metadata: JsonObject
+    createdAt: datetime
+    updatedAt: datetime
+
+
+def shown(run: StoredRun, requests: list[HitlRequest], audit: list[AuditEntry]) -> Run:
+    """`requests` in the order of asking, each with its responses."""
+    return Run(
+        runId=run.runId,
+        threadId=run.threadId,
+        status=run.status,
+        objective=run.settings.objective,
+        plan=run.plan,
+        facets=run.facets,
+        pendingRequestId=current_request_id(requests),
+        requests=tuple(requests),
+        responses=tuple(response for request in requests for response in request.responses),
+        deniedCount=sum(request.status is RequestStatus.DENIED for request in requests),
+        maxHitlRequests=run.settings.maxHitlRequests,
+        result=run.result,
+        error=run.error,
+        metadata={**run.metadata, "auditLog": [entry.json_object() for entry in audit]},
+        createdAt=run.createdAt,
+        updatedAt=run.updatedAt,
+    )
+
+
+def current_request_id(requests: list[HitlRequest]) -> str | None:
+    """The oldest that is pending."""
+    return next((request.requestId for request in requests if request.status is RequestStatus.PENDING), None)

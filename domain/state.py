@@ -1,0 +1,182 @@
+"""The graph's channels, plain JSON, and the same read as records.
+
+A Pydantic object in a checkpoint would carry its module's path and come back as a bare dict in strict mode, so the channels
+hold what `Record.json_object` makes, and the nodes read them through `Snapshot`.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from domain.capability import OBJECTIVE
+from domain.hitl import Answer, HitlRequest, Question, RequestStatus
+from domain.plan import Plan
+from domain.records import Json, JsonObject, Record
+
+INPUT = "input"  # who made a facet that came with the start
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Reducer: later keys win. Parallel specialists write different keys; LangGraph applies them in the order of the wave."""
+    return {**old, **new}
+
+
+def forgotten(old: list[JsonObject], new: list[JsonObject]) -> list[JsonObject]:
+    """Reducer: nothing stays in the state. What happened is read from the writes as they are made durable."""
+    return []
+
+
+class State(TypedDict, total=False):
+    run: JsonObject  # RunSettings
+    plan: JsonObject  # Plan
+    considered: int  # how many answers, denials and failures the planner has seen
+    facets: Annotated[dict[str, JsonObject], merged]  # name -> Facet
+    reports: Annotated[dict[str, JsonObject], merged]  # stepId -> Report
+    questions: Annotated[dict[str, JsonObject], merged]  # requestId -> Asked, in the order of asking
+    result: JsonObject | None  # Result
+    events: Annotated[list[JsonObject], forgotten]  # domain.events.Event
+
+
+class RunSettings(Record):
+    """Copied into the state when the run starts and never changed, so that a replay reaches the same verdicts."""
+
+    runId: str
+    threadId: str
+    objective: str
+    inputs: JsonObject = Field(default_factory=dict)
+    outputs: tuple[str, ...]
+    agents: tuple[str, ...] | None = None
+    maxHitlRequests: int
+    hitlEnabled: bool = True
+    requestTtlSeconds: float | None = None
+
+
+class Facet(Record):
+    value: Json
+    producedBy: str
+
+
+class Ask(Record):
+    """A question of an agent. `key` is the agent's own name for it: the answer goes back by it."""
+
+    key: str
+    question: Question
+
+
+class Outcome(StrEnum):
+    ASKING = "asking"
+    COMPLETED = "completed"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+class Report(Record):
+    """What became of a specialist's visit."""
+
+    outcome: Outcome
+    asks: tuple[Ask, ...] = ()
+    facets: JsonObject = Field(default_factory=dict, exclude=True)  # kept in the channel of that name, once
+    reason: str | None = None
+    warnings: tuple[str, ...] = Field(default=(), exclude=True)
+
+
+class Asked(Record):
+    """A question after the guard: the request as it is known outside, the agent's keys it answers, and its end.
+
+    `repeats`: the earlier request whose denial this one repeats; such a one is no request of its own and has no row.
+    """
+
+    request: HitlRequest
+    fingerprint: str
+    keys: tuple[str, ...]
+    repeats: str | None = None
+    answer: Answer | None = None
+    expiresInSeconds: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        return self.request.status is RequestStatus.PENDING
+
+
+class NotDone(Record):
+    stepId: str
+    capabilityId: str
+    reason: str
+
+
+class RunError(Record):
+    message: str
+    stepId: str | None = None
+
+
+class Result(Record):
+    """`error` is set when the run failed."""
+
+    outputs: JsonObject
+    notDone: tuple[NotDone, ...] = ()
+
+
+class Ending(Record):
+    """What the planner writes when nothing is left to do."""
+
+    result: Result
+    error: RunError | None = None
+
+
+class Snapshot(Record):
+    """The state, read."""
+
+    run: RunSettings
+    plan: Plan | None = None
+    considered: int = 0
+    facets: dict[str, Facet] = Field(default_factory=dict)
+    reports: dict[str, Report] = Field(default_factory=dict)
+    questions: dict[str, Asked] = Field(default_factory=dict)
+    result: Ending | None = None
+
+    @classmethod
+    def first(cls, run: RunSettings) -> "Snapshot":
+        """Before the planner has seen it."""
+        at_hand = {OBJECTIVE: run.objective, **run.inputs}
+        return cls(run=run, facets={name: Facet(value=value, producedBy=INPUT) for name, value in at_hand.items()})
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> "Snapshot":
+        return cls.model_validate({name: value for name, value in state.items() if name in cls.model_fields})
+
+    def after(self, writes: list[tuple[str, Any]]) -> "Snapshot":
+        """With a finished task's writes folded in, as LangGraph's reducers do."""
+        changes: dict[str, Any] = {}
+        for channel, value in writes:
+            match channel:
+                case "plan":
+                    changes[channel] = Plan.model_validate(value)
+                case "considered":
+                    changes[channel] = value
+                case "result":
+                    changes[channel] = value and Ending.model_validate(value)
+                case "facets":
+                    changes[channel] = self.facets | {k: Facet.model_validate(v) for k, v in value.items()}
+                case "reports":
+                    changes[channel] = self.reports | {k: Report.model_validate(v) for k, v in value.items()}
+                case "questions":
+                    changes[channel] = self.questions | {k: Asked.model_validate(v) for k, v in value.items()}
+                case _:
+                    pass
+        return self.but(**changes)
+
+
+def first_state(snapshot: Snapshot) -> dict[str, Any]:
+    """The graph's input. Every channel is overwritten: nothing of an earlier run of the thread leaks into this one."""
+    return {
+        "run": snapshot.run.json_object(),
+        "plan": None,
+        "considered": 0,
+        "facets": {"__overwrite__": {name: facet.json_object() for name, facet in snapshot.facets.items()}},  # past the reducer
+        "reports": {"__overwrite__": {}},
+        "questions": {"__overwrite__": {}},
+        "result": None,
+    }

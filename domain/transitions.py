@@ -1,0 +1,80 @@
+"""The two state machines, each one table. `run_after` and `request_after` are the only ways to a new status."""
+
+from enum import StrEnum
+from typing import TypeVar
+
+from domain.errors import Conflict
+from domain.hitl import RequestStatus as Request
+from domain.run import RunStatus as Run
+
+
+class RunAct(StrEnum):
+    DRIVE = "drive"
+    PAUSE = "pause"
+    ANSWER = "answer"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    CANCEL = "cancel"
+
+
+class RequestAct(StrEnum):
+    ANSWER = "answer"
+    EXPIRE = "expire"
+    REMOVE = "remove"
+
+
+RUN: dict[tuple[Run, RunAct], Run] = {
+    (Run.QUEUED, RunAct.DRIVE): Run.RUNNING,
+    (Run.QUEUED, RunAct.CANCEL): Run.CANCELLED,
+    (Run.RUNNING, RunAct.DRIVE): Run.RUNNING,
+    (Run.RUNNING, RunAct.ANSWER): Run.RUNNING,  # another branch is still at work
+    (Run.RUNNING, RunAct.PAUSE): Run.AWAITING_HITL,
+    (Run.RUNNING, RunAct.COMPLETE): Run.COMPLETED,
+    (Run.RUNNING, RunAct.FAIL): Run.FAILED,
+    (Run.RUNNING, RunAct.CANCEL): Run.CANCELLED,
+    (Run.AWAITING_HITL, RunAct.ANSWER): Run.RUNNING,
+    (Run.AWAITING_HITL, RunAct.CANCEL): Run.CANCELLED,
+}
+
+REQUEST: dict[tuple[Request, RequestAct], Request] = {
+    (Request.PENDING, RequestAct.ANSWER): Request.RESOLVED,
+    (Request.PENDING, RequestAct.EXPIRE): Request.DENIED,
+    (Request.PENDING, RequestAct.REMOVE): Request.DENIED,
+}
+
+
+def run_after(status: Run, act: RunAct) -> Run:
+    """Raises Conflict when the act is not possible in this status."""
+    try:
+        return RUN[status, act]
+    except KeyError:
+        raise Conflict(f"A run that is {status} cannot {act}.") from None
+
+
+def request_after(status: Request, act: RequestAct) -> Request:
+    """Raises Conflict when the act is not possible in this status."""
+    try:
+        return REQUEST[status, act]
+    except KeyError:
+        raise Conflict(f"A request that is {status} cannot {act}.") from None
+
+
+def mermaid() -> str:
+    """Both tables as Mermaid state diagrams, as docs/hitl-lifecycle.md shows them."""
+    run = _diagram([*((Run.QUEUED, "start", None),), *((a, act, b) for (a, act), b in RUN.items())], Run)
+    born: list[tuple[Request, str, Request | None]] = [(Request.PENDING, "admitted", None), (Request.DENIED, "refused by a guard", None)]
+    request = _diagram([*born, *((a, act, b) for (a, act), b in REQUEST.items())], Request)
+    return f"{run}\n\n{request}\n"
+
+
+T = TypeVar("T", bound=StrEnum)
+
+
+def _diagram(edges: list[tuple[T, str, T | None]], statuses: type[T]) -> str:
+    lines = [f"    [*] --> {a}: {act}" if b is None else f"    {a} --> {b}: {act}" for a, act, b in edges]
+    ends = [s for s in statuses if not any(a is s and b is not None for a, _, b in edges)]
+    return "\n".join(["stateDiagram-v2", *lines, *(f"    {s} --> [*]" for s in ends)])
+
+
+if __name__ == "__main__":
+    print(mermaid(), end="")  # noqa: T201

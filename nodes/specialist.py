@@ -1,0 +1,160 @@
+"""The node around every specialist: interrupt first, work after, so that a resume repeats nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from langgraph.types import Send, interrupt
+from pydantic import TypeAdapter
+
+from domain import events
+from domain.capability import Capability
+from domain.events import Event
+from domain.guards import insists
+from domain.hitl import Answer, Answered, Denied, Settled
+from domain.plan import Step, StepStatus
+from domain.progress import last_denial, questions_of
+from domain.records import JsonObject, Record
+from domain.state import Asked, Facet, Outcome, Report, Snapshot
+
+
+class Context(Record):
+    """An answer or a denial of the run so far."""
+
+    requestId: str
+    stepId: str
+    originAgent: str
+    question: str
+    status: str  # answered | denied
+    answer: Answered | None = None
+    reason: str | None = None
+
+
+class Task(Record):
+    """What a specialist is handed: contract section 8."""
+
+    objective: str
+    facets: JsonObject
+    context: tuple[Context, ...]
+    runId: str
+    threadId: str
+    stepId: str
+
+
+class Visit(Record):
+    """A specialist's node input: its task and what became of its questions so far."""
+
+    task: Task
+    capabilityId: str
+    asked: tuple[Asked, ...] = ()
+
+
+Answers = Mapping[str, Answer]  # by the key of the ask
+Work = Callable[[Task, Answers], Awaitable[Report]]
+"""What an agent does at one visit. May be repeated after a crash: it looks at what it did before. Raises what the agent raises."""
+
+
+_settled = TypeAdapter(dict[str, Settled])
+
+
+def specialist(capability: Capability, work: Work) -> Callable[[JsonObject], Awaitable[dict[str, Any]]]:
+    """The node of one capability. Its first act is the one interrupt for all questions of the step that wait for people."""
+
+    async def node(visit_json: JsonObject) -> dict[str, Any]:
+        visit = Visit.model_validate(visit_json)
+        ended: list[Asked] = []
+        if waiting := [asked.request.requestId for asked in visit.asked if asked.waits]:
+            resumed = interrupt({"stepId": visit.task.stepId, "requestIds": waiting})
+            answers = _settled.validate_python(resumed["answers"])
+            ended = [_ended(asked, answers[asked.request.requestId]) for asked in visit.asked if asked.waits]
+        settled = _with(visit.asked, ended)
+        report = await _work(capability, work, visit.task, settled)
+        happened = [*(events.delivered(asked.request) for asked in ended), *_finished(capability, visit.task, report)]
+        return {
+            "reports": {visit.task.stepId: report.json_object()},
+            "facets": {name: Facet(value=v, producedBy=visit.task.stepId).json_object() for name, v in report.facets.items()},
+            "questions": {asked.request.requestId: asked.json_object() for asked in ended},
+            "events": [event.json_object() for event in happened],
+        }
+
+    return node
+
+
+def visit(state: Snapshot, step: Step) -> Send:
+    """Send the step to its specialist's node."""
+    handed = {*step.inputFacets, *step.optionalInputFacets}
+    task = Task(
+        objective=state.run.objective,
+        facets={name: facet.value for name, facet in state.facets.items() if name in handed},
+        context=tuple(_context(asked) for asked in state.questions.values() if not asked.waits and asked.repeats is None),
+        runId=state.run.runId,
+        threadId=state.run.threadId,
+        stepId=step.stepId,
+    )
+    return Send(
+        step.capabilityId,
+        Visit(task=task, capabilityId=step.capabilityId, asked=tuple(questions_of(state, step.stepId))).json_object(),
+    )
+
+
+async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[Asked]) -> Report:
+    if insists(asked, task.stepId):
+        return Report(outcome=Outcome.FAILED, reason="keeps asking a question that was denied")
+    answers = {key: _answer(one) for one in asked for key in one.keys}
+    try:
+        report = await asyncio.wait_for(work(task, answers), capability.timeoutSeconds)
+    except TimeoutError:
+        return Report(outcome=Outcome.FAILED, reason=f"took longer than its {capability.timeoutSeconds:g} seconds")
+    return _judged(capability, report, last_denial(asked))
+
+
+def _judged(capability: Capability, report: Report, denial: str | None) -> Report:
+    """Whether it made what its contract promises. If not: denied, when it was refused something; else failed."""
+    missing = [name for name in capability.outputFacets if name not in report.facets]
+    if report.outcome is not Outcome.COMPLETED or not missing:
+        return report
+    if denial is not None:
+        return report.but(outcome=Outcome.DENIED, reason=denial)
+    return report.but(outcome=Outcome.FAILED, reason=f"did not return {', '.join(missing)}, which its contract promises")
+
+
+def _finished(capability: Capability, task: Task, report: Report) -> list[Event]:
+    origin = capability.capabilityId
+    warnings = [
+        Event(kind=events.Kind.WARNED, message=text, stepId=task.stepId, originAgent=origin, data={"stepId": task.stepId, "from": origin})
+        for text in report.warnings
+    ]
+    if report.outcome is Outcome.ASKING:
+        return warnings
+    status = {Outcome.DENIED: StepStatus.DENIED, Outcome.FAILED: StepStatus.FAILED}.get(report.outcome, StepStatus.COMPLETED)
+    data: JsonObject = {"stepId": task.stepId, "from": origin, "status": status.value, "facets": [*report.facets], "reason": report.reason}
+    message = f"{capability.displayName}: {status}" + (f" ({report.reason})" if report.reason else "")
+    return [*warnings, Event(kind=events.Kind.STEP_FINISHED, message=message, stepId=task.stepId, originAgent=origin, data=data)]
+
+
+def _ended(asked: Asked, settled: Settled) -> Asked:
+    reason = settled.answer.reason if isinstance(settled.answer, Denied) else None
+    request = asked.request.but(status=settled.status, denialReason=reason if settled.status == "denied" else None)
+    return asked.but(request=request, answer=settled.answer)
+
+
+def _with(asked: Sequence[Asked], ended: Sequence[Asked]) -> list[Asked]:
+    now = {one.request.requestId: one for one in ended}
+    return [now.get(one.request.requestId, one) for one in asked]
+
+
+def _answer(asked: Asked) -> Answer:
+    return asked.answer or Denied(reason=asked.request.denialReason or "")
+
+
+def _context(asked: Asked) -> Context:
+    answer = _answer(asked)
+    return Context(
+        requestId=asked.request.requestId,
+        stepId=asked.request.stepId,
+        originAgent=asked.request.originAgent,
+        question=asked.request.question,
+        status=answer.status,
+        answer=answer if isinstance(answer, Answered) else None,
+        reason=answer.reason if isinstance(answer, Denied) else None,
+    )
