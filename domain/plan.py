@@ -30,8 +30,5 @@ class Step(Record):
 
 
 class Plan(Record):
-    """`considered`: how many answers, denials and failures the planner has seen; more of them make it think again."""
-
     version: int
     steps: tuple[Step, ...]
-    considered: int = 0

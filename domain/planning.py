@@ -33,7 +33,7 @@ def check_start(registry: Registry, agents: Sequence[str] | None, outputs: Seque
         raise Invalid(f"No allowed capability can make {', '.join(plan.facets)} of what is at hand: {', '.join(sorted(at_hand))}.")
 
 
-def first_plan(state: Snapshot, chosen: Sequence[Capability]) -> Plan:
+def first_plan(chosen: Sequence[Capability]) -> Plan:
     return Plan(version=1, steps=tuple(_step(f"s{n}", capability) for n, capability in enumerate(chosen, 1)))
 
 

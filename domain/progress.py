@@ -40,10 +40,16 @@ def asking(state: Snapshot) -> list[tuple[Step, tuple[Ask, ...]]]:
     return [(step, report.asks) for step, report in reports if report and report.outcome is Outcome.ASKING]
 
 
-def to_consider(state: Snapshot) -> int:
-    """How many things have happened that make the planner think: answers, rejections, denials, failed and denied steps."""
-    settled = sum(not asked.waits and asked.repeats is None for asked in state.questions.values())
-    return settled + sum(report.outcome in (Outcome.FAILED, Outcome.DENIED) for report in state.reports.values())
+def to_consider(state: Snapshot) -> list[str]:
+    """What has happened that makes the planner think: ids of settled requests and of failed and denied steps."""
+    settled = [a.request.requestId for a in state.questions.values() if not a.waits and a.repeats is None]
+    refused = [step_id for step_id, report in state.reports.items() if report.outcome in (Outcome.FAILED, Outcome.DENIED)]
+    return [*settled, *refused]
+
+
+def next_wave(state: Snapshot) -> list[Step]:
+    """What can start without thinking: nobody asks, and nothing happened since the plan was made that changes it."""
+    return [] if asking(state) or set(to_consider(state)) - set(state.considered) else ready_steps(state)
 
 
 def plan_with_statuses(state: Snapshot, *, running: bool = True) -> Plan | None:

@@ -32,7 +32,7 @@ def forgotten(old: list[JsonObject], new: list[JsonObject]) -> list[JsonObject]:
 class State(TypedDict, total=False):
     run: JsonObject  # RunSettings
     plan: JsonObject  # Plan
-    considered: int  # how many answers, denials and failures the planner has seen
+    considered: list[str]  # the answers, denials and failures the planner has seen: ids of requests and steps
     facets: Annotated[dict[str, JsonObject], merged]  # name -> Facet
     reports: Annotated[dict[str, JsonObject], merged]  # stepId -> Report
     questions: Annotated[dict[str, JsonObject], merged]  # requestId -> Asked, in the order of asking
@@ -131,7 +131,7 @@ class Snapshot(Record):
 
     run: RunSettings
     plan: Plan | None = None
-    considered: int = 0
+    considered: tuple[str, ...] = ()
     facets: dict[str, Facet] = Field(default_factory=dict)
     reports: dict[str, Report] = Field(default_factory=dict)
     questions: dict[str, Asked] = Field(default_factory=dict)
@@ -155,7 +155,7 @@ class Snapshot(Record):
                 case "plan":
                     changes[channel] = Plan.model_validate(value)
                 case "considered":
-                    changes[channel] = value
+                    changes[channel] = tuple(value)
                 case "result":
                     changes[channel] = value and Ending.model_validate(value)
                 case "facets":
@@ -174,7 +174,7 @@ def first_state(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "run": snapshot.run.json_object(),
         "plan": None,
-        "considered": 0,
+        "considered": [],
         "facets": {"__overwrite__": {name: facet.json_object() for name, facet in snapshot.facets.items()}},  # past the reducer
         "reports": {"__overwrite__": {}},
         "questions": {"__overwrite__": {}},

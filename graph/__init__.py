@@ -1,1 +1,1 @@
-"""."""
+"""The orchestration: the compiled graph, what people do to a run, and what the machine does."""

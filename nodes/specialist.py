@@ -11,7 +11,7 @@ from domain import events
 from domain.capability import Capability
 from domain.events import Event
 from domain.guards import insists
-from domain.hitl import Answer, Answered, Denied, Settled
+from domain.hitl import Answer, Answered, Denied, RequestStatus, Settled
 from domain.plan import Step, StepStatus
 from domain.progress import last_denial, questions_of
 from domain.records import JsonObject, Record
@@ -49,15 +49,17 @@ class Visit(Record):
     asked: tuple[Asked, ...] = ()
 
 
+Node = Callable[..., Awaitable[dict[str, Any]]]  # of the graph: state or visit -> writes
 Answers = Mapping[str, Answer]  # by the key of the ask
 Work = Callable[[Task, Answers], Awaitable[Report]]
-"""What an agent does at one visit. May be repeated after a crash: it looks at what it did before. Raises what the agent raises."""
+"""What an agent does at one visit. May be repeated after a crash: it looks at what it did before. An agent's
+error comes back as a failed report; only the memory's own errors (StoreUnavailable, Fenced) are raised."""
 
 
 _settled = TypeAdapter(dict[str, Settled])
 
 
-def specialist(capability: Capability, work: Work) -> Callable[[JsonObject], Awaitable[dict[str, Any]]]:
+def specialist(capability: Capability, work: Work) -> Node:
     """The node of one capability. Its first act is the one interrupt for all questions of the step that wait for people."""
 
     async def node(visit_json: JsonObject) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _finished(capability: Capability, task: Task, report: Report) -> list[Event]
 
 def _ended(asked: Asked, settled: Settled) -> Asked:
     reason = settled.answer.reason if isinstance(settled.answer, Denied) else None
-    request = asked.request.but(status=settled.status, denialReason=reason if settled.status == "denied" else None)
+    request = asked.request.but(status=settled.status, denialReason=reason if settled.status is RequestStatus.DENIED else None)
     return asked.but(request=request, answer=settled.answer)
 
 

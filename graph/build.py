@@ -1,0 +1,55 @@
+"""The compiled graph: nodes, edges, routes. Runs on any LangGraph checkpointer, without server and database.
+
+planner -> specialists of the wave, in parallel -> guard -> the same specialists again (to pause, or with a denial)
+                                                         -> the next wave, if there is nothing to think about
+                                                         -> planner -> END
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Send
+from nodes.agents import Agent, registry
+from nodes.embed import embedded
+
+from domain.capability import Registry
+from domain.progress import asking, next_wave, ready_steps
+from domain.state import Snapshot, State
+from nodes.guard import guard
+from nodes.planner import Propose, planner
+from nodes.specialist import Work, specialist, visit
+
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+
+
+def build(agents: Sequence[Agent], saver: BaseCheckpointSaver[Any], propose: Propose | None = None) -> Graph:
+    """The orchestrator over these agents. Plugged-in graphs keep their own threads in the same saver."""
+    works = {agent.capability.capabilityId: embedded(agent, saver) for agent in agents}
+    return assemble(registry(agents), works, saver, propose)
+
+
+def assemble(capabilities: Registry, works: Mapping[str, Work], saver: BaseCheckpointSaver[Any], propose: Propose | None = None) -> Graph:
+    graph = StateGraph(State)
+    graph.add_node("planner", planner(capabilities, propose))
+    graph.add_node("guard", guard(capabilities))
+    graph.add_edge(START, "planner")
+    for name, capability in capabilities.items():
+        graph.add_node(name, specialist(capability, works[name]))  # one node a capability: a picture shows the agents
+        graph.add_edge(name, "guard")
+    graph.add_conditional_edges("planner", _after_planner, [*capabilities, END])
+    graph.add_conditional_edges("guard", _after_guard, [*capabilities, "planner"])
+    return graph.compile(checkpointer=saver, name="orchestrator")
+
+
+def _after_planner(state_json: State) -> list[Send] | str:
+    state = Snapshot.of(state_json)
+    return END if state.result else [visit(state, step) for step in ready_steps(state)]
+
+
+def _after_guard(state_json: State) -> list[Send] | str:
+    state = Snapshot.of(state_json)
+    wave = [step for step, _ in asking(state)] or next_wave(state)
+    return [visit(state, step) for step in wave] or "planner"
