@@ -1,1 +1,1 @@
-"""."""
+"""The memory: Postgres keeps every thread, and the rows that describe it."""

@@ -1,0 +1,70 @@
+"""The table `run_events`: the frames of the streams."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from psycopg.types.json import Jsonb
+
+from checkpoints.pool import Connection
+from domain.events import LAST_FRAMES, VOICES, Event, Kind
+from domain.records import JsonObject
+from domain.run import StoredRun
+
+CHANNEL = "hitl_events"  # payload: the run's id
+CANCELLED_CHANNEL = "hitl_cancelled"  # the same, for whoever drives it
+INSERT = "INSERT INTO run_events (run_id, seq, frame, queue, last, at) VALUES (%s, %s, %s, %s, %s, %s)"
+NOTIFY = "SELECT pg_notify(%s, %s)"
+OF_RUN = "SELECT seq, frame, last FROM run_events WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s"
+COUNTER = "SELECT last FROM queue_counter FOR UPDATE"
+NUMBER = """WITH fresh AS (SELECT run_id, seq, row_number() OVER (ORDER BY at, run_id, seq) AS n
+        FROM run_events WHERE queue AND queue_seq IS NULL),
+    numbered AS (UPDATE run_events e SET queue_seq = %s + fresh.n FROM fresh
+        WHERE e.run_id = fresh.run_id AND e.seq = fresh.seq RETURNING 1)
+    UPDATE queue_counter SET last = last + (SELECT count(*) FROM numbered) RETURNING last"""
+OF_QUEUE = "SELECT queue_seq AS seq, frame, false AS last FROM run_events WHERE queue_seq > %s ORDER BY queue_seq LIMIT %s"
+
+
+async def append(conn: Connection, run: StoredRun, count: int, happened: Sequence[Event], now: datetime) -> int:
+    """The run's new number of frames. Wakes who listens when the transaction commits."""
+    for event in happened:
+        voice = VOICES[event.kind]
+        if voice.frame:
+            count += 1
+            frame = _frame(run, count, voice.frame, event, now)
+            await conn.execute(INSERT, (run.runId, count, Jsonb(frame), voice.queue, event.kind in LAST_FRAMES, now))
+    await conn.execute(NOTIFY, (CHANNEL, run.runId))
+    if any(event.kind is Kind.RUN_CANCELLED for event in happened):
+        await conn.execute(NOTIFY, (CANCELLED_CHANNEL, run.runId))
+    return count
+
+
+def _frame(run: StoredRun, seq: int, type_: str, event: Event, now: datetime) -> JsonObject:
+    return {
+        "seq": seq,
+        "type": type_,
+        "runId": run.runId,
+        "threadId": run.threadId,
+        "correlationId": run.runId,
+        "at": now.isoformat().replace("+00:00", "Z"),
+        "message": event.message,
+        "data": event.data,
+    }
+
+
+async def of_run(conn: Connection, run_id: str, after: int, limit: int) -> list[tuple[int, JsonObject, bool]]:
+    rows = await (await conn.execute(OF_RUN, (run_id, after, limit))).fetchall()
+    return [(row["seq"], row["frame"], row["last"]) for row in rows]
+
+
+async def number_the_queue(conn: Connection) -> int:
+    """Give the queue's new frames their numbers, in the order in which they became visible. The highest number."""
+    async with conn.transaction():
+        # A statement of its own: the next one must see what was numbered while this one waited.
+        counter = await (await conn.execute(COUNTER)).fetchone()
+        row = await (await conn.execute(NUMBER, (counter and counter["last"],))).fetchone()
+    return row["last"] if row else 0
+
+
+async def of_queue(conn: Connection, after: int, limit: int) -> list[tuple[int, JsonObject, bool]]:
+    rows = await (await conn.execute(OF_QUEUE, (after, limit))).fetchall()
+    return [(row["seq"], {**row["frame"], "seq": row["seq"]}, row["last"]) for row in rows]

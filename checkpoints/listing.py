@@ -1,0 +1,98 @@
+"""Pages of runs, by keyset: they neither skip nor repeat while runs come and go."""
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any, Generic, LiteralString, NamedTuple, TypeVar
+
+from psycopg import sql
+from psycopg.rows import DictRow
+from pydantic import TypeAdapter
+
+from checkpoints import audit, requests, runs
+from checkpoints.pool import Connection
+from domain.errors import Invalid
+from domain.hitl import HitlRequest
+from domain.run import Run, RunStatus, StoredRun, shown
+
+T = TypeVar("T")
+
+_RUNS = sql.SQL("SELECT * FROM orchestrator_runs r WHERE {} ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s")
+_WAITING = sql.SQL("""SELECT * FROM orchestrator_runs r WHERE r.status = 'awaiting_hitl' AND r.pending_urgency IS NOT NULL AND {}
+    ORDER BY r.pending_urgency DESC, r.pending_since, r.run_id LIMIT %(limit)s""")
+_ASKS = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id AND q.status = 'pending'
+    AND (%(agent)s::text IS NULL OR q.origin_agent = %(agent)s) AND (%(urgency)s::text IS NULL OR q.urgency = %(urgency)s))"""
+_AFTER_WAITING = """(r.pending_urgency < %(rank)s::int OR r.pending_urgency = %(rank)s::int
+    AND (r.pending_since, r.run_id) > (%(since)s::timestamptz, %(id)s))"""
+
+
+_values = TypeAdapter(list[str])
+
+
+class Page(NamedTuple, Generic[T]):
+    rows: list[T]
+    next_cursor: str | None
+
+
+class Waiting(NamedTuple):
+    """A paused run and its pending questions."""
+
+    run: StoredRun
+    requests: list[HitlRequest]
+
+
+async def newest(conn: Connection, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None) -> Page[Run]:
+    values: dict[str, Any] = {"status": status, "thread_id": thread_id, **_read(cursor, ("at", "id"))}
+    rows, more = await _page(conn, _RUNS, limit, values, {
+        "r.status = %(status)s": status is not None,
+        "r.thread_id = %(thread_id)s": thread_id is not None,
+        "(r.created_at, r.run_id) < (%(at)s::timestamptz, %(id)s)": cursor is not None,
+    })  # fmt: skip
+    found = [await _shown(conn, row) for row in rows]
+    return Page(found, _cursor(rows[-1]["created_at"].isoformat(), rows[-1]["run_id"]) if more else None)
+
+
+async def waiting(
+    conn: Connection, agent: str | None, urgency: str | None, thread_id: str | None, limit: int, cursor: str | None
+) -> Page[Waiting]:
+    """Paused runs, most urgent first, then oldest."""
+    values: dict[str, Any] = {"agent": agent, "urgency": urgency, "thread_id": thread_id, **_read(cursor, ("rank", "since", "id"))}
+    rows, more = await _page(conn, _WAITING, limit, values, {
+        "r.thread_id = %(thread_id)s": thread_id is not None,
+        _ASKS: agent is not None or urgency is not None,
+        _AFTER_WAITING: cursor is not None,
+    })  # fmt: skip
+    pending: dict[str, list[HitlRequest]] = {row["run_id"]: [] for row in rows}
+    for row in await (await conn.execute(requests.PENDING_OF_RUNS, ([*pending],))).fetchall():
+        pending[row["run_id"]].append(requests.of_row(row))
+    found = [Waiting(runs.of_row(row), pending[row["run_id"]]) for row in rows]
+    last = rows[-1] if more else None
+    return Page(found, last and _cursor(str(last["pending_urgency"]), last["pending_since"].isoformat(), last["run_id"]))
+
+
+async def _page(
+    conn: Connection, query: sql.SQL, limit: int, values: dict[str, Any], conditions: dict[LiteralString, bool]
+) -> tuple[Sequence[DictRow], bool]:
+    """The rows of the page, and whether there are more. `conditions`: which of them apply."""
+    where = sql.SQL(" AND ").join([sql.SQL("true"), *(sql.SQL(condition) for condition, applies in conditions.items() if applies)])
+    rows = await (await conn.execute(query.format(where), {**values, "limit": limit + 1})).fetchall()
+    return rows[:limit], len(rows) > limit
+
+
+async def _shown(conn: Connection, row: DictRow) -> Run:
+    asked = await requests.of_run(conn, row["run_id"]) if row["request_count"] else []
+    return shown(runs.of_row(row), [requests.of_row(one) for one in asked], await audit.of_run(conn, row["run_id"]))
+
+
+def _cursor(*values: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def _read(cursor: str | None, names: Sequence[str]) -> dict[str, str]:
+    if cursor is None:
+        return {}
+    try:
+        values = _values.validate_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return dict(zip(names, values, strict=True))
+    except ValueError as error:
+        raise Invalid("`cursor` is not one that this server gave.") from error

@@ -1,0 +1,80 @@
+"""The tables `hitl_requests` and `hitl_responses`."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from checkpoints.pool import Connection
+from domain.hitl import HitlRequest, HitlResponse, Person, Settled
+from domain.ports import Settlement
+from domain.state import Asked
+
+_SELECT = """SELECT r.*, coalesce((SELECT jsonb_agg(a.response ORDER BY a.response_id) FROM hitl_responses a
+    WHERE a.request_id = r.request_id), '[]') AS responses FROM hitl_requests r """
+OF_RUN = _SELECT + "WHERE r.run_id = %s ORDER BY r.position"
+ONE = _SELECT + "WHERE r.request_id = %s"
+PENDING_OF_RUNS = _SELECT + "WHERE r.run_id = ANY(%s) AND r.status = 'pending' ORDER BY r.run_id, r.position"
+INSERT = """INSERT INTO hitl_requests (request_id, run_id, thread_id, position, status, origin_agent, urgency, request,
+    denial_reason, created_at, updated_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+SETTLE = """UPDATE hitl_requests SET status = %s, denial_reason = %s, settled = %s, resolved_by = %s, resolved_at = now(),
+    updated_at = now() WHERE request_id = %s AND status = 'pending'"""
+RESPOND = "INSERT INTO hitl_responses (request_id, response) VALUES (%s, %s)"
+DELIVER = "UPDATE hitl_requests SET delivered_at = now(), updated_at = now() WHERE request_id = %s AND delivered_at IS NULL"
+EXPIRED = """SELECT DISTINCT run_id FROM hitl_requests WHERE status = 'pending' AND expires_at <= now() LIMIT %s"""
+
+_KEPT_IN_COLUMNS = {"status", "denialReason", "createdAt", "updatedAt", "expiresAt", "deliveredAt", "responses"}
+
+
+async def of_run(conn: Connection, run_id: str) -> list[DictRow]:
+    return await (await conn.execute(OF_RUN, (run_id,))).fetchall()
+
+
+async def insert(conn: Connection, asked: Sequence[Asked], first_position: int, now: datetime) -> None:
+    for position, one in enumerate(asked, first_position):
+        request = one.request
+        expires = now + timedelta(seconds=one.expiresInSeconds) if one.expiresInSeconds and one.waits else None
+        static = Jsonb(request.model_dump(mode="json", exclude=_KEPT_IN_COLUMNS))
+        values = (request.requestId, request.runId, request.threadId, position, request.status, request.originAgent, request.urgency)
+        await conn.execute(INSERT, (*values, static, request.denialReason, now, now, expires))
+
+
+async def settle(conn: Connection, settlements: Sequence[Settlement]) -> None:
+    for one in settlements:
+        by = one.by and Jsonb(one.by.json_object())
+        settled = Jsonb(one.settled.json_object())
+        await conn.execute(SETTLE, (one.request.status, one.request.denialReason, settled, by, one.request.requestId))
+
+
+async def respond(conn: Connection, responses: Sequence[HitlResponse]) -> None:
+    for response in responses:
+        await conn.execute(RESPOND, (response.requestId, Jsonb(response.json_object())))
+
+
+async def deliver(conn: Connection, request_ids: Sequence[str]) -> None:
+    for request_id in request_ids:
+        await conn.execute(DELIVER, (request_id,))
+
+
+def of_row(row: DictRow) -> HitlRequest:
+    changing = {
+        "status": row["status"],
+        "denialReason": row["denial_reason"],
+        "createdAt": row["created_at"],
+        "updatedAt": row["updated_at"],
+        "expiresAt": row["expires_at"],
+        "deliveredAt": row["delivered_at"],
+        "responses": row["responses"],
+    }
+    return HitlRequest.model_validate({**row["request"], **changing})
+
+
+def settled_of(row: DictRow) -> Settled | None:
+    return row["settled"] and Settled.model_validate(row["settled"])
+
+
+def resolved_of(row: DictRow) -> tuple[Person | None, datetime] | None:
+    if row["resolved_at"] is None:
+        return None
+    return row["resolved_by"] and Person.model_validate(row["resolved_by"]), row["resolved_at"]

@@ -1,0 +1,145 @@
+"""The store: transactions for what people decide, units for who drives, and what is read. Implements domain.ports.Memory."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+
+from checkpoints import audit, claims, events, idempotency, listing, requests, runs
+from checkpoints.listing import Page, Waiting
+from checkpoints.pool import Connection, Pool, connection
+from checkpoints.saver import BufferedSaver, Update, flushing, not_yet_written
+from checkpoints.saver import Unit as Collected
+from checkpoints.transaction import Dispatch, PgTransaction
+from domain.errors import Fenced, NotFound
+from domain.hitl import HitlRequest
+from domain.ports import Change, Claim, Committed, Decide, Locked, RunRef
+from domain.records import JsonObject
+from domain.run import Run, RunStatus, shown
+
+Frame = tuple[int, JsonObject, bool]  # seq, frame, whether the stream ends with it
+
+
+class Store:
+    """`dispatch` sees to it that a started or answered run is driven; `committed` is told of each committed change."""
+
+    def __init__(self, pool: Pool, saver: BufferedSaver, dispatch: Dispatch, committed: Committed) -> None:
+        self.pool, self.saver, self.dispatch, self.committed = pool, saver, dispatch, committed
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[PgTransaction]:
+        async with connection(self.pool) as conn, conn.transaction():
+            tx = PgTransaction(conn, self.dispatch)
+            yield tx
+        self.tell(tx)
+
+    @asynccontextmanager
+    async def unit(self, claim: Claim) -> AsyncGenerator["PgUnit"]:
+        async with self.saver.unit() as collected:
+            yield PgUnit(self, claim, collected)
+
+    def tell(self, tx: PgTransaction) -> None:
+        for run, happened in tx.events:
+            self.committed(run, happened)
+
+    # -- reading
+
+    async def show(self, ref: RunRef) -> Run:
+        """Raises NotFound, or Invalid when run and thread disagree."""
+        async with self._snapshot() as conn:
+            run = (await runs.find(conn, ref)).run
+            asked = [requests.of_row(row) for row in await requests.of_run(conn, run.runId)]
+            return shown(run, asked, await audit.of_run(conn, run.runId))
+
+    async def request(self, request_id: str) -> HitlRequest:
+        async with connection(self.pool) as conn:
+            row = await (await conn.execute(requests.ONE, (request_id,))).fetchone()
+        if row is None:
+            raise NotFound(f"There is no request {request_id}.")
+        return requests.of_row(row)
+
+    async def newest(self, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None) -> Page[Run]:
+        async with self._snapshot() as conn:
+            return await listing.newest(conn, status, thread_id, limit, cursor)
+
+    async def waiting(self, agent: str | None, urgency: str | None, thread_id: str | None, limit: int, cursor: str | None) -> Page[Waiting]:
+        async with self._snapshot() as conn:
+            return await listing.waiting(conn, agent, urgency, thread_id, limit, cursor)
+
+    async def frames(self, run_id: str, after: int, limit: int = 500) -> list[Frame]:
+        async with connection(self.pool) as conn:
+            return await events.of_run(conn, run_id, after, limit)
+
+    async def queue_frames(self, after: int, limit: int = 500) -> list[Frame]:
+        async with connection(self.pool) as conn:
+            await events.number_the_queue(conn)
+            return await events.of_queue(conn, after, limit)
+
+    async def last_queue_frame(self) -> int:
+        async with connection(self.pool) as conn:
+            return await events.number_the_queue(conn)
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncGenerator[Connection]:
+        """All statements see the same moment."""
+        async with connection(self.pool) as conn, conn.transaction():
+            await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield conn
+
+    # -- who drives what
+
+    async def take(self, claim: Claim, driver: str, lease: timedelta) -> bool:
+        async with connection(self.pool) as conn:
+            return await claims.take(conn, claim, driver, lease)
+
+    async def take_lapsed(self, driver: str, lease: timedelta, limit: int) -> list[Claim]:
+        async with connection(self.pool) as conn:
+            return await claims.take_lapsed(conn, driver, lease, limit)
+
+    async def beat(self, driver: str, lease: timedelta) -> set[str]:
+        async with connection(self.pool) as conn:
+            return await claims.beat(conn, driver, lease)
+
+    async def release(self, claim: Claim) -> None:
+        async with connection(self.pool) as conn:
+            await claims.release(conn, claim)
+
+    async def expired(self, limit: int) -> list[str]:
+        """Runs with a pending question whose time is over."""
+        async with connection(self.pool) as conn:
+            return [row["run_id"] for row in await (await conn.execute(requests.EXPIRED, (limit,))).fetchall()]
+
+    async def forget_old_keys(self) -> None:
+        async with connection(self.pool) as conn:
+            await idempotency.forget(conn)
+
+
+class PgUnit:
+    """Implements domain.ports.Unit."""
+
+    def __init__(self, store: Store, claim: Claim, collected: Collected) -> None:
+        self._store, self._claim, self._collected = store, claim, collected
+
+    async def look(self) -> Locked:
+        async with self._store.transaction() as tx:
+            locked = await tx.lock(RunRef(self._claim.run_id))
+        if locked.run.claimToken != self._claim.token:
+            raise Fenced(f"Run {self._claim.run_id} is driven by another process.")
+        return locked
+
+    async def flush(self, decide: Decide) -> Change:
+        async def rows(conn: Connection, updates: list[Update]) -> tuple[PgTransaction, Change]:
+            tx = PgTransaction(conn, self._store.dispatch)
+            locked = await tx.lock(RunRef(self._claim.run_id))
+            change = decide(locked, not_yet_written(updates, tx.last_update_id(self._claim.run_id)))
+            await tx.write(change, updates[-1].id if updates else None)
+            return tx, change
+
+        tx, change = await self._store.saver.flush(self._collected, rows)
+        self._store.tell(tx)
+        return change
+
+    def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:
+        async def flush() -> None:
+            await self.flush(decide)
+
+        return flushing(self._collected, flush)

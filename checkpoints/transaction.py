@@ -1,0 +1,104 @@
+"""One use case, one transaction: the run locked, a decision, its rows."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from checkpoints import audit, claims, events, idempotency, requests, runs
+from checkpoints.idempotency import Once, Reply
+from checkpoints.pool import Connection
+from checkpoints.runs import Counters
+from domain.errors import StoreUnavailable
+from domain.events import Event
+from domain.ports import Change, Claim, Locked, RunRef
+from domain.run import Run, StoredRun, shown
+
+Dispatch = Callable[[Connection, StoredRun], Awaitable[Claim | None]]
+"""Inside the transaction: see to it that the run is driven. A claim, if this process is to do it."""
+
+
+def inline(driver: str, lease_seconds: float) -> Dispatch:
+    """The process that committed the start or the answer drives the run itself."""
+
+    async def claim(conn: Connection, run: StoredRun) -> Claim | None:
+        claim = Claim(run.runId, uuid4().hex)
+        return claim if await claims.take(conn, claim, driver, timedelta(seconds=lease_seconds)) else None
+
+    return claim
+
+
+class PgTransaction:
+    """`events` and `claims` are for after the commit. Implements domain.ports.Transaction."""
+
+    def __init__(self, conn: Connection, dispatch: Dispatch) -> None:
+        self.conn = conn
+        self.events: list[tuple[StoredRun, Sequence[Event]]] = []
+        self.claims: list[Claim] = []
+        self._dispatch = dispatch
+        self._counters: dict[str, Counters] = {}
+
+    async def now(self) -> datetime:
+        row = await (await self.conn.execute("SELECT now() AS now")).fetchone()
+        if row is None:
+            raise StoreUnavailable("The database gave no answer.")
+        return row["now"]
+
+    async def insert(self, change: Change) -> None:
+        await runs.insert(self.conn, change.run)
+        await self.write(change)
+
+    async def lock(self, ref: RunRef) -> Locked:
+        run, counters, now = await runs.lock(self.conn, ref)
+        self._counters[run.runId] = counters
+        # A statement of its own, after the lock: it sees what was committed while the lock was waited for.
+        rows = await requests.of_run(self.conn, run.runId) if counters.requests else []
+        settled = {row["request_id"]: found for row in rows if (found := requests.settled_of(row))}
+        resolved = {row["request_id"]: found for row in rows if (found := requests.resolved_of(row))}
+        return Locked(run, [requests.of_row(row) for row in rows], settled, resolved, now)
+
+    def last_update_id(self, run_id: str) -> str | None:
+        return self._counters[run_id].last_update_id
+
+    async def write(self, change: Change, last_update_id: str | None = None) -> None:
+        run, now = change.run, await self.now() if change.run.runId not in self._counters else None
+        counters = self._counters.get(run.runId, Counters())
+        at = now or run.updatedAt
+        async with self.conn.pipeline():
+            await requests.insert(self.conn, change.asked, counters.requests, at)
+            await requests.settle(self.conn, change.settled)
+            await requests.respond(self.conn, change.responses)
+            await requests.deliver(self.conn, change.delivered)
+            count, head = await audit.append(self.conn, run.runId, counters.audit, counters.audit_head, change.events, at)
+            seq = await events.append(self.conn, run, counters.events, change.events, at)
+            asked = counters.requests + len(change.asked)
+            counters = Counters(asked, seq, count, head, last_update_id or counters.last_update_id)
+            await runs.update(self.conn, run, counters)
+            if change.asked or change.settled:
+                await self.conn.execute(runs.MARK_PENDING, (run.runId,))
+        self._counters[run.runId] = counters
+        self.events.append((run, change.events))
+        if change.drive and (claim := await self._dispatch(self.conn, run)):
+            self.claims.append(claim)
+
+    async def show(self, run_id: str) -> Run:
+        """The run as it will be when this commits."""
+        run, _, _ = await runs.lock(self.conn, RunRef(run_id))
+        return shown(run, [requests.of_row(row) for row in await requests.of_run(self.conn, run_id)], await audit.of_run(self.conn, run_id))
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncGenerator[None]:
+        """What fails inside is undone, and the transaction goes on."""
+        before = len(self.events), len(self.claims)
+        try:
+            async with self.conn.transaction():
+                yield
+        except BaseException:
+            del self.events[before[0] :], self.claims[before[1] :]
+            raise
+
+    async def kept(self, once: Once) -> Reply | None:
+        return await idempotency.kept(self.conn, once)
+
+    async def keep(self, once: Once, reply: Reply) -> None:
+        await idempotency.keep(self.conn, once, reply)

@@ -1,0 +1,69 @@
+"""One LISTEN connection a process: whoever waits for a run, or for any, is woken when a transaction touched it."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+
+from psycopg import AsyncConnection, OperationalError, sql
+
+from checkpoints.events import CANCELLED_CHANNEL, CHANNEL
+
+NET_SECONDS = 2.0  # everybody is woken that often anyway: a NOTIFY may be lost while the connection is away
+
+
+class Wakeups:
+    """`async with` it. Events are set, never cleared, here: whoever waits clears its own before it reads."""
+
+    def __init__(self, conninfo: str, on_cancelled: Callable[[str], None]) -> None:
+        self._conninfo, self._on_cancelled = conninfo, on_cancelled
+        self._waiting: dict[str | None, set[asyncio.Event]] = defaultdict(set)
+
+    async def __aenter__(self) -> "Wakeups":
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._cast_the_net())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @contextmanager
+    def subscribed(self, run_id: str | None) -> Generator[asyncio.Event]:
+        """Woken when that run was touched; None: any run."""
+        event = asyncio.Event()
+        self._waiting[run_id].add(event)
+        try:
+            yield event
+        finally:
+            self._waiting[run_id].discard(event)
+            if not self._waiting[run_id]:
+                del self._waiting[run_id]
+
+    async def _listen(self) -> None:
+        while True:
+            with suppress(OperationalError):
+                async with await AsyncConnection.connect(self._conninfo, autocommit=True) as conn:
+                    for channel in (CHANNEL, CANCELLED_CHANNEL):
+                        await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                    self._wake_all()  # for what happened while nobody listened
+                    async for notice in conn.notifies():
+                        if notice.channel == CANCELLED_CHANNEL:
+                            self._on_cancelled(notice.payload)
+                        else:
+                            self._wake(notice.payload)
+            await asyncio.sleep(NET_SECONDS)
+
+    async def _cast_the_net(self) -> None:
+        while True:
+            await asyncio.sleep(NET_SECONDS)
+            self._wake_all()
+
+    def _wake(self, run_id: str) -> None:
+        for event in (*self._waiting.get(run_id, ()), *self._waiting.get(None, ())):
+            event.set()
+
+    def _wake_all(self) -> None:
+        for events in self._waiting.values():
+            for event in events:
+                event.set()

@@ -1,0 +1,107 @@
+"""What the inside needs from outside: the memory. `checkpoints` has it; the graph and its rules only know this page."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from domain.events import Event
+from domain.hitl import HitlRequest, HitlResponse, Person, Settled
+from domain.run import StoredRun
+from domain.state import Asked
+
+
+class RunRef(NamedTuple):
+    """A run by its id, or by its thread: then the run that has not ended is meant, else the newest. Both must agree."""
+
+    run_id: str | None = None
+    thread_id: str | None = None
+
+
+class Claim(NamedTuple):
+    """The right to drive a run. `token` is the fence: whoever lost it writes nothing."""
+
+    run_id: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A run that nobody else can change until the transaction ends. `now` is the database's clock."""
+
+    run: StoredRun
+    requests: Sequence[HitlRequest]
+    settled: Mapping[str, Settled]  # how requests ended, by id; a guard's denials aside
+    resolved: Mapping[str, tuple[Person | None, datetime]]  # by whom, and when
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Settlement:
+    request: HitlRequest  # as it is now: status and denial reason
+    settled: Settled
+    by: Person | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a decision comes to. Written as a whole or not at all."""
+
+    run: StoredRun
+    asked: Sequence[Asked] = ()  # new requests: pending, or refused by a guard
+    settled: Sequence[Settlement] = ()
+    responses: Sequence[HitlResponse] = ()
+    delivered: Sequence[str] = ()
+    events: Sequence[Event] = field(default_factory=tuple[Event, ...])
+    drive: bool = False  # somebody has to drive it from here
+
+
+class Transaction(Protocol):
+    """One use case, one transaction."""
+
+    async def insert(self, change: Change) -> None:
+        """A new run. Raises ThreadBusy."""
+        ...
+
+    async def lock(self, ref: RunRef) -> Locked:
+        """Raises NotFound, or Invalid when run and thread disagree."""
+        ...
+
+    async def write(self, change: Change) -> None: ...
+
+    async def now(self) -> datetime: ...
+
+
+class Update(Protocol):
+    """What a task of a LangGraph thread wrote when it finished, in the order of finishing."""
+
+    @property
+    def thread_id(self) -> str: ...
+    @property
+    def writes(self) -> list[tuple[str, Any]]: ...
+
+
+Decide = Callable[[Locked, Sequence[Update]], Change]
+Committed = Callable[[StoredRun, Sequence[Event]], None]  # told after each commit; must not raise
+
+
+class Unit(Protocol):
+    """What the graph writes while a run is driven, held back until a flush."""
+
+    async def look(self) -> Locked:
+        """The run as it is now. Raises Fenced when the claim is not ours."""
+        ...
+
+    async def flush(self, decide: Decide) -> Change:
+        """One transaction: the run locked, `decide` (which checks the fence), its rows, the checkpoints."""
+        ...
+
+    def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:
+        """Meanwhile flush what a task finished at most 0.1 s later. A lost claim ends the work with Fenced."""
+        ...
+
+
+class Memory(Protocol):
+    def unit(self, claim: Claim) -> AbstractAsyncContextManager[Unit]: ...
+
