@@ -11,10 +11,10 @@ from domain.run import AuditEntry
 
 APPEND = "INSERT INTO audit_entries (run_id, seq, body, hash) VALUES (%s, %s, %s, %s)"
 OF_RUN = "SELECT body FROM audit_entries WHERE run_id = %s ORDER BY seq"
-CHAINS = """SELECT run_id, audit_count AS entries, audit_head AS head, NULL AS pruned_at FROM orchestrator_runs
+CHAINS = """SELECT run_id, audit_count AS entries, audit_head AS head, NULL::timestamptz AS pruned_at FROM orchestrator_runs
     WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s
     UNION ALL SELECT run_id, entries, head, pruned_at FROM audit_tombstones WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s
-    UNION ALL SELECT DISTINCT run_id, NULL, NULL, NULL::timestamptz FROM audit_entries a
+    UNION ALL SELECT DISTINCT run_id, NULL::integer, NULL::text, NULL::timestamptz FROM audit_entries a
         WHERE (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
         AND NOT EXISTS (SELECT FROM orchestrator_runs r WHERE r.run_id = a.run_id)
         AND NOT EXISTS (SELECT FROM audit_tombstones t WHERE t.run_id = a.run_id)

@@ -29,9 +29,9 @@ async def take_lapsed(conn: Connection, driver: str, lease: timedelta, limit: in
     return [Claim(row["run_id"], row["claim_token"]) for row in rows]
 
 
-async def lapsed(conn: Connection, younger_than: timedelta, limit: int) -> list[tuple[str, str]]:
+async def lapsed(conn: Connection, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:
     """(run, thread) of runs that should run, that nobody drives, and that were left alone for that long."""
-    return [(r["run_id"], r["thread_id"]) for r in await (await conn.execute(LAPSED, (younger_than, limit))).fetchall()]
+    return [(r["run_id"], r["thread_id"]) for r in await (await conn.execute(LAPSED, (left_alone, limit))).fetchall()]
 
 
 async def beat(conn: Connection, driver: str, lease: timedelta) -> set[str]:

@@ -99,8 +99,8 @@ class Account:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != self.uid or found.st_mode & 0o077:
             raise EmbeddedPostgresError(
-                f"'{folder}' must be a folder of the user '{self.name}' alone (mode 700), "
-                f"and is of '{_name(found.st_uid)}' (mode {stat.S_IMODE(found.st_mode):o}): mend that, or set HITL_DATA_DIR to another folder."
+                f"'{folder}' must be a folder of the user '{self.name}' alone (mode 700), and is of '{_name(found.st_uid)}' "
+                f"(mode {stat.S_IMODE(found.st_mode):o}): mend that, or set HITL_DATA_DIR to another folder."
             )
 
     def write_secret(self, path: Path, secret: str) -> None:

@@ -66,8 +66,9 @@ async def waiting(
     for row in await (await conn.execute(requests.PENDING_OF_RUNS, ([*pending],))).fetchall():
         pending[row["run_id"]].append(requests.of_row(row))
     found = [Waiting(runs.of_row(row), pending[row["run_id"]]) for row in rows]
-    last = rows[-1] if more else None
-    return Page(found, last and _cursor(str(last["pending_urgency"]), last["pending_since"].isoformat(), last["run_id"]))
+    if not more:
+        return Page(found, None)
+    return Page(found, _cursor(str(rows[-1]["pending_urgency"]), rows[-1]["pending_since"].isoformat(), rows[-1]["run_id"]))
 
 
 async def _page(

@@ -1,7 +1,7 @@
 """The tables `hitl_requests` and `hitl_responses`."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -31,13 +31,12 @@ async def of_run(conn: Connection, run_id: str) -> list[DictRow]:
     return await (await conn.execute(OF_RUN, (run_id,))).fetchall()
 
 
-async def insert(conn: Connection, asked: Sequence[Asked], first_position: int, now: datetime) -> None:
-    for position, one in enumerate(asked, first_position):
-        request = one.request
-        expires = now + timedelta(seconds=one.expiresInSeconds) if one.expiresInSeconds and one.waits else None
+async def insert(conn: Connection, asked: Sequence[Asked], first_position: int) -> None:
+    for position, request in enumerate((one.request for one in asked), first_position):
+        times = (request.createdAt, request.createdAt, request.expiresAt)
         static = Jsonb(request.model_dump(mode="json", exclude=_KEPT_IN_COLUMNS))
         values = (request.requestId, request.runId, request.threadId, position, request.status, request.originAgent, request.urgency)
-        await conn.execute(INSERT, (*values, static, request.denialReason, now, now, expires))
+        await conn.execute(INSERT, (*values, static, request.denialReason, *times))
 
 
 async def settle(conn: Connection, settlements: Sequence[Settlement]) -> None:
@@ -52,9 +51,9 @@ async def respond(conn: Connection, responses: Sequence[HitlResponse]) -> None:
         await conn.execute(RESPOND, (response.requestId, Jsonb(response.json_object())))
 
 
-async def deliver(conn: Connection, request_ids: Sequence[str]) -> None:
-    for request_id in request_ids:
-        await conn.execute(DELIVER, (request_id,))
+async def deliver(conn: Connection, delivered: Sequence[HitlRequest]) -> None:
+    for request in delivered:
+        await conn.execute(DELIVER, (request.requestId,))
 
 
 def of_row(row: DictRow) -> HitlRequest:

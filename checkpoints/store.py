@@ -95,6 +95,11 @@ class Store:
         async with connection(self.pool) as conn:
             return await claims.take_lapsed(conn, driver, lease, limit)
 
+    async def lapsed(self, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:
+        """(run, thread) of what nobody drives."""
+        async with connection(self.pool) as conn:
+            return await claims.lapsed(conn, left_alone, limit)
+
     async def beat(self, driver: str, lease: timedelta) -> set[str]:
         async with connection(self.pool) as conn:
             return await claims.beat(conn, driver, lease)

@@ -65,7 +65,7 @@ class PgTransaction:
         counters = self._counters.get(run.runId, Counters())
         at = now or run.updatedAt
         async with self.conn.pipeline():
-            await requests.insert(self.conn, change.asked, counters.requests, at)
+            await requests.insert(self.conn, change.asked, counters.requests)
             await requests.settle(self.conn, change.settled)
             await requests.respond(self.conn, change.responses)
             await requests.deliver(self.conn, change.delivered)

@@ -49,10 +49,10 @@ class Change:
     """What a decision comes to. Written as a whole or not at all."""
 
     run: StoredRun
-    asked: Sequence[Asked] = ()  # new requests: pending, or refused by a guard
+    asked: Sequence[Asked] = ()  # new requests, dated: pending, or refused by a guard
     settled: Sequence[Settlement] = ()
     responses: Sequence[HitlResponse] = ()
-    delivered: Sequence[str] = ()
+    delivered: Sequence[HitlRequest] = ()
     events: Sequence[Event] = field(default_factory=tuple[Event, ...])
     drive: bool = False  # somebody has to drive it from here
 
@@ -104,4 +104,3 @@ class Unit(Protocol):
 
 class Memory(Protocol):
     def unit(self, claim: Claim) -> AbstractAsyncContextManager[Unit]: ...
-

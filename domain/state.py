@@ -12,6 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from domain.capability import OBJECTIVE
+from domain.events import Cause
 from domain.hitl import Answer, HitlRequest, Question, RequestStatus
 from domain.plan import Plan
 from domain.records import Json, JsonObject, Record
@@ -87,6 +88,7 @@ class Asked(Record):
     """A question after the guard: the request as it is known outside, the agent's keys it answers, and its end.
 
     `repeats`: the earlier request whose denial this one repeats; such a one is no request of its own and has no row.
+    `cause`: why the guard refused it, if it did.
     """
 
     request: HitlRequest
@@ -94,6 +96,7 @@ class Asked(Record):
     keys: tuple[str, ...]
     repeats: str | None = None
     answer: Answer | None = None
+    cause: Cause | None = None
     expiresInSeconds: float | None = None
 
     @property

@@ -7,6 +7,7 @@ describe it, are made durable together, at each durable moment: a pause, an end,
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -18,13 +19,14 @@ from domain import events
 from domain.errors import Fenced, OrchestratorError, StoreUnavailable
 from domain.events import Event
 from domain.hitl import HitlRequest, Settled
-from domain.ports import Change, Claim, Locked, Memory, Unit, Update
-from domain.progress import plan_with_statuses, stopped
+from domain.ports import Change, Claim, Locked, Memory, Settlement, Unit, Update
+from domain.progress import plan_with_statuses
 from domain.records import JsonObject
 from domain.run import StoredRun
 from domain.state import Asked, Ending, Result, RunError, Snapshot, first_state
 from domain.transitions import RunAct, run_after
 from graph.build import Graph
+from graph.runs import end
 
 Crash = Callable[[str], Awaitable[None]]
 """Called with the name of each point between two effects; a test passes one that dies there."""
@@ -72,7 +74,7 @@ async def _drive(graph: Graph, memory: Memory, claim: Claim, control: RunControl
             await crash("after the last flush")
             if change.run.claimToken is None:
                 return
-            step = Command[Any](resume=resume_map(interrupts, projection.settled))
+            step = Command(resume=resume_map(interrupts, projection.settled))
 
 
 PAUSED = object()  # nothing to run: every task finished or waits for a person
@@ -131,7 +133,7 @@ class Projection:
         for task in state.tasks:  # siblings of what waits that finished: their writes are stored, not yet in the values
             self.state = self.state.after([*(task.result or {}).items()])
         if due := resume_map(state.interrupts, settled):
-            return Command[Any](resume=due)
+            return Command(resume=due)
         if not state.tasks:  # not `next`: that is empty too when all tasks are written but not the checkpoint after them
             return PAUSED
         unfinished = any(task.result is None and not task.interrupts for task in state.tasks)
@@ -141,17 +143,19 @@ class Projection:
         """Fold what was written into the mirror, and say it in rows. May be asked again with the same after a failed flush."""
         if locked.run.claimToken != self.claim.token:
             raise Fenced(f"Run {self.claim.run_id} is driven by another process.")
-        happened, asked, delivered = list[Event](), list[Asked](), list[str]()
+        happened, asked, delivered = list[Event](), list[Asked](), list[HitlRequest]()
         for channel, value in _writes(updates, locked.run.threadId):
             self.state = self.state.after([(channel, value)])
             if channel == "events":
-                happened += [_timed(Event.model_validate(event), locked) for event in value]
+                happened += map(Event.model_validate, value)
             if channel == "questions":
                 for one in map(Asked.model_validate, value.values()):
                     if one.answer is not None:
-                        delivered.append(one.request.requestId)
+                        delivered.append(one.request)
+                        happened.append(_delivered(one.request, locked))
                     elif one.repeats is None:
-                        asked.append(one)
+                        asked.append(_dated(one, locked.now))
+                        happened.append(_asked_or_denied(asked[-1]))
         run = locked.run.but(
             status=run_after(locked.run.status, RunAct.DRIVE), plan=plan_with_statuses(self.state), facets=self.state.facets
         )
@@ -168,40 +172,41 @@ class Projection:
                     return change
                 run = change.run.but(status=run_after(change.run.status, RunAct.PAUSE), claimToken=None)
                 return _with(change, run.but(plan=plan_with_statuses(self.state, running=False)))
-            ending = self.state.result or Ending(result=Result(outputs={}), error=RunError(message="The graph ended without a result."))
-            if self.failure:
-                ending = Ending(result=Result(outputs={}), error=self.failure)
-            return self._end(change, ending)
+            pending = [*locked.requests, *(one.request for one in change.asked)]
+            ended = end(change.run.but(plan=plan_with_statuses(self.state, running=False)), pending, self._ending())
+            return _with(change, ended.run, _measured(self.state), *ended.events, settled=ended.settled)
 
         return decide
 
-    def _end(self, change: Change, ending: Ending) -> Change:
-        act = RunAct.FAIL if ending.error else RunAct.COMPLETE
-        plan = plan_with_statuses(self.state, running=False)
-        run = change.run.but(
-            status=run_after(change.run.status, act),
-            plan=plan and stopped(plan, ending.error.message if ending.error else "not reached"),
-            result=ending.result,
-            error=ending.error,
-            claimToken=None,
-        )
-        return _with(change, run, _measured(self.state), _ended(run, ending))
+    def _ending(self) -> Ending:
+        if self.failure is None and self.state.result is not None:
+            return self.state.result
+        return Ending(result=Result(outputs={}), error=self.failure or RunError(message="The graph ended without a result."))
 
 
-def _with(change: Change, run: StoredRun, *happened: Event) -> Change:
-    return Change(run, asked=change.asked, delivered=change.delivered, events=[*change.events, *happened])
+def _with(change: Change, run: StoredRun, *happened: Event, settled: Sequence[Settlement] = ()) -> Change:
+    return Change(run, asked=change.asked, settled=settled, delivered=change.delivered, events=[*change.events, *happened])
 
 
 def _writes(updates: Sequence[Update], thread_id: str) -> list[tuple[str, Any]]:
-    return [write for update in updates if update.thread_id == thread_id for write in update.writes]
+    """Of the run's own thread; its start, which writes `run` and everything else anew, is what the mirror begins with."""
+    own = [update.writes for update in updates if update.thread_id == thread_id]
+    return [write for writes in own if "run" not in dict(writes) for write in writes]
 
 
-def _timed(event: Event, locked: Locked) -> Event:
+def _dated(asked: Asked, now: datetime) -> Asked:
+    expires = now + timedelta(seconds=asked.expiresInSeconds) if asked.expiresInSeconds and asked.waits else None
+    return asked.but(request=asked.request.but(createdAt=now, updatedAt=now, expiresAt=expires))
+
+
+def _asked_or_denied(asked: Asked) -> Event:
+    return events.denied(asked.request, asked.cause) if asked.cause else events.asked(asked.request)
+
+
+def _delivered(request: HitlRequest, locked: Locked) -> Event:
     """With the seconds from the answer to its delivery."""
-    resolved = locked.resolved.get(event.requestId or "")
-    if event.kind is not events.Kind.ANSWER_DELIVERED or resolved is None:
-        return event
-    return event.but(seconds=(locked.now - resolved[1]).total_seconds())
+    resolved = locked.resolved.get(request.requestId)
+    return events.delivered(request).but(seconds=(locked.now - resolved[1]).total_seconds() if resolved else None)
 
 
 def _measured(state: Snapshot) -> Event:
@@ -213,11 +218,3 @@ def _measured(state: Snapshot) -> Event:
         "denied": sum(request.denialReason is not None for request in requests),
     }
     return Event(kind=events.Kind.MEASURED, message="the run in numbers", data=data)
-
-
-def _ended(run: StoredRun, ending: Ending) -> Event:
-    data: JsonObject = {"status": run.status.value, "result": ending.result.json_object()}
-    if ending.error:
-        failed: JsonObject = {**data, "error": ending.error.json_object()}
-        return Event(kind=events.Kind.RUN_FAILED, message=ending.error.message, data=failed, stepId=ending.error.stepId)
-    return Event(kind=events.Kind.RUN_COMPLETED, message="completed", data=data)

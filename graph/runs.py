@@ -19,7 +19,7 @@ from domain.ports import Change, Claim, Locked, RunRef, Settlement, Transaction
 from domain.progress import stopped
 from domain.records import JsonObject
 from domain.run import RunStatus, StoredRun, current_request_id
-from domain.state import INPUT, Facet, Result, RunError, RunSettings
+from domain.state import INPUT, Ending, Facet, Result, RunError, RunSettings
 from domain.transitions import RequestAct, RunAct, request_after, run_after
 
 
@@ -100,9 +100,7 @@ async def expire(tx: Transaction, run_id: str) -> None:
 
 
 def _cancelled(locked: Locked, reason: str, by: By, first: str | None = None) -> Change:
-    denial = Settled(status=RequestStatus.DENIED, answer=Denied(reason=reason))
-    pending = sorted((r for r in locked.requests if r.status is RequestStatus.PENDING), key=lambda r: r.requestId != first)
-    settlements = [_settlement(request, denial, RequestAct.REMOVE, by.operator) for request in pending]
+    settlements = _denied(sorted(locked.requests, key=lambda request: request.requestId != first), reason, by.operator)
     removed = [_denied_later(events.Kind.QUESTION_REMOVED, s, Cause.REMOVED).but(operator=by.operator, note=by.note) for s in settlements]
     data: JsonObject = {"status": RunStatus.CANCELLED.value, "reason": reason, "result": None}
     end = Event(kind=events.Kind.RUN_CANCELLED, message="cancelled", data=data, operator=by.operator, note=by.note, reason=reason)
@@ -161,9 +159,26 @@ async def fail(tx: Transaction, claim: Claim, message: str) -> None:
     locked = await tx.lock(RunRef(claim.run_id))
     if locked.run.claimToken != claim.token:
         raise Fenced(f"Run {claim.run_id} is driven by another process.")
-    error = RunError(message=message)
-    status = run_after(run_after(locked.run.status, RunAct.DRIVE), RunAct.FAIL)
-    plan = locked.run.plan and stopped(locked.run.plan, message)
-    run = locked.run.but(status=status, plan=plan, result=Result(outputs={}), error=error, claimToken=None)
-    data: JsonObject = {"status": status.value, "error": error.json_object()}
-    await tx.write(Change(run, events=[Event(kind=events.Kind.RUN_FAILED, message=message, data=data)]))
+    run = locked.run.but(status=run_after(locked.run.status, RunAct.DRIVE))
+    await tx.write(end(run, locked.requests, Ending(result=Result(outputs={}), error=RunError(message=message))))
+
+
+def end(run: StoredRun, requests: Sequence[HitlRequest], ending: Ending) -> Change:
+    """Nothing is left to do, or nothing can be: the run completes or fails, and nobody is asked any more."""
+    reason = ending.error.message if ending.error else "The run has ended."
+    status = run_after(run.status, RunAct.FAIL if ending.error else RunAct.COMPLETE)
+    settlements = _denied(requests, reason, None)
+    removed = [_denied_later(events.Kind.QUESTION_REMOVED, settlement, Cause.REMOVED) for settlement in settlements]
+    data: JsonObject = {"status": status.value, "result": ending.result.json_object()}
+    last = Event(kind=events.Kind.RUN_COMPLETED, message="completed", data=data)
+    if ending.error:
+        failed: JsonObject = {**data, "error": ending.error.json_object()}
+        last = Event(kind=events.Kind.RUN_FAILED, message=reason, data=failed, stepId=ending.error.stepId, reason=reason)
+    plan = run.plan and stopped(run.plan, reason)
+    ended = run.but(status=status, plan=plan, result=ending.result, error=ending.error, claimToken=None)
+    return Change(ended, settled=settlements, events=[*removed, last])
+
+
+def _denied(requests: Sequence[HitlRequest], reason: str, by: Person | None) -> list[Settlement]:
+    denial = Settled(status=RequestStatus.DENIED, answer=Denied(reason=reason))
+    return [_settlement(request, denial, RequestAct.REMOVE, by) for request in requests if request.status is RequestStatus.PENDING]

@@ -10,7 +10,6 @@ from domain.guards import Judged, Refused, judge
 from domain.hitl import ContractSummary, FacetNames, HitlRequest, Kind, RequestStatus
 from domain.plan import Step
 from domain.progress import asking, is_open, next_wave
-from domain.records import JsonObject
 from domain.state import Asked, Snapshot, State
 from nodes.planner import handed_over
 from nodes.specialist import Node
@@ -24,7 +23,8 @@ def guard(registry: Registry) -> Node:
         asked, happened = list[Asked](), list[Event]()
         for one in judged:
             asked.append(_asked(state, registry, one, asked))
-            happened.append(_event(one, asked[-1].request))
+            if asked[-1].repeats:
+                happened.append(_repeated(asked[-1]))
         if not wave:
             happened += handed_over(next_wave(state))
         return {
@@ -50,6 +50,7 @@ def _asked(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[
         fingerprint=judged.fingerprint,
         keys=judged.keys,
         repeats=refused.repeats if refused else None,
+        cause=refused.cause if refused else None,
         expiresInSeconds=judged.ask.question.expiresInSeconds or state.run.requestTtlSeconds,
     )
 
@@ -115,11 +116,12 @@ def _summary(state: Snapshot, capability: Capability, step: Step) -> ContractSum
     )
 
 
-def _event(judged: Judged, request: HitlRequest) -> Event:
-    if not isinstance(judged.verdict, Refused):
-        return events.asked(request)
-    if judged.verdict.cause is None:
-        message = f"{request.originAgent} asks again what was denied: {judged.verdict.reason}"
-        data: JsonObject = {"stepId": request.stepId, "from": request.originAgent, "repeats": judged.verdict.repeats}
-        return Event(kind=events.Kind.WARNED, message=message, stepId=request.stepId, originAgent=request.originAgent, data=data)
-    return events.denied(request, judged.verdict.cause)
+def _repeated(asked: Asked) -> Event:
+    request = asked.request
+    return Event(
+        kind=events.Kind.WARNED,
+        message=f"{request.originAgent} asks again what was denied: {request.denialReason}",
+        stepId=request.stepId,
+        originAgent=request.originAgent,
+        data={"stepId": request.stepId, "from": request.originAgent, "repeats": asked.repeats},
+    )

@@ -71,12 +71,11 @@ def specialist(capability: Capability, work: Work) -> Node:
             ended = [_ended(asked, answers[asked.request.requestId]) for asked in visit.asked if asked.waits]
         settled = _with(visit.asked, ended)
         report = await _work(capability, work, visit.task, settled)
-        happened = [*(events.delivered(asked.request) for asked in ended), *_finished(capability, visit.task, report)]
         return {
             "reports": {visit.task.stepId: report.json_object()},
             "facets": {name: Facet(value=v, producedBy=visit.task.stepId).json_object() for name, v in report.facets.items()},
             "questions": {asked.request.requestId: asked.json_object() for asked in ended},
-            "events": [event.json_object() for event in happened],
+            "events": [event.json_object() for event in _finished(capability, visit.task, report)],
         }
 
     return node

@@ -1,0 +1,71 @@
+"""The queue: procrastinate hands out which run to drive, to workers on any number of machines."""
+
+from collections.abc import Awaitable, Callable
+
+from procrastinate import App, PsycopgConnector, exceptions
+
+from checkpoints.pool import Connection
+from checkpoints.transaction import Dispatch
+from domain.ports import Claim
+from domain.run import StoredRun
+
+DRIVE = "hitl.drive"
+STALLED_SECONDS = 20.0  # without a heartbeat a worker is dead, and its jobs go to others
+_HEARTBEAT_SECONDS = 5.0
+_POLL_SECONDS = 5.0
+_LIVE = "SELECT count(*) AS n FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => %s)"
+
+DriveRun = Callable[[str], Awaitable[None]]
+
+
+def queue(conninfo: str) -> App:
+    """Closed; enqueueing needs no open one, it goes through the caller's connection."""
+    return App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=4))
+
+
+def enqueueing(app: App) -> Dispatch:
+    """In the transaction of the decision: one job, and never two of one thread at once."""
+
+    async def enqueue(conn: Connection, run: StoredRun) -> Claim | None:
+        await defer(app, conn, run.runId, run.threadId)
+        return None
+
+    return enqueue
+
+
+async def defer(app: App, conn: Connection | None, run_id: str, thread_id: str) -> None:
+    """`conn` None: in a transaction of its own, and not at all if the run already waits in the queue."""
+    task = app.configure_task(DRIVE, lock=thread_id, queueing_lock=None if conn else run_id, connection=conn)
+    try:
+        await task.defer_async(run_id=run_id)
+    except exceptions.AlreadyEnqueued:
+        return
+
+
+async def work(app: App, drive_run: DriveRun, concurrency: int, drain_seconds: float) -> None:
+    """Take jobs until SIGTERM or SIGINT, then finish what is under way within the grace period. `app` is open."""
+
+    @app.task(name=DRIVE)
+    async def drive(run_id: str) -> None:
+        await drive_run(run_id)
+
+    await app.run_worker_async(
+        concurrency=concurrency,
+        wait=True,
+        delete_jobs="successful",
+        fetch_job_polling_interval=_POLL_SECONDS,
+        update_heartbeat_interval=_HEARTBEAT_SECONDS,
+        stalled_worker_timeout=STALLED_SECONDS,
+        shutdown_graceful_timeout=drain_seconds,
+    )
+
+
+async def revive_stalled(app: App) -> None:
+    """Jobs of dead workers go back into the queue. `app` is open."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        await app.job_manager.retry_job(job)
+
+
+async def live_workers(app: App, conn: Connection) -> int:
+    row = await (await conn.execute(_LIVE, (STALLED_SECONDS,))).fetchone()
+    return row["n"] if row else 0

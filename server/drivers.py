@@ -1,0 +1,135 @@
+"""The drivers of this process: each claimed run is driven in the background, kept claimed, and given back on the way out."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Self
+from uuid import uuid4
+
+from langgraph.runtime import RunControl
+
+from checkpoints.store import Store
+from domain.errors import Fenced, StoreUnavailable
+from domain.ports import Claim
+from graph import runs
+from graph.build import Graph
+from graph.drive import drive
+
+_log = logging.getLogger("hitl.drivers")
+
+MAX_DRIVEN = 200  # at once in a process; further claims wait their turn, and stay claimed
+SWEEP_SECONDS = 2.0  # an expired question is denied within 5 s of its time
+_SWEEP_LIMIT = 100
+_BEATS_A_LEASE = 4
+
+Requeue = Callable[[], Awaitable[None]]
+
+
+class Drivers:
+    """`async with` it. `requeue`: with a queue, what is done about runs that nobody drives; None: this process takes them itself."""
+
+    def __init__(
+        self, graph: Graph, store: Store, driver_id: str, claim_seconds: float, drain_seconds: float, requeue: Requeue | None = None
+    ) -> None:
+        self._graph = graph
+        self._store = store
+        self._driver_id = driver_id
+        self._requeue = requeue
+        self._lease = timedelta(seconds=claim_seconds)
+        self._drain_seconds = drain_seconds
+        self._driven: dict[Claim, tuple[asyncio.Task[None], RunControl]] = {}
+        self._places = asyncio.Semaphore(MAX_DRIVEN)
+        self._loops: list[asyncio.Task[None]] = []
+        self._draining = False
+
+    async def __aenter__(self) -> Self:
+        beat_seconds = self._lease.total_seconds() / _BEATS_A_LEASE
+        self._loops = [asyncio.create_task(_every(beat_seconds, self._beat)), asyncio.create_task(_every(SWEEP_SECONDS, self._sweep))]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Drain: running waves reach their flush, or are given up after the grace period. What is left is free for others."""
+        self._draining = True
+        self._loops[1].cancel()
+        for _, control in self._driven.values():
+            control.request_drain()
+        tasks = [task for task, _ in self._driven.values()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._drain_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._loops[0].cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+
+    @property
+    def alive(self) -> bool:
+        return not self._draining and not any(loop.done() for loop in self._loops)
+
+    def start(self, claims: Sequence[Claim]) -> None:
+        """Drive what this process has claimed, in the background."""
+        for claim in claims:
+            control = RunControl()
+            if self._draining:
+                control.request_drain()
+            task = asyncio.create_task(self._drive(claim, control), name=f"drive {claim.run_id}")
+            self._driven[claim] = task, control
+            task.add_done_callback(lambda _, claim=claim: self._driven.pop(claim, None))
+
+    async def drive_to_rest(self, run_id: str) -> None:
+        """Claim the run, if nobody drives it, and drive it until it pauses, ends or is given up."""
+        claim = Claim(run_id, uuid4().hex)
+        if await self._store.take(claim, self._driver_id, self._lease):
+            self.start([claim])
+            await asyncio.wait([self._driven[claim][0]])
+
+    def stop(self, run_id: str) -> None:
+        """A person cancelled the run: whoever drives it here stops at once. Its claim is gone already."""
+        for claim, (task, _) in list(self._driven.items()):
+            if claim.run_id == run_id:
+                task.cancel()
+
+    async def _drive(self, claim: Claim, control: RunControl) -> None:
+        try:
+            async with self._places:
+                await drive(self._graph, self._store, claim, control)
+        except Fenced:
+            _log.info("run %s is driven by another process", claim.run_id)
+        except Exception as error:  # noqa: BLE001  # a defect: this run fails, and the others never notice
+            _log.exception("driving run %s failed", claim.run_id)
+            with suppress(Fenced, StoreUnavailable):
+                async with self._store.transaction() as tx:
+                    await runs.fail(tx, claim, f"The orchestrator failed: {type(error).__name__}.")
+        finally:
+            with suppress(StoreUnavailable):
+                await self._store.release(claim)
+
+    async def _beat(self) -> None:
+        held = dict(self._driven)
+        if not held:
+            return
+        tokens = await self._store.beat(self._driver_id, self._lease)
+        for claim, (task, _) in held.items():
+            if claim.token not in tokens:
+                task.cancel()
+
+    async def _sweep(self) -> None:
+        """What nobody drives, and questions whose time is over."""
+        for run_id in await self._store.expired(_SWEEP_LIMIT):
+            async with self._store.transaction() as tx:
+                await runs.expire(tx, run_id)
+            self.start(tx.claims)
+        if self._requeue:
+            await self._requeue()
+        else:
+            self.start(await self._store.take_lapsed(self._driver_id, self._lease, _SWEEP_LIMIT))
+
+
+async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    """Also at once. A database out of reach is for the next time."""
+    while True:
+        with suppress(StoreUnavailable):
+            await act()
+        await asyncio.sleep(seconds)

@@ -1,0 +1,135 @@
+"""What the server works with, wired and opened in order: one function, read downward."""
+
+import os
+
+os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")  # read when LangGraph is imported
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from checkpoints import queue
+from checkpoints.embedded import DataDir, EmbeddedPostgres, data_dir
+from checkpoints.migrate import check_migrated, migrate
+from checkpoints.pool import Pool, connection, connection_pool
+from checkpoints.saver import BufferedSaver
+from checkpoints.store import Store
+from checkpoints.transaction import inline
+from checkpoints.wakeups import Wakeups
+from domain.capability import Registry
+from domain.errors import ConfigurationError
+from graph.build import build
+from nodes.agents import Agent, agent_of, load_agent, registry
+from nodes.model import chat_model
+from nodes.specialists import builtin_agents
+from server.drivers import Drivers
+from server.settings import Settings
+from server.telemetry import Telemetry
+
+MAX_CONNECTIONS = 20
+
+
+@dataclass(frozen=True)
+class Services:
+    settings: Settings
+    store: Store
+    registry: Registry
+    drivers: Drivers
+    wakeups: Wakeups
+    telemetry: Telemetry
+    live_workers: Callable[[], Awaitable[int]]
+    drive_queued: Callable[[int], Awaitable[None]]  # with a queue: take jobs until told to stop; concurrency
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, database_url: str) -> AsyncGenerator[Services]:
+    """Everything open; closed in reverse. Raises ConfigurationError, StoreUnavailable."""
+    agents = agents_of(settings)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(connection_pool(database_url, max_size=MAX_CONNECTIONS))
+        saver = BufferedSaver(pool)
+        await (migrate(pool, saver) if settings.auto_migrate else check_migrated(pool))
+        telemetry = Telemetry()
+        driver_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        jobs = queue.queue(database_url)
+        queued = settings.dispatch == "queue"
+        dispatch = queue.enqueueing(jobs) if queued else inline(driver_id, settings.claim_seconds)
+        store = Store(pool, saver, dispatch, telemetry.committed)
+        graph = build(agents, saver)
+        requeue = (lambda: _requeue(store, jobs, settings.claim_seconds)) if queued else None
+        drivers = Drivers(graph, store, driver_id, settings.claim_seconds, settings.drain_seconds, requeue)
+        wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
+        await stack.enter_async_context(drivers)
+
+        async def drive_queued(concurrency: int) -> None:
+            async with jobs.open_async():
+                await queue.work(jobs, drivers.drive_to_rest, concurrency, settings.drain_seconds)
+
+        yield Services(settings, store, registry(agents), drivers, wakeups, telemetry, lambda: _live_workers(pool, jobs), drive_queued)
+
+
+def agents_of(settings: Settings) -> list[Agent]:
+    """The built-in specialists, then those of HITL_AGENTS."""
+    model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
+    builtin = [agent_of(mapping, "built in") for mapping in builtin_agents(model, settings.outbox_dir)]
+    return [*builtin, *(load_agent(entry) for entry in settings.agents)]
+
+
+async def _requeue(store: Store, jobs: queue.App, claim_seconds: float) -> None:
+    await queue.revive_stalled(jobs)
+    for run_id, thread_id in await store.lapsed(timedelta(seconds=claim_seconds), limit=100):
+        await queue.defer(jobs, None, run_id, thread_id)
+
+
+async def _live_workers(pool: Pool, jobs: queue.App) -> int:
+    async with connection(pool) as conn:
+        return await queue.live_workers(jobs, conn)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the database and the key are. `embedded` is ours to stop."""
+
+    database_url: str
+    api_key: str
+    key_file: Path | None = None
+    data: DataDir | None = None
+
+
+@asynccontextmanager
+async def open_place(settings: Settings) -> AsyncGenerator[Place]:
+    """DATABASE_URL, or the embedded Postgres beside whoever else uses it, and the API's key."""
+    if settings.database_url:
+        if settings.api_key is None:
+            raise ConfigurationError("API_KEY is not set: with DATABASE_URL the server does not make one up.")
+        yield Place(settings.database_url, settings.api_key.get_secret_value())
+        return
+    data = data_dir(settings.data_dir)
+    embedded = EmbeddedPostgres(data.path)
+    url = await asyncio.to_thread(embedded.start)
+    try:
+        if settings.api_key is not None:
+            yield Place(url, settings.api_key.get_secret_value(), data=data)
+        else:
+            key_file = data.path / "api_key"
+            yield Place(url, generated_key(key_file), key_file, data)
+    finally:
+        await asyncio.to_thread(embedded.stop)
+
+
+def generated_key(file: Path) -> str:
+    """Made once, for its owner only."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return file.read_text("ascii").strip()
+    with os.fdopen(descriptor, "w") as opened:
+        key = secrets.token_urlsafe(32)
+        opened.write(key)
+    return key
