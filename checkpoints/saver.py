@@ -12,6 +12,7 @@ Any prefix of LangGraph's writes is a consistent state (the stock saver commits 
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -63,8 +64,8 @@ def not_yet_written(updates: list[Update], last_id: str | None) -> list[Update]:
 class Unit:
     """What LangGraph wrote since the last flush, in its order."""
 
-    def __init__(self, statements: Sequence[str]) -> None:
-        self.collected: Batch = {statement: [] for statement in statements}
+    def __init__(self) -> None:
+        self.collected: Batch = defaultdict(list)
         self.updates: list[Update] = []
         self.changed = asyncio.Event()  # a task's writes wait for a flush
         self.lock = asyncio.Lock()  # held by a flush
@@ -97,14 +98,7 @@ class BufferedSaver(AsyncPostgresSaver):
 
         Delete and prune threads outside: they know only what is stored.
         """
-        unit = Unit(
-            [
-                self.UPSERT_CHECKPOINT_BLOBS_SQL,
-                self.UPSERT_CHECKPOINTS_SQL,
-                self.INSERT_CHECKPOINT_WRITES_SQL,  # before the one that replaces them: the outcome is that of LangGraph's order
-                self.UPSERT_CHECKPOINT_WRITES_SQL,
-            ]
-        )
+        unit = Unit()
         token = _unit.set(unit)
         try:
             yield unit

@@ -1,7 +1,7 @@
 """The planner: an objective and contracts -> a plan; revises it after answers, denials and failures; finishes."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain import events, planning
 from domain.capability import Capability, Registry
@@ -13,10 +13,15 @@ from domain.records import JsonObject
 from domain.state import Ending, Result, RunError, Snapshot, State
 from nodes.specialist import Node
 
-Propose = Callable[[Snapshot, planning.Task, Sequence[str]], Awaitable[list[str] | None]]
-"""A model's plan: (state, what is to be planned, why the last proposal was refused) -> capability ids in order, or None."""
 
-_MAX_PROPOSALS = 2
+class Proposal(NamedTuple):
+    """Capability ids in order, or None and why there are none."""
+
+    capability_ids: list[str] | None
+    why: str = ""
+
+
+Propose = Callable[[Snapshot, planning.Task], Awaitable[Proposal]]
 
 
 def planner(registry: Registry, propose: Propose | None = None) -> Node:
@@ -53,16 +58,16 @@ def handed_over(steps: Sequence[Step]) -> list[Event]:
 
 
 async def _chosen(state: Snapshot, task: planning.Task, propose: Propose | None) -> tuple[list[Capability], list[Event]]:
-    """The model proposes and the same check disposes; refused twice, the deterministic plan is taken, with a warning."""
-    by_id, refusals = {capability.capabilityId: capability for capability in task.capabilities}, list[str]()
-    for _ in range(_MAX_PROPOSALS if propose else 0):
-        proposed = await propose(state, task, refusals) if propose else None
-        if proposed is None:
-            refusals = ["the model gave no plan that could be read"]
-        elif not (refusals := planning.problems(task, proposed)):
-            return [by_id[name] for name in proposed], []
-    warning = Event(kind=events.Kind.WARNED, message=f"The model's plan was refused: {'; '.join(refusals)}", data={"from": "planner"})
-    return planning.best(task), [warning] if propose else []
+    """A model may propose; the same check as for any plan disposes. Without one, or when it was refused: the smallest plan."""
+    if propose is None or not task.capabilities:
+        return planning.best(task), []
+    proposed, why = await propose(state, task)
+    problems = [why] if proposed is None else planning.problems(task, proposed)
+    if proposed is not None and not problems:
+        by_id = {capability.capabilityId: capability for capability in task.capabilities}
+        return [by_id[name] for name in proposed], []
+    message = f"The model's plan was refused: {'; '.join(problems)}"
+    return planning.best(task), [Event(kind=events.Kind.WARNED, message=message, data={"from": "planner"})]
 
 
 def _writes(state: Snapshot, considered: list[str], ending: Ending | None, happened: list[Event]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def visit(state: Snapshot, step: Step) -> Send:
     task = Task(
         objective=state.run.objective,
         facets={name: facet.value for name, facet in state.facets.items() if name in handed},
-        context=tuple(_context(asked) for asked in state.questions.values() if not asked.waits and asked.repeats is None),
+        context=context_of(state),
         runId=state.run.runId,
         threadId=state.run.threadId,
         stepId=step.stepId,
@@ -96,6 +96,11 @@ def visit(state: Snapshot, step: Step) -> Send:
         step.capabilityId,
         Visit(task=task, capabilityId=step.capabilityId, asked=tuple(questions_of(state, step.stepId))).json_object(),
     )
+
+
+def context_of(state: Snapshot) -> tuple[Context, ...]:
+    """The answers and denials of the run so far."""
+    return tuple(_context(asked) for asked in state.questions.values() if not asked.waits and asked.repeats is None)
 
 
 async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[Asked]) -> Report:

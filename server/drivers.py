@@ -49,7 +49,7 @@ class Drivers:
         self._loops = [asyncio.create_task(_every(beat_seconds, self._beat)), asyncio.create_task(_every(SWEEP_SECONDS, self._sweep))]
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Drain: running waves reach their flush, or are given up after the grace period. What is left is free for others."""
         self._draining = True
         self._loops[1].cancel()

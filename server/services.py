@@ -7,12 +7,15 @@ os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")  # read when LangGraph
 import asyncio
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
+
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from checkpoints import queue
 from checkpoints.embedded import DataDir, EmbeddedPostgres, data_dir
@@ -23,10 +26,10 @@ from checkpoints.store import Store
 from checkpoints.transaction import inline
 from checkpoints.wakeups import Wakeups
 from domain.capability import Registry
-from domain.errors import ConfigurationError
 from graph.build import build
 from nodes.agents import Agent, agent_of, load_agent, registry
 from nodes.model import chat_model
+from nodes.proposal import proposer
 from nodes.specialists import builtin_agents
 from server.drivers import Drivers
 from server.settings import Settings
@@ -48,9 +51,11 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, database_url: str) -> AsyncGenerator[Services]:
-    """Everything open; closed in reverse. Raises ConfigurationError, StoreUnavailable."""
-    agents = agents_of(settings)
+async def open_services(settings: Settings) -> AsyncGenerator[Services]:
+    """Everything open; closed in reverse. `settings` say where the database is. Raises ConfigurationError, StoreUnavailable."""
+    model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
+    agents = agents_of(settings, model)
+    database_url = settings.database_url or ""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(connection_pool(database_url, max_size=MAX_CONNECTIONS))
         saver = BufferedSaver(pool)
@@ -61,7 +66,7 @@ async def open_services(settings: Settings, database_url: str) -> AsyncGenerator
         queued = settings.dispatch == "queue"
         dispatch = queue.enqueueing(jobs) if queued else inline(driver_id, settings.claim_seconds)
         store = Store(pool, saver, dispatch, telemetry.committed)
-        graph = build(agents, saver)
+        graph = build(agents, saver, proposer(model) if model else None)
         requeue = (lambda: _requeue(store, jobs, settings.claim_seconds)) if queued else None
         drivers = Drivers(graph, store, driver_id, settings.claim_seconds, settings.drain_seconds, requeue)
         wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
@@ -74,9 +79,8 @@ async def open_services(settings: Settings, database_url: str) -> AsyncGenerator
         yield Services(settings, store, registry(agents), drivers, wakeups, telemetry, lambda: _live_workers(pool, jobs), drive_queued)
 
 
-def agents_of(settings: Settings) -> list[Agent]:
+def agents_of(settings: Settings, model: ChatOpenAI | None) -> list[Agent]:
     """The built-in specialists, then those of HITL_AGENTS."""
-    model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
     builtin = [agent_of(mapping, "built in") for mapping in builtin_agents(model, settings.outbox_dir)]
     return [*builtin, *(load_agent(entry) for entry in settings.agents)]
 
@@ -94,31 +98,30 @@ async def _live_workers(pool: Pool, jobs: queue.App) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the database and the key are. `embedded` is ours to stop."""
+    """`settings` with the database and the key that are really used, and where they are kept if embedded."""
 
-    database_url: str
-    api_key: str
+    settings: Settings
     key_file: Path | None = None
     data: DataDir | None = None
 
+    @property
+    def database_url(self) -> str:
+        return self.settings.database_url or ""
+
 
 @asynccontextmanager
-async def open_place(settings: Settings) -> AsyncGenerator[Place]:
-    """DATABASE_URL, or the embedded Postgres beside whoever else uses it, and the API's key."""
+async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[Place]:
+    """DATABASE_URL, or the embedded Postgres beside whoever else uses it; `needs_key`: with a key made up, if none is set."""
     if settings.database_url:
-        if settings.api_key is None:
-            raise ConfigurationError("API_KEY is not set: with DATABASE_URL the server does not make one up.")
-        yield Place(settings.database_url, settings.api_key.get_secret_value())
+        yield Place(settings)
         return
     data = data_dir(settings.data_dir)
     embedded = EmbeddedPostgres(data.path)
     url = await asyncio.to_thread(embedded.start)
     try:
-        if settings.api_key is not None:
-            yield Place(url, settings.api_key.get_secret_value(), data=data)
-        else:
-            key_file = data.path / "api_key"
-            yield Place(url, generated_key(key_file), key_file, data)
+        key_file = data.path / "api_key" if needs_key and settings.api_key is None else None
+        key = SecretStr(generated_key(key_file)) if key_file else settings.api_key
+        yield Place(settings.model_copy(update={"database_url": url, "api_key": key}), key_file, data)
     finally:
         await asyncio.to_thread(embedded.stop)
 

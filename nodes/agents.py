@@ -1,0 +1,180 @@
+"""How an agent is plugged in: contract section 8. A mapping, or the name of one, becomes an `Agent`, or stops the start with one line."""
+
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from langgraph.graph import StateGraph
+from langgraph.pregel import Pregel
+from pydantic import TypeAdapter, ValidationError
+
+from domain.capability import Capability, FacetName, contract_of
+from domain.errors import ConfigurationError
+from domain.hitl import Contract
+from domain.records import JsonObject
+from domain.schemas import schema_error
+from domain.state import State
+
+Graph = Pregel[Any, Any, Any, Any]
+Run = Graph | Callable[[Any], Any]  # a function, sync or async
+
+
+@dataclass(frozen=True)
+class Agent:
+    """`schemas`: by facet, JSON Schemas. `input` and `output` replace how a graph is given its task and how its facets are found."""
+
+    capability: Capability
+    schemas: Mapping[str, JsonObject]
+    run: Run
+    input: Callable[[JsonObject], Any] | None = None
+    output: Callable[[Any], Any] | None = None
+
+
+_schemas = TypeAdapter(dict[FacetName, JsonObject])
+_OPTIONAL = ("input", "output")
+_TAKEN = {"planner", "guard", *State.__annotations__}  # LangGraph gives a node and a channel of one graph no common name
+_KEYS = Capability.model_fields.keys() - {"contract"} | {"facets", "run", *_OPTIONAL}
+
+
+def load_agent(entry: str) -> Agent:
+    """An entry of HITL_AGENTS: `package.module:name` or `path/to/file.py:name`."""
+    place, _, name = entry.rpartition(":")
+    if not place or not name:
+        raise ConfigurationError(f"HITL_AGENTS: {entry!r} is neither `package.module:name` nor `path/to/file.py:name`")
+    try:
+        module = _file(place) if place.endswith(".py") else importlib.import_module(place)
+        mapping = getattr(module, name)
+    except (Exception, SystemExit) as error:  # foreign code runs here: whatever it raises, one line says so
+        raise ConfigurationError(f"HITL_AGENTS: {entry} cannot be loaded: {_line(error)}") from error
+    return agent_of(mapping, f"HITL_AGENTS: {entry}")
+
+
+def agent_of(mapping: object, where: str) -> Agent:
+    """The mapping, checked. `where` stands first in what is raised: a ConfigurationError."""
+    if not isinstance(mapping, Mapping):
+        raise ConfigurationError(f"{where} is no mapping that describes an agent, but of type {type(mapping).__name__}")
+    given = dict(cast(Mapping[str, Any], mapping))
+    try:
+        if unknown := [str(key) for key in given if key not in _KEYS]:
+            raise _Unfit(f"unknown key {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
+        run = _run(given.pop("run", None))
+        schemas = _facets(given.pop("facets", {}))
+        callables = {key: _callable(key, given.pop(key, None)) for key in _OPTIONAL}
+        return Agent(_capability(given, schemas), schemas, run, **callables)
+    except _Unfit as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+
+
+def catalogue(agents: Sequence[Agent]) -> dict[str, Agent]:
+    """By capability id, in the order given. Each knows the facets of all: an agent may use a facet that another one defines."""
+    known: dict[str, Agent] = {}
+    schemas: dict[str, JsonObject] = {}
+    for agent in agents:
+        name = agent.capability.capabilityId
+        if name in known:
+            raise ConfigurationError(f"Two agents have the capabilityId {name}")
+        if name in _TAKEN:
+            raise ConfigurationError(f"The capabilityId {name} is a name of the orchestrator's own graph; choose another")
+        for facet, schema in agent.schemas.items():
+            if schemas.setdefault(facet, schema) != schema:
+                other = next(one for one in known if facet in known[one].schemas)
+                raise ConfigurationError(f"The agents {other} and {name} give the facet {facet} different schemas")
+        known[name] = agent
+    return {
+        name: replace(agent, schemas=schemas, capability=agent.capability.but(contract=_contract(agent.capability, schemas)))
+        for name, agent in known.items()
+    }
+
+
+def registry(agents: Sequence[Agent]) -> dict[str, Capability]:
+    return {name: agent.capability for name, agent in catalogue(agents).items()}
+
+
+class _Unfit(Exception):
+    """Why a mapping describes no agent."""
+
+
+def _run(run: object) -> Run:
+    try:
+        graph: object = cast(StateGraph[Any, Any, Any, Any], run).compile() if isinstance(run, StateGraph) else run
+    except Exception as error:  # foreign code: what it raises is the reason
+        raise _Unfit(f"`run` is a graph that does not compile: {_line(error)}") from error
+    if isinstance(graph, Pregel):
+        return _without_breakpoints(cast(Graph, graph))
+    if not callable(graph):
+        raise _Unfit(f"`run` must be a function, a compiled LangGraph graph or a StateGraph, not {type(graph).__name__}")
+    return graph
+
+
+def _without_breakpoints(graph: Graph) -> Graph:
+    """A static breakpoint stops without a question; to go on past it would skip what may be somebody's approval."""
+    subgraphs = cast(Iterable[tuple[str, object]], graph.get_subgraphs(recurse=True))
+    for each in (graph, *(subgraph for _, subgraph in subgraphs)):
+        if isinstance(each, Pregel) and (each.interrupt_before_nodes or each.interrupt_after_nodes):
+            raise _Unfit("`run` has a static breakpoint (interrupt_before, interrupt_after), which asks no question; use interrupt()")
+    return graph
+
+
+def _facets(given: object) -> dict[str, JsonObject]:
+    try:
+        schemas = _schemas.validate_python(given)
+    except ValidationError as error:
+        raise _Unfit(_first(error, "facets")) from error
+    for name, schema in schemas.items():
+        if problem := schema_error(schema):
+            raise _Unfit(f"`facets.{name}` is not a JSON Schema: {problem}")
+    return schemas
+
+
+def _callable(key: str, given: object) -> Callable[[Any], Any] | None:
+    if given is None or callable(given):
+        return given
+    raise _Unfit(f"`{key}` must be a function, not {type(given).__name__}")
+
+
+def _capability(given: Mapping[str, Any], schemas: Mapping[str, JsonObject]) -> Capability:
+    try:
+        capability = Capability.model_validate({**given, "contract": Contract(input={}, output={})})
+    except ValidationError as error:
+        raise _Unfit(_first(error)) from error
+    for names in ((*capability.inputFacets, *capability.optionalInputFacets), capability.outputFacets):
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise _Unfit(f"the facet {', '.join(twice)} is named twice")
+    return capability.but(contract=_contract(capability, schemas))
+
+
+def _contract(capability: Capability, schemas: Mapping[str, JsonObject]) -> Contract:
+    return contract_of(schemas, capability.inputFacets, capability.optionalInputFacets, capability.outputFacets)
+
+
+def _first(error: ValidationError, *under: str) -> str:
+    first = error.errors()[0]
+    return f"`{'.'.join(map(str, (*under, *first['loc'])))}`: {first['msg']}"
+
+
+def _line(error: BaseException) -> str:
+    return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")
+
+
+def _file(path: str) -> ModuleType:
+    """Under a name made of the path as it is written: typed state in a checkpoint names its module, on every machine the same."""
+    name = f"hitl_agent_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, Path(path).resolve())
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

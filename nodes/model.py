@@ -1,0 +1,81 @@
+"""The model that planner and specialists think with; without a key there is none, and they follow their offline rules."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, cast
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable
+from langchain_openai import ChatOpenAI
+from langchain_openai.chat_models.base import OpenAIRefusalError
+from openai import OpenAIError
+from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
+
+DEFAULT_MODEL = "gpt-5-mini"  # small, current, and able to answer in a JSON Schema
+CALL_TIMEOUT_SECONDS = 60
+CALL_RETRIES = 2  # after 408, 409, 429, 5xx and lost connections, by the client itself, which honours Retry-After
+ANSWER_TIMEOUT_SECONDS = 240  # both attempts with all their retries; a step has 600 by default
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def chat_model(api_key: SecretStr | None, model: str | None, base_url: str | None) -> ChatOpenAI | None:
+    """None without a key: offline. It speaks chat completions, which every server behind OPENAI_BASE_URL understands."""
+    if api_key is None or not api_key.get_secret_value():
+        return None
+    return ChatOpenAI(
+        model=model or DEFAULT_MODEL,
+        api_key=api_key,
+        base_url=base_url,
+        timeout=CALL_TIMEOUT_SECONDS,
+        max_retries=CALL_RETRIES,
+        use_responses_api=False,
+    )
+
+
+def prompt(instructions: str, data: Mapping[str, JsonValue]) -> list[BaseMessage]:
+    """What to do, and what to do it with as one JSON object: no text in it can end the data and become an instruction."""
+    return [SystemMessage(instructions), HumanMessage(json.dumps(data, ensure_ascii=False))]
+
+
+async def structured(
+    model: ChatOpenAI, messages: Sequence[BaseMessage], schema: type[T], misfit: Callable[[T], str | None] = lambda _: None
+) -> tuple[T | None, str]:
+    """The model's answer, or None and why there is none.
+
+    `misfit` says what is wrong with an answer that fits its schema. An answer that does not fit is asked for once more, with
+    the reason. The reasons quote neither the answer nor the API's errors, which can hold parts of a key.
+    """
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+            answer, why = await _attempt(model, messages, schema, misfit)
+            if answer is None:
+                retry = HumanMessage(f"Your last answer did not fit: {why}. Answer again.")
+                answer, why = await _attempt(model, [*messages, retry], schema, misfit)
+    except OpenAIError as error:
+        return None, f"the model gave no answer ({type(error).__name__})"
+    except TimeoutError:
+        return None, f"the model gave no answer within {ANSWER_TIMEOUT_SECONDS} s"
+    return answer, why and f"the model's answer did not fit, twice: {why}"
+
+
+async def _attempt(
+    model: ChatOpenAI, messages: Sequence[BaseMessage], schema: type[T], misfit: Callable[[T], str | None]
+) -> tuple[T | None, str]:
+    try:
+        asked = cast("Runnable[list[BaseMessage], object]", model.with_structured_output(schema, method="json_schema"))
+        answer = await asked.ainvoke([*messages])
+    except OpenAIRefusalError:
+        return None, "the model refused"
+    except ValidationError as error:
+        first = error.errors()[0]
+        return None, f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
+    except ValueError:
+        return None, "it is not what was asked for"
+    if not isinstance(answer, schema):
+        return None, "it is not what was asked for"
+    if "\\u0000" in answer.model_dump_json():
+        return None, "it holds a NUL character, which cannot be stored"
+    why = misfit(answer)
+    return (None, why) if why else (answer, "")
