@@ -1,9 +1,9 @@
 """LangGraph's Postgres saver with a unit of work: what the graph writes is committed together with the rows that describe it.
 
     async with saver.unit() as unit:
-        async with flushing(saver, unit, rows):  # what a task has finished is committed at most 0.1 s later
-            await graph.ainvoke(...)             # itself commits nothing; it reads its own writes
-        await saver.flush(unit, rows)            # fence, rows, checkpoints: one transaction, or nothing
+        async with flushing(unit, lambda: saver.flush(unit, rows)):  # what a task has finished is committed at most 0.1 s later
+            await graph.ainvoke(...)                                 # itself commits nothing; it reads its own writes
+        await saver.flush(unit, rows)                                # fence, rows, checkpoints: one transaction, or nothing
 
 Outside a unit it is the stock saver without its lock, which lets one connection of the pool work at a time.
 
@@ -207,7 +207,7 @@ async def insert(conn: Connection, batch: Batch) -> None:
 
 
 @asynccontextmanager
-async def flushing(saver: BufferedSaver, unit: Unit, rows: Rows[Any], after_seconds: float = 0.1) -> AsyncGenerator[None]:
+async def flushing(unit: Unit, flush: Callable[[], Awaitable[object]], after_seconds: float = 0.1) -> AsyncGenerator[None]:
     """While the block works, what its tasks finish is flushed within `after_seconds`.
 
     A database out of reach is tried again; the work goes on. Any other error, a lost claim above all, cancels the block and is raised.
@@ -223,7 +223,7 @@ async def flushing(saver: BufferedSaver, unit: Unit, rows: Rows[Any], after_seco
                 await asyncio.sleep(after_seconds)
                 if unit.changed.is_set():
                     with suppress(StoreUnavailable):
-                        await saver.flush(unit, rows)
+                        await flush()
         except Exception as error:  # noqa: BLE001  # raised below
             failed.append(error)
             if not leaving:

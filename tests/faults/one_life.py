@@ -1,0 +1,109 @@
+"""A process that starts or answers a run, drives it, and dies at a named point.
+
+    python -m tests.faults.one_life DATABASE_URL (start | answer REQUEST_ID) POINT
+
+Points: `before the commit` and `after the commit` of the start or the answer, those that graph.drive names, and
+`in prepared` and `in applied`, inside the agent's nodes. Exits with 9 where it died, with 0 when it came to rest.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
+
+from langgraph.runtime import RunControl
+
+from checkpoints.migrate import migrate
+from checkpoints.pool import Connection, connection_pool
+from checkpoints.saver import BufferedSaver
+from checkpoints.store import Store
+from checkpoints.transaction import Dispatch, inline
+from domain.events import Event
+from domain.hitl import HitlResponse, ResponseType
+from domain.ports import Claim, RunRef
+from domain.run import StoredRun
+from domain.state import RunSettings
+from graph import runs
+from graph.build import Graph, build
+from graph.drive import drive
+from nodes.agents import agent_of, registry
+from tests.agents import counting
+
+DIED = 9
+LEASE_SECONDS = 0.5
+RUN = RunRef("run_of_one_life")
+
+Die = Callable[[str], None]
+
+
+def dying_at(wanted: str) -> Die:
+    def die(point: str) -> None:
+        if point == wanted:
+            os._exit(DIED)
+
+    return die
+
+
+@asynccontextmanager
+async def opened(database_url: str, driver: str, die: Die) -> AsyncGenerator[tuple[Store, Graph]]:
+    def note(state: counting.Input, what: str) -> None:
+        counting.note(state, what)
+        die(f"in {what.split()[0]}")
+
+    agents = [agent_of(counting.mapping("left", ["objective"], note), "tests")]
+    async with connection_pool(database_url, max_size=4) as pool:
+        saver = BufferedSaver(pool)
+        await migrate(pool, saver)
+        yield Store(pool, saver, _dying(inline(driver, LEASE_SECONDS), die), _committed(die)), build(agents, saver)
+
+
+def _dying(dispatch: Dispatch, die: Die) -> Dispatch:
+    """The dispatch is the last thing inside the transaction of a decision."""
+
+    async def then_die(conn: Connection, run: StoredRun) -> Claim | None:
+        claim = await dispatch(conn, run)
+        die("before the commit")
+        return claim
+
+    return then_die
+
+
+def _committed(die: Die) -> Callable[[StoredRun, Sequence[Event]], None]:
+    def then_die(run: StoredRun, happened: Sequence[Event]) -> None:
+        if any(event.kind in ("run_started", "question_answered") for event in happened):
+            die("after the commit")
+
+    return then_die
+
+
+async def start(store: Store) -> list[Claim]:
+    settings = RunSettings(runId=RUN.run_id or "", threadId="thread", objective="live", outputs=("left",), maxHitlRequests=3)
+    async with store.transaction() as tx:
+        await runs.start(tx, registry([agent_of(counting.left, "tests")]), settings, {})
+    return tx.claims
+
+
+async def answer(store: Store, request_id: str) -> list[Claim]:
+    response = HitlResponse(requestId=request_id, responseType=ResponseType.FREEFORM, freeformText="yes")
+    async with store.transaction() as tx:
+        await runs.answer(tx, RUN, request_id, [response], runs.By())
+    return tx.claims
+
+
+async def live(database_url: str, act: Callable[[Store], Awaitable[list[Claim]]], point: str) -> None:
+    die = dying_at(point)
+
+    async def crash(at: str) -> None:
+        die(at)
+
+    async with opened(database_url, f"life-{os.getpid()}", die) as (store, graph):
+        for claim in await act(store):
+            await drive(graph, store, claim, RunControl(), crash)
+
+
+if __name__ == "__main__":
+    _, url, what, *rest = sys.argv
+    asyncio.run(live(url, start if what == "start" else lambda store: answer(store, rest[0]), rest[-1]))
