@@ -12,7 +12,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Send
-from nodes.agents import Agent, registry
+from nodes.agents import Agent, catalogue, registry
 from nodes.embed import embedded
 
 from domain.capability import Registry
@@ -27,7 +27,7 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 def build(agents: Sequence[Agent], saver: BaseCheckpointSaver[Any], propose: Propose | None = None) -> Graph:
     """The orchestrator over these agents. Plugged-in graphs keep their own threads in the same saver."""
-    works = {agent.capability.capabilityId: embedded(agent, saver) for agent in agents}
+    works = {name: embedded(agent, saver) for name, agent in catalogue(agents).items()}
     return assemble(registry(agents), works, saver, propose)
 
 

@@ -78,7 +78,7 @@ async def _alone(visit: Coroutine[Any, Any, Report]) -> Report:
 
 async def _visit(agent: Agent, graph: Graph, task: Task, answers: Answers) -> Report:
     config: RunnableConfig = {"configurable": {"thread_id": f"{task.threadId}:{task.runId}:{task.stepId}"}}
-    resumed: set[str] | None = None  # None: it did not run yet in this visit
+    ran = False
     while True:
         state = await graph.aget_state(config)
         if state.created_at is not None and not state.tasks:  # not `next`: that is empty too when the last checkpoint of a step is missing
@@ -86,8 +86,8 @@ async def _visit(agent: Agent, graph: Graph, task: Task, answers: Answers) -> Re
         asked = {interrupt.id: _asks(interrupt) for interrupt in state.interrupts}
         if unanswered := [ask for asks in asked.values() for ask in asks if ask.key not in answers]:
             return Report(outcome=Outcome.ASKING, asks=tuple(unanswered))  # not before all are answered: the others' nodes would run again
-        if resumed is not None and asked.keys() <= resumed:
-            raise Invalid("it stopped without a new question: at a static breakpoint, or because it was answered with null")
+        if ran and not asked:
+            raise Invalid("It stopped at a static breakpoint (interrupt_before, interrupt_after), which asks no question; use interrupt()")
         if state.created_at is None:
             step = _input(agent, graph, task)
         elif asked:
@@ -95,7 +95,7 @@ async def _visit(agent: Agent, graph: Graph, task: Task, answers: Answers) -> Re
         else:
             step = None  # it died in the middle
         await graph.ainvoke(step, config, durability="sync")
-        resumed = {*(resumed or ()), *asked}
+        ran = True
 
 
 def _asks(interrupt: Interrupt[Any]) -> list[Ask]:
@@ -131,7 +131,7 @@ def _made(agent: Agent, graph: Graph, values: Any) -> Mapping[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        raise Invalid(f"it returned a {type(values).__name__}, not a mapping of its output facets")
+        raise Invalid(f"What it returned is of type {type(values).__name__}, not a mapping of its output facets")
     return cast(Mapping[str, Any], values)
 
 

@@ -4,13 +4,10 @@ from pathlib import Path
 
 from langchain_openai import ChatOpenAI
 
+from nodes.specialists import publisher, reviewer, strategist, writer
 from nodes.specialists.agent import AgentMapping
-from nodes.specialists.publisher import publisher
-from nodes.specialists.reviewer import reviewer
-from nodes.specialists.strategist import strategist
-from nodes.specialists.writer import writer
 
 
 def builtin_agents(model: ChatOpenAI | None, outbox: Path) -> list[AgentMapping]:
     """Without a model they follow rules, the same for the same input. The publisher writes below `outbox`."""
-    return [strategist(model), writer(model), reviewer(model), publisher(outbox)]
+    return [strategist.agent(model), writer.agent(model), reviewer.agent(model), publisher.agent(outbox)]

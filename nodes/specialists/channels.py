@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nodes.specialists.facets import Post
 
-DEFAULT_CHANNELS = ("linkedin", "x", "email")
+DEFAULT_CHANNELS: tuple[str, ...] = ("linkedin", "x", "email")
 SUBJECT_LIMIT = 78  # RFC 5322's advice for a line
 OTHER_LIMIT = 500  # what Mastodon allows, and less than most others
 
@@ -70,7 +70,7 @@ def _x_weight(code: int) -> int:
 
 _KNOWN = {
     "linkedin": Channel("linkedin", limit=3000, points=8, line=200, has_labels=True),
-    "x": Channel("x", limit=280, points=3, line=90, count=x_length),
+    "x": Channel("x", limit=280, points=3, line=70, count=x_length),
     "email": Channel("email", limit=10_000, points=12, line=400, has_labels=True, has_subject=True),
 }
 

@@ -43,7 +43,7 @@ class Material(NamedTuple):
 
 
 def compose(material: Material, place: Channel) -> Post:
-    """The lines that have to be in come first, then what was asked for, then headline, strongest point, link, and the rest."""
+    """The lines that have to be in come first, then what was asked for, link, headline, strongest point, and the rest."""
     kept = _fitting([*_must(material, place), *_optional(material, place)], place)
     while twice := next((p for p in kept if p.role == "line" and p.text in _render([q for q in kept if q is not p], place)), None):
         kept.remove(twice)
@@ -78,7 +78,7 @@ def _fitting(parts: Sequence[Part], place: Channel) -> list[Part]:
 
 def _optional(material: Material, place: Channel) -> list[Part]:
     brief, guidance = material.brief, material.guidance
-    count, line = (place.points, place.line) if not guidance.shorter else ((place.points + 1) // 2, place.line * 2 // 3)
+    count, line = (place.points // 3 + 1, max(60, place.line // 2)) if guidance.shorter else (place.points, place.line)
     points = [point for point in material.points if point.text not in material.must]
     lead = next((point for point in points if point.kind not in _URGENT), None)
     chosen = [*([lead] if lead else []), *(point for point in points if point is not lead)][:count]
@@ -88,10 +88,10 @@ def _optional(material: Material, place: Channel) -> list[Part]:
     full = place.has_labels and not guidance.shorter
     return [
         *(Part("point", short(point.text, max(place.line, PINNED_LIMIT))) for point in material.pinned if point.text not in material.must),
+        *(Part("link", f"{_link_text(link.text)}: {link.url}") for link in material.links),
         Part("headline", next((cut for limit in (200, 130, 60, 20) if place.fits(cut := clipped(title, limit))), "News")),
         *([Part("summary", short(sentences(summary)[0], 2 * place.line))] if brief.title and summary and not place.has_labels else []),
         *parts[:1],
-        *(Part("link", f"{_link_text(link.text)}: {link.url}") for link in material.links),
         *([Part("greeting", "Hello,")] if place.has_subject else []),
         *([Part("opening", _opening(brief))] if place.has_labels and brief.audience != GENERAL.label else []),
         *parts[1:],

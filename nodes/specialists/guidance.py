@@ -31,7 +31,7 @@ _INSTEAD = re.compile(rf"{_FILLER}(?:say\s+|write\s+|use\s+)?\x00(\d+)\x00\s+ins
 _HELD = re.compile(r"\x00(\d+)\x00")
 _EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 _ABOUT = re.compile(
-    r"(?:the |a |some |more )*(?:details?|information|something|line|word|sentence|note)s? (?:about|on|that|with) (?:the )?", re.I
+    r"(?:the |a |some |more ){0,3}(?:details?|information|something|line|word|sentence|note)s? (?:about|on|that|with) (?:the )?", re.I
 )
 _MAX_LINE = 1000
 
@@ -76,17 +76,22 @@ def texts(context: Sequence[Said]) -> list[str]:
 def understood(texts: Sequence[str]) -> Guidance:
     guidance = Guidance()
     for text in texts:
-        held: list[str] = []
-
-        def hold(found: re.Match[str], held: list[str] = held) -> str:
-            held.append(found[0])
-            return f"\x00{len(held) - 1}\x00"
-
-        masked = QUOTED.sub(hold, ADDRESS.sub(hold, text.replace("\x00", "")))  # what stands in quotes is no grammar
+        masked, held = _masked(re.sub(r"[^\S\n]+", " ", text.replace("\x00", "")))
         for clause in _CLAUSE_END.split(masked):
             if clause.strip():
                 _follow(guidance, " ".join(clause.split()), held)
     return guidance
+
+
+def _masked(text: str) -> tuple[str, list[str]]:
+    """Quotations and addresses, which have no grammar of their own, as \\x00number\\x00; and what they were."""
+    held: list[str] = []
+
+    def hold(found: re.Match[str]) -> str:
+        held.append(" ".join("".join(group or "" for group in found.groups()).split()) or found[0])
+        return f"\x00{len(held) - 1}\x00"
+
+    return ADDRESS.sub(hold, QUOTED.sub(hold, text)), held
 
 
 def _follow(guidance: Guidance, clause: str, held: list[str]) -> None:
@@ -95,7 +100,7 @@ def _follow(guidance: Guidance, clause: str, held: list[str]) -> None:
 
     parts = [held[int(number)] for number in _HELD.findall(clause)]
     links = [url for part in parts for url in addresses(part)]
-    quotes = [_unquoted(part) for part in parts if not ADDRESS.match(part)]
+    quotes = [part for part in parts if not ADDRESS.match(part)]
     negative = bool(_NEGATIVE.search(clause))
     if "hashtag" in clause.casefold():
         guidance.hashtags = guidance.hashtags and not negative
@@ -103,9 +108,9 @@ def _follow(guidance: Guidance, clause: str, held: list[str]) -> None:
     elif "emoji" in clause.casefold() and negative:
         guidance.emojis = False
     elif found := _REPLACED.match(clause):
-        guidance.replace.append((_unquoted(held[int(found[1])]), _unquoted(held[int(found[2])])))
+        guidance.replace.append((held[int(found[1])], held[int(found[2])]))
     elif found := _INSTEAD.match(clause):
-        guidance.replace.append((_unquoted(held[int(found[2])]), _unquoted(held[int(found[1])])))
+        guidance.replace.append((held[int(found[2])], held[int(found[1])]))
     elif _SHORTER.match(clause):
         guidance.shorter = True
     elif found := _AVOIDED.match(clause):
@@ -117,7 +122,3 @@ def _follow(guidance: Guidance, clause: str, held: list[str]) -> None:
         guidance.mention.append(f"{what[0].upper()}{what[1:]}." if found["that"] else what)
     else:
         guidance.unclear.append(whole(clause))
-
-
-def _unquoted(text: str) -> str:
-    return " ".join(text[1:-1].split())

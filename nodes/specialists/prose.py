@@ -6,21 +6,21 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"”’)]*\s+(?=[\"“‘(]*[A-ZÀ-�
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|incl|resp|cf)|\b[A-Z])\.$", re.I)
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 _NOT_PROSE = re.compile(r"https?://\S+|#\w+")
-ADDRESS = re.compile(r"https?://[^\s<>\"'`“”«»|\\]+")
-QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|«([^»]+)»|„([^“”]+)[“”]|`([^`]+)`")
+ADDRESS = re.compile(r"https?://[^\s<>\"'`“”«»|\\\x00]+")
+QUOTED = re.compile(r"“([^”]{1,999})”|\"([^\"]{1,999})\"|«([^»]{1,999})»|„([^“”]{1,999})[“”]|`([^`]{1,999})`")
 _LONG_WORD = 6
 _ENOUGH_WORDS = 40  # a few words say nothing about readability
 
 
 def sentences(text: str) -> list[str]:
     """At least one, if only the text itself."""
-    found: list[str] = []
+    found: list[list[str]] = []
     for part in _SENTENCE_END.split(text):
-        if found and _ABBREVIATION.search(found[-1]):
-            found[-1] += f" {part}"
+        if found and _ABBREVIATION.search(found[-1][-1]):
+            found[-1].append(part)
         else:
-            found.append(part)
-    return found
+            found.append([part])
+    return [" ".join(parts) for parts in found]
 
 
 def quoted(text: str) -> list[str]:

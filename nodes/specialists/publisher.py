@@ -33,7 +33,7 @@ class State(Task):
     published: NotRequired[JsonObject]
 
 
-def publisher(outbox: Path, write: Callable[[Path, bytes], None] = outboxes.write_durably) -> AgentMapping:
+def agent(outbox: Path, write: Callable[[Path, bytes], None] = outboxes.write_durably) -> AgentMapping:
     """`write` puts a file's content on the disk, for good."""
 
     def publish(state: State) -> dict[str, Json]:

@@ -40,7 +40,7 @@ class Claims(BaseModel):
     unsupported: list[Unsupported]
 
 
-def reviewer(model: ChatOpenAI | None) -> AgentMapping:
+def agent(model: ChatOpenAI | None) -> AgentMapping:
     async def check_claims(state: State) -> dict[str, Json]:
         return await claims_checked(state, model) if model else {}
 

@@ -12,7 +12,7 @@ MAX_POINTS = 200
 MAX_POINT_CHARACTERS = 600
 MAX_NAME_WORDS = 4
 
-_VERSION = r"(?!\d{1,2}\.\d{1,2}\.\d{4})\d+\.\d+(?:\.\d+)*(?:[-.]?(?:rc|alpha|beta|a|b)[-.]?\d*)?(?![\w.]*\w)"
+_VERSION = r"(?!\d{1,2}\.\d{1,2}\.\d{4})\d{1,8}(?:\.\d{1,8}){1,3}(?:[-.]?(?:rc|alpha|beta|a|b)[-.]?\d{0,8})?(?!\.?\w)"  # no date
 _VERSION_IN_TEXT = re.compile(
     rf"(?:^v?|\bv|\b(?i:version|release)\s+v?|(?<![\w.])[A-Z][\w+-]*\s+v?)({_VERSION})|(?<![\w.])({_VERSION})\s+(?i:release|update|version)\b"
 )

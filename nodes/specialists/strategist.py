@@ -58,7 +58,7 @@ class Addressed(NamedTuple):
     why: str | None = None
 
 
-def strategist(model: ChatOpenAI | None) -> AgentMapping:
+def agent(model: ChatOpenAI | None) -> AgentMapping:
     async def write_brief(state: State) -> dict[str, Json]:
         brief = offline_brief(state)
         return await thought_over(brief, state, model) if model else {"brief": brief.json_object()}

@@ -45,7 +45,7 @@ class Written(BaseModel):
     posts: list[WrittenPost] = Field(min_length=1)
 
 
-def writer(model: ChatOpenAI | None) -> AgentMapping:
+def agent(model: ChatOpenAI | None) -> AgentMapping:
     async def run(task: Task) -> dict[str, Any]:
         return await write(task, model)
 
@@ -162,7 +162,7 @@ def _wrong(written: WrittenPost, must: Sequence[str]) -> list[str]:
     try:
         post = _post(written)
     except ValidationError as error:
-        return [f"{error.errors()[0]['loc']}: {error.errors()[0]['msg']}"]
+        return [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
     return [*channel(post.channel).problems(post), *(f"“{line}” is missing" for line in must if line not in post.text)]
 
 

@@ -1,0 +1,219 @@
+"""A mapping becomes an agent, or stops the start with one line that names it and what is wrong."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.graph import END, START, StateGraph
+from langgraph.pregel import Pregel
+from typing_extensions import TypedDict
+
+from domain.errors import ConfigurationError
+from nodes.agents import agent_of, catalogue, load_agent, registry
+
+AGENTS = Path(__file__).parent / "agents"
+EVERY_FILE = (
+    *("forbidden", "function", "hangs", "inbox", "nonsense", "parallel"),
+    *("raises", "subgraph", "tool_agent", "two_questions", "typed", "workflow"),
+)
+
+
+class State(TypedDict, total=False):
+    brief: str
+
+
+async def run(task: dict[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def mapping(**changes: Any) -> dict[str, Any]:
+    """A good one, changed; None leaves a key out."""
+    good = {"capabilityId": "briefing", "displayName": "Briefing", "inputFacets": ["objective"], "outputFacets": ["brief"], "run": run}
+    return {key: value for key, value in {**good, **changes}.items() if value is not None}
+
+
+def graph() -> StateGraph[State]:
+    def write(state: State) -> State:
+        return {"brief": "done"}
+
+    return StateGraph(State).add_node("write", write).add_edge(START, "write").add_edge("write", END)
+
+
+def around(inner: Pregel[Any, Any, Any, Any]) -> StateGraph[State]:
+    return StateGraph(State).add_node("inner", inner).add_edge(START, "inner").add_edge("inner", END)
+
+
+def failure(act: Callable[[], object]) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        act()
+    assert "\n" not in raised.value.detail
+    return raised.value.detail
+
+
+# The mapping
+
+
+def test_a_small_mapping_is_enough() -> None:
+    agent = agent_of(mapping(), "here")
+    assert (agent.capability.capabilityId, agent.capability.summary, agent.capability.timeoutSeconds) == ("briefing", "", 600)
+    assert (agent.run, agent.input, agent.output) == (run, None, None)
+
+
+def test_a_mapping_with_everything() -> None:
+    schema = {"type": "string"}
+    agent = agent_of(
+        mapping(
+            summary="Briefs.",
+            optionalInputFacets=["audience"],
+            reworks=["brief"],
+            timeoutSeconds=5,
+            facets={"brief": schema, "audience": schema},
+            input=dict,
+            output=dict,
+        ),
+        "here",
+    )
+    assert (agent.capability.timeoutSeconds, agent.capability.reworks, agent.input, agent.output) == (5, ("brief",), dict, dict)
+    assert agent.capability.contract.output == {"type": "object", "properties": {"brief": schema}, "required": ["brief"]}
+    assert agent.capability.contract.input["required"] == ["objective"]
+
+
+@pytest.mark.parametrize("runs", [lambda: graph(), lambda: graph().compile(), lambda: around(graph().compile()).compile()])
+def test_run_may_be_a_graph(runs: Callable[[], Any]) -> None:
+    assert isinstance(agent_of(mapping(run=runs()), "here").run, Pregel)
+
+
+@pytest.mark.parametrize("called", [run, partial(run), dict])
+def test_run_may_be_whatever_is_called(called: Any) -> None:
+    assert agent_of(mapping(run=called), "here").run is called
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"capabilityId": None}, "`capabilityId`: Field required"),
+        ({"capabilityId": "two words"}, "`capabilityId`: String should match"),
+        ({"displayName": None}, "`displayName`: Field required"),
+        ({"displayName": 5}, "`displayName`: Input should be a valid string"),
+        ({"outputFacets": None}, "`outputFacets`: Field required"),
+        ({"outputFacets": []}, "`outputFacets`: Tuple should have at least 1 item"),
+        ({"outputFacets": "brief"}, "`outputFacets`: Input should be a valid tuple"),
+        ({"inputFacets": ["__start__"]}, "`inputFacets.0`: String should match"),
+        ({"inputFacets": ["a", "a"]}, "the facet a is named twice"),
+        ({"inputFacets": ["a"], "optionalInputFacets": ["a"]}, "the facet a is named twice"),
+        ({"outputFacets": ["b", "b"]}, "the facet b is named twice"),
+        ({"timeoutSeconds": 0}, "`timeoutSeconds`: Input should be greater than 0"),
+        ({"timeoutSeconds": "soon"}, "`timeoutSeconds`: Input should be a valid number"),
+        ({"facets": {"brief": {"type": "strin"}}}, "`facets.brief` is not a JSON Schema"),
+        ({"facets": {"brief": "string"}}, "`facets.brief`: Input should be"),
+        ({"facets": ["brief"]}, "`facets`: Input should be"),
+        ({"run": None}, "`run` must be a function, a compiled LangGraph graph or a StateGraph, not NoneType"),
+        ({"run": "run"}, "`run` must be a function, a compiled LangGraph graph or a StateGraph, not str"),
+        ({"run": StateGraph(State)}, "`run` is a graph that does not compile: ValueError"),
+        ({"run": graph().compile(interrupt_before=["write"])}, "static breakpoint"),
+        ({"run": graph().compile(interrupt_after=["write"])}, "static breakpoint"),
+        ({"run": around(graph().compile(interrupt_before=["write"]))}, "static breakpoint"),
+        ({"input": "task"}, "`input` must be a function, not str"),
+        ({"output": 5}, "`output` must be a function, not int"),
+        ({"inputFacet": ["objective"]}, "unknown key inputFacet; known are capabilityId, displayName"),
+        ({"contract": {"input": {}, "output": {}}}, "unknown key contract"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes: dict[str, Any], reason: str) -> None:
+    detail = failure(lambda: agent_of(mapping(**changes), "here"))
+    assert detail.startswith("here: ")
+    assert reason in detail
+
+
+def test_what_is_no_mapping_is_named() -> None:
+    assert failure(lambda: agent_of(run, "here")) == "here is no mapping that describes an agent, but of type function"
+
+
+# Where it is found
+
+
+@pytest.mark.parametrize("name", EVERY_FILE)
+def test_strangers_agents_are_loaded(name: str) -> None:
+    assert load_agent(f"{AGENTS / name}.py:agent").capability.displayName
+
+
+def test_all_agents_of_strangers_can_work_side_by_side() -> None:
+    assert len(registry([load_agent(f"{AGENTS / name}.py:agent") for name in EVERY_FILE])) == len(EVERY_FILE)
+
+
+def test_a_module_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "strangers_package").mkdir()
+    (tmp_path / "strangers_package" / "agents.py").write_text((AGENTS / "function.py").read_text())
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_agent("strangers_package.agents:agent").capability.capabilityId == "briefing.audience"
+
+
+def test_a_file_with_two_agents_is_loaded_once(tmp_path: Path) -> None:
+    path = tmp_path / "two.py"
+    path.write_text((AGENTS / "function.py").read_text() + "\nagent['facets'] = researcher['facets'] = {'brief': {}}\n")
+    one, other = load_agent(f"{path}:agent"), load_agent(f"{path}:researcher")
+    assert one.run.__globals__ is other.run.__globals__  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "AttributeError: module"),
+        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("def agent(:", "SyntaxError: invalid syntax (agent.py, line 1)"),
+        ("raise RuntimeError('on\\ntwo lines')", "RuntimeError: on two lines"),
+        ("import sys; sys.exit('done')", "SystemExit: done"),
+        ("agent = 5", "is no mapping that describes an agent, but of type int"),
+        ("agent = {}", "`run` must be a function"),
+    ],
+)
+def test_a_file_that_cannot_be_loaded_is_named_with_the_reason(text: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "agent.py"
+    path.write_text(text)
+    detail = failure(lambda: load_agent(f"{path}:agent"))
+    assert str(path) in detail
+    assert reason in detail
+
+
+def test_a_file_that_failed_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "agent.py"
+    path.write_text("raise RuntimeError")
+    failure(lambda: load_agent(f"{path}:agent"))
+    path.write_text((AGENTS / "hangs.py").read_text())
+    assert load_agent(f"{path}:agent").capability.capabilityId == "hangs.forever"
+
+
+@pytest.mark.parametrize("entry", ["", "agent", ":agent", "package.module:", "no/such/file.py:agent", "no.such.module:agent", ".:agent"])
+def test_an_entry_that_names_nothing_is_named(entry: str) -> None:
+    assert entry in failure(lambda: load_agent(entry))
+
+
+# All together
+
+
+def test_an_agent_may_use_a_facet_that_another_defines() -> None:
+    schema = {"type": "object"}
+    reader = agent_of(mapping(capabilityId="reader", inputFacets=["brief"], outputFacets=["letter"]), "here")
+    writer = agent_of(mapping(capabilityId="writer", facets={"brief": schema}), "here")
+    assert registry([reader, writer])["reader"].contract.input["properties"] == {"brief": schema}
+    assert catalogue([reader, writer])["reader"].schemas == {"brief": schema}
+    assert [*registry([reader, writer])] == ["reader", "writer"]
+
+
+def test_two_agents_of_one_name_are_refused() -> None:
+    agents = [agent_of(mapping(), "here"), agent_of(mapping(), "there")]
+    assert failure(lambda: registry(agents)) == "Two agents have the capabilityId briefing"
+
+
+def test_two_schemas_of_one_facet_are_refused() -> None:
+    one = agent_of(mapping(capabilityId="one", facets={"brief": {"type": "object"}}), "here")
+    other = agent_of(mapping(capabilityId="other", facets={"brief": {"type": "string"}}), "there")
+    assert failure(lambda: registry([one, other])) == "The agents one and other give the facet brief different schemas"
+    assert registry([one, agent_of(mapping(capabilityId="same", facets={"brief": {"type": "object"}}), "there")])
+
+
+@pytest.mark.parametrize("name", ["planner", "guard", "plan", "facets"])
+def test_a_name_of_the_orchestrators_own_graph_is_refused(name: str) -> None:
+    assert name in failure(lambda: registry([agent_of(mapping(capabilityId=name), "here")]))
