@@ -72,10 +72,10 @@ class DataDir:
 
 
 def data_dir(configured: Path | None, of_root: Path = DATA_DIR_OF_ROOT) -> DataDir:
-    """Where the data is kept, absolute; EmbeddedPostgres makes the folder."""
+    """Where the data is to be kept, absolute; nothing is made yet. A configured folder is taken as it is, or refused."""
     wanted = (configured or DATA_DIR).absolute()
     account = Account.of(wanted / HOME)
-    if account.can_enter(wanted):
+    if account.can_reach(wanted):
         return DataDir(wanted)
     if configured:
         raise _unreachable(wanted, account)
@@ -139,7 +139,7 @@ class EmbeddedPostgres:
                     os.close(guard_lock)
             if self._answers():
                 return self._address()
-        raise not_started(self.cluster, f"no answer within {START_SECONDS:.0f} s; see '{self._log}'")
+        raise not_started(self.folder, f"no answer within {START_SECONDS:.0f} s, see '{self._log}'")
 
     def _make_folders(self) -> None:
         if not self.folder.is_dir():
@@ -147,9 +147,9 @@ class EmbeddedPostgres:
             if os.geteuid() == 0:
                 self.folder.chmod(0o711)
         account = Account.of(self._home)
-        account.make_private(self._home)
-        if not account.can_enter(self._home):
+        if not account.can_reach(self.folder):
             raise _unreachable(self.folder, account)
+        account.make_private(self._home)
 
     def _answers(self) -> bool:
         if not self._is_listening():
@@ -212,7 +212,7 @@ class EmbeddedPostgres:
                     if guard.stdout and select.select([guard.stdout], [], [], 0)[0]:
                         ends += len(os.read(guard.stdout.fileno(), 1)) or TRIES
                     if ends >= TRIES:
-                        raise not_started(self.cluster, self._log.read_bytes()[before:].decode(errors="replace"))
+                        raise not_started(self.folder, self._log.read_bytes()[before:].decode(errors="replace"))
 
     def _run_guard(self, cluster: Cluster, log: IO[bytes]) -> "subprocess.Popen[bytes]":
         account = cluster.account

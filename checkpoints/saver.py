@@ -12,11 +12,13 @@ Any prefix of LangGraph's writes is a consistent state (the stock saver commits 
 
 import asyncio
 import json
+import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
+from math import isfinite
 from typing import Any, NamedTuple, Self, TypeVar, cast
 from uuid import uuid4
 
@@ -41,6 +43,8 @@ from checkpoints.pool import Connection, Pool, connection
 from domain.errors import StoreUnavailable
 
 T = TypeVar("T")
+
+REFUSED_BY_JSONB = re.compile("[\0\ud800-\udfff]")
 
 
 class Update(NamedTuple):
@@ -131,7 +135,7 @@ class BufferedSaver(AsyncPostgresSaver):
         at = config.get("configurable", {})
         thread_id, ns = at["thread_id"], at["checkpoint_ns"]
         values = checkpoint["channel_values"]
-        blobs = {channel: value for channel, value in values.items() if not isinstance(value, str | int | float | bool | None)}
+        blobs = {channel: value for channel, value in values.items() if not fits_inline(value)}
         inline = {channel: value for channel, value in values.items() if channel not in blobs}
         inline |= {channel: True for channel, value in blobs.items() if isinstance(value, _DeltaSnapshot)}
         versions = {channel: version for channel, version in new_versions.items() if channel in blobs}
@@ -197,6 +201,17 @@ class BufferedSaver(AsyncPostgresSaver):
                     yield cursor
             else:
                 yield cursor
+
+
+def fits_inline(value: object) -> bool:
+    """As the stock saver decides, but what jsonb refuses becomes a blob: one such value of any agent would fail every flush of the run."""
+    match value:
+        case str():
+            return not REFUSED_BY_JSONB.search(value)
+        case float():
+            return isfinite(value)
+        case _:
+            return isinstance(value, int | None)
 
 
 async def insert(conn: Connection, batch: Batch) -> None:

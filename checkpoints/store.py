@@ -16,6 +16,9 @@ from domain.ports import Change, Claim, Committed, Decide, Locked, RunRef
 from domain.records import JsonObject
 from domain.run import Run, RunStatus, shown
 
+_DEPTH = """SELECT count(*) AS depth, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS oldest
+    FROM hitl_requests WHERE status = 'pending'"""
+
 Frame = tuple[int, JsonObject, bool]  # seq, frame, whether the stream ends with it
 
 
@@ -77,6 +80,12 @@ class Store:
     async def last_queue_frame(self) -> int:
         async with connection(self.pool) as conn:
             return await events.number_the_queue(conn)
+
+    async def queue_depth(self) -> tuple[int, float]:
+        """How many requests are pending, and the age of the oldest in seconds."""
+        async with connection(self.pool) as conn:
+            row = await (await conn.execute(_DEPTH)).fetchone()
+        return (row["depth"], row["oldest"]) if row else (0, 0.0)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Connection]:

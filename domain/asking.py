@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import re
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from domain.errors import NotAQuestion
 from domain.hitl import MAX_QUESTION_BYTES, Action, Kind, Question
-from domain.schemas import schema_error
+from domain.schemas import dangling_reference, schema_error
 
 _FIELDS = set(Question.model_fields)
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as json.dumps writes it, and not a backslash followed by u0000
 
 
 def parse_question(payload: object) -> Question:
@@ -42,7 +44,7 @@ def check_size(payload: object) -> None:
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError: a lone surrogate
         raise NotAQuestion(f"the question is not plain JSON: {error}") from error
-    if "\\u0000" in text:
+    if _NUL.search(text):
         raise NotAQuestion("the question holds a NUL character, which cannot be stored")
     if size > MAX_QUESTION_BYTES:
         raise NotAQuestion(f"the question has {size} bytes; {MAX_QUESTION_BYTES} are allowed")
@@ -75,6 +77,8 @@ def _problem(question: Question) -> str | None:
             return "a question of kind `form` needs a `responseSchema`"
         if error := schema_error(question.responseSchema):
             return f"`responseSchema` is not a JSON Schema: {error}"
+        if reference := dangling_reference(question.responseSchema):
+            return f"`responseSchema` refers to {reference}, which is not in it"
     return _action_problem(question.action, question.kind)
 
 

@@ -20,18 +20,20 @@ _DECIDING = ("approved", "selectedOptionId", "data", "editedArguments", "freefor
 
 
 def response_type(given: dict[str, object]) -> ResponseType:
-    """Inferred from the fields that are there: approved, selectedOptionId, data, else freeform."""
+    """Inferred from the fields that are there: approved, selectedOptionId, data, else freeform. Null is as if it were not there,
+    save for `data` where nothing else is."""
     if given.get("approved") is not None:
         return ResponseType.APPROVAL if given["approved"] else ResponseType.REJECTION
     if given.get("selectedOptionId") is not None:
         return ResponseType.OPTION
-    return ResponseType.FORM if "data" in given else ResponseType.FREEFORM
+    is_form = given.get("data") is not None or ("data" in given and given.get("freeformText") is None)
+    return ResponseType.FORM if is_form else ResponseType.FREEFORM
 
 
 def contradiction(type_: ResponseType, given: dict[str, object]) -> str | None:
     """Why the fields do not go with the type, or None. `given`: the fields the client sent."""
     for name in _DECIDING:
-        if name in given and (given[name] is not None or name == "data") and name not in CARRIES[type_]:
+        if given.get(name) is not None and name not in CARRIES[type_]:
             return f"`{name}` does not go with the response type `{type_}`"
     expected = {ResponseType.APPROVAL: True, ResponseType.REJECTION: False}.get(type_)
     if given.get("approved") is not None and given["approved"] is not expected:

@@ -10,6 +10,7 @@ from domain.plan import MAX_REVISIONS, MAX_STEPS, Plan, Step, StepStatus
 from domain.progress import is_open, questions_of
 from domain.state import Ending, NotDone, Outcome, Result, RunError, Snapshot
 
+_NOT_NEEDED = "no longer needed"
 _MAX_TRIES = 20_000  # of the search; past it the best plan found so far is taken
 
 
@@ -33,8 +34,8 @@ def check_start(registry: Registry, agents: Sequence[str] | None, outputs: Seque
         raise Invalid(f"No allowed capability can make {', '.join(plan.facets)} of what is at hand: {', '.join(sorted(at_hand))}.")
 
 
-def first_plan(chosen: Sequence[Capability]) -> Plan:
-    return Plan(version=1, steps=tuple(_step(f"s{n}", capability) for n, capability in enumerate(chosen, 1)))
+def first_plan(chosen: Sequence[Capability]) -> Plan | RunError:
+    return _within_limits(Plan(version=1, steps=tuple(_step(f"s{n}", capability) for n, capability in enumerate(chosen, 1))))
 
 
 class Task(NamedTuple):
@@ -47,8 +48,7 @@ class Task(NamedTuple):
 
 def task(state: Snapshot, registry: Registry) -> Task:
     refused = {step.capabilityId for step in _steps(state) if _outcome(state, step) in (Outcome.DENIED, Outcome.FAILED)}
-    at_hand = frozenset(state.facets) - _to_rework(state, registry)
-    return Task(allowed(registry, state.run.agents, refused), state.run.outputs, at_hand)
+    return Task(allowed(registry, state.run.agents, refused), state.run.outputs, _at_hand(state, registry))
 
 
 def best(task: Task) -> list[Capability]:
@@ -68,6 +68,8 @@ def problems(task: Task, proposed: Sequence[str]) -> list[str]:
             continue
         if missing := sorted(set(by_id[name].inputFacets) - have):
             found.append(f"nobody makes {', '.join(missing)} before {name}")
+        if task.at_hand.issuperset(by_id[name].outputFacets):
+            found.append(f"{name} makes only what is at hand")
         have |= set(by_id[name].outputFacets)
     makeable = _reachable(task.capabilities, task.at_hand)
     if missing := [facet for facet in task.wanted if facet in makeable and facet not in have]:
@@ -87,9 +89,11 @@ def revised(state: Snapshot, chosen: Sequence[Capability]) -> Plan | RunError:
     kept = [_skipped(state, s) if is_open(state, s) else s for s in plan.steps if s.capabilityId not in wanted or not is_open(state, s)]
     fresh = iter(range(len(plan.steps) + 1, len(plan.steps) + len(chosen) + 1))
     to_come = [pending.get(c.capabilityId) or _step(f"s{next(fresh)}", c) for c in chosen]
-    if len(kept) + len(to_come) > MAX_STEPS:
-        return RunError(message=f"The plan would have more than {MAX_STEPS} steps.")
-    return plan.but(version=plan.version + 1, steps=(*kept, *to_come))
+    return _within_limits(plan.but(version=plan.version + 1, steps=(*kept, *to_come)))
+
+
+def _within_limits(plan: Plan) -> Plan | RunError:
+    return plan if len(plan.steps) <= MAX_STEPS else RunError(message=f"The plan would have more than {MAX_STEPS} steps.")
 
 
 def ending(state: Snapshot, registry: Registry) -> Ending:
@@ -101,14 +105,15 @@ def ending(state: Snapshot, registry: Registry) -> Ending:
     ]
     outputs = {name: state.facets[name].value for name in state.run.outputs if name in state.facets}
     result = Result(outputs=outputs, notDone=tuple(not_done))
-    missing = [name for name in state.run.outputs if name not in outputs]
-    return Ending(result=result, error=_failure(state, registry, missing) if missing else None)
+    at_hand = _at_hand(state, registry)
+    missing = [name for name in state.run.outputs if name not in at_hand]
+    return Ending(result=result, error=_failure(state, registry, at_hand, missing) if missing else None)
 
 
-def _failure(state: Snapshot, registry: Registry, missing: Sequence[str]) -> RunError | None:
+def _failure(state: Snapshot, registry: Registry, at_hand: Collection[str], missing: Sequence[str]) -> RunError | None:
     """A failed step is to blame if, had it not failed, the missing facets could be made; else people or guards said no."""
     denied = {step.capabilityId for step in _steps(state) if _outcome(state, step) is Outcome.DENIED}
-    possible = _reachable(allowed(registry, state.run.agents, denied), set(state.facets))
+    possible = _reachable(allowed(registry, state.run.agents, denied), at_hand)
     failed = [step for step in _steps(state) if _outcome(state, step) is Outcome.FAILED]
     if denied and not any(facet in possible for facet in missing):
         return None
@@ -118,14 +123,21 @@ def _failure(state: Snapshot, registry: Registry, missing: Sequence[str]) -> Run
     return RunError(message=f"Nobody can make {', '.join(missing)}.")
 
 
+def _at_hand(state: Snapshot, registry: Registry) -> frozenset[str]:
+    """What was given or made, without what is to be made again and, were nobody refused and did nobody fail, could be."""
+    made = frozenset(state.facets)
+    stale = _to_rework(state, registry)
+    return made - (stale & _reachable(allowed(registry, state.run.agents), made - stale))
+
+
 def _to_rework(state: Snapshot, registry: Registry) -> frozenset[str]:
-    """Facets to be made again: a person gave guidance to a step that reviews them, and no later step of its kind is planned yet."""
+    """Facets that a step reviewed, and its own, if a person gave it guidance and nobody has made them anew since."""
     facets: set[str] = set()
-    steps = _steps(state)
-    for n, step in enumerate(steps):
+    for step in _steps(state):
+        if _outcome(state, step) is Outcome.COMPLETED:
+            facets -= set(step.outputFacets)
         capability = registry.get(step.capabilityId)
-        again = any(later.capabilityId == step.capabilityId for later in steps[n + 1 :])
-        if capability and capability.reworks and not again and _was_guided(state, step):
+        if capability and capability.reworks and _was_guided(state, step):
             facets |= {*capability.reworks, *capability.outputFacets}
     return frozenset(facets)
 
@@ -140,14 +152,18 @@ def _skipped(state: Snapshot, step: Step) -> Step:
 
 
 def _why_skipped(state: Snapshot, step: Step) -> str:
-    for facet in (name for name in step.inputFacets if name not in state.facets):
-        for maker in (s for s in _steps(state) if facet in s.outputFacets and s is not step):
-            report = state.reports.get(maker.stepId)
-            if report and report.reason:
-                return f"needs {facet}, which {maker.label} did not make: {report.reason}"
-            if is_open(state, maker) or maker.status is StepStatus.SKIPPED:
-                return f"needs {facet}: {maker.reason or _why_skipped(state, maker)}"
-    return "no longer needed"
+    steps = _steps(state)
+    before = steps[: steps.index(step)]
+    for facet in step.inputFacets:
+        maker = next((s for s in reversed(before) if facet in s.outputFacets), None)
+        if maker is None or _outcome(state, maker) is Outcome.COMPLETED:
+            continue
+        report = state.reports.get(maker.stepId)
+        if report and report.reason:
+            return f"needs {facet}, which {maker.label} did not make: {report.reason}"
+        if (why := maker.reason or _why_skipped(state, maker)) != _NOT_NEEDED:
+            return f"needs {facet}: {why}"
+    return _NOT_NEEDED
 
 
 def _step(step_id: str, capability: Capability) -> Step:
@@ -218,13 +234,19 @@ def _smallest(capabilities: Sequence[Capability], goal: Sequence[str], at_hand: 
         tries += 1
         if tries > _MAX_TRIES or len(chosen) + bool(open_facets) >= len(best):
             return
-        if not open_facets:
-            if len(in_order(chosen, at_hand)) == len(chosen):  # not a circle
-                best = chosen
+        missing = open_facets[:1] or _stuck(chosen, at_hand)
+        if not missing:
+            best = chosen
             return
-        for maker in (c for c in capabilities if open_facets[0] in c.outputFacets and c not in chosen):
+        for maker in (c for c in capabilities if not set(missing).isdisjoint(c.outputFacets) and c not in chosen):
             made = {f for c in (*chosen, maker) for f in c.outputFacets} | at_hand
             search([*chosen, maker], [f for f in dict.fromkeys((*open_facets, *maker.inputFacets)) if f not in made])
 
     search([], list(goal))
     return best
+
+
+def _stuck(chosen: Sequence[Capability], at_hand: set[str]) -> list[str]:
+    """Facets that a circle among the chosen waits for: one of them has to come from elsewhere."""
+    have = _reachable(chosen, at_hand)
+    return [facet for capability in chosen for facet in capability.inputFacets if facet not in have]

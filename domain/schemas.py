@@ -1,10 +1,14 @@
 """JSON Schema, as facets and forms use it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
-from referencing import Registry
+from jsonschema_specifications import REGISTRY
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from domain.records import Json, JsonObject
 
@@ -20,12 +24,36 @@ def schema_error(schema: JsonObject) -> str | None:
     return None
 
 
+def dangling_reference(schema: JsonObject) -> str | None:
+    """The first `$ref` that leads nowhere within the schema, or None: nothing could be checked against it."""
+    root: Resource[Any] = DRAFT202012.create_resource(schema)
+    return _dangling(root, REGISTRY.with_resource("", root).resolver())
+
+
 def mismatches(value: Json, schema: JsonObject, root: str = "") -> list[dict[str, str]]:
     """[{path, rule, message}] of what does not fit, paths as JSON pointers below `root`. Remote `$ref`s are not fetched."""
     validator = Draft202012Validator(schema, registry=Registry())
     errors: Iterable[ValidationError] = validator.iter_errors(value)
-    found = [
-        {"path": root + "".join(f"/{part}" for part in error.absolute_path), "rule": str(error.validator), "message": error.message[:500]}
-        for error, _ in zip(errors, range(MAX_MISMATCHES), strict=False)
-    ]
+    try:
+        found = [
+            {"path": root + _pointer(error), "rule": str(error.validator), "message": error.message[:500]}
+            for error, _ in zip(errors, range(MAX_MISMATCHES), strict=False)
+        ]
+    except (Unresolvable, RecursionError) as error:
+        return [{"path": root, "rule": "$ref", "message": f"cannot be checked: {str(error)[:500]}"}]
     return sorted(found, key=lambda mismatch: mismatch["path"])
+
+
+def _pointer(error: ValidationError) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
+
+
+def _dangling(resource: Resource[Any], resolver: Any) -> str | None:
+    contents: Any = resource.contents
+    reference = cast(Mapping[str, str], contents).get("$ref") if isinstance(contents, Mapping) else None
+    try:
+        _ = reference and resolver.lookup(reference)
+    except Unresolvable:
+        return reference
+    inner = (_dangling(each, resolver.in_subresource(each)) for each in resource.subresources())
+    return next((found for found in inner if found), None)
