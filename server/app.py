@@ -1,0 +1,64 @@
+"""The ASGI app: read it downward."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from domain.errors import ConfigurationError
+from server import problems
+from server.docs import docs_page
+from server.gate import BearerKey, BodyLimit, SecurityHeaders
+from server.limits import STREAMS, WAITING_CALLS, Places
+from server.openapi import ABOUT, describe
+from server.routes import hitl, operations, runs
+from server.services import open_services
+from server.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """`settings` say where the database is and what the key is. Its lifespan opens the services: `app.state.services`."""
+    if settings.api_key is None:
+        raise ConfigurationError("API_KEY is not set.")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="HITL Orchestrator",
+        version=version("hitl-orchestrator"),
+        description=ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"logs": False},  # they would repeat what did not fit, answers among it
+    )
+    app.state.streams = Places("event streams", STREAMS)
+    app.state.waiting_calls = Places("waiting calls", WAITING_CALLS)
+
+    # The last added is the first to be passed.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(BearerKey, key=settings.api_key.get_secret_value())
+    app.add_middleware(SecurityHeaders)
+    problems.install(app)
+
+    app.include_router(runs.router)
+    app.include_router(hitl.router)
+    app.include_router(operations.router)
+    describe(app)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return docs_page(app.openapi())
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    return app

@@ -1,0 +1,96 @@
+"""How it is heard by machines: one JSON line an event, and Prometheus. Questions, answers and free text go to neither."""
+
+import logging
+from collections.abc import Sequence
+from typing import TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from structlog.stdlib import ProcessorFormatter
+
+from domain.events import VOICES, Cause, Event, Kind
+from domain.hitl import ResponseType
+from domain.run import ENDED, RunStatus, StoredRun
+
+WAIT_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)  # people take minutes to days
+RESUME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+_OF_RUNS = {Kind.RUN_STARTED, Kind.RUN_CANCELLED, Kind.RUN_COMPLETED, Kind.RUN_FAILED}
+
+
+class Telemetry:
+    """One a process: each has its own counts; the gauges are read from the database, the same at each server."""
+
+    def __init__(self) -> None:
+        self._log = structlog.wrap_logger(
+            logging.getLogger("hitl"),
+            processors=[ProcessorFormatter.wrap_for_formatter],
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
+        self._registry = CollectorRegistry()
+        self._depth = Gauge("hitl_queue_depth", "Pending requests", registry=self._registry)
+        self._oldest = Gauge("hitl_oldest_pending_seconds", "Age of the oldest pending request", registry=self._registry)
+        self._requests = Counter("hitl_requests_total", "Requests, refused ones among them", ["agent"], registry=self._registry)
+        self._denied = Counter("hitl_denied_total", "Requests denied, by cause", ["reason"], registry=self._registry)
+        self._responses = Counter("hitl_responses_total", "Responses, by type", ["type"], registry=self._registry)
+        self._wait = Histogram("hitl_wait_seconds", "From question to answer", buckets=WAIT_BUCKETS, registry=self._registry)
+        self._resume = Histogram("hitl_resume_seconds", "From answer to delivery", buckets=RESUME_BUCKETS, registry=self._registry)
+        self._runs = Counter("runs_total", "Runs, by the status they came to; queued: all", ["status"], registry=self._registry)
+        for counter, labels in ((self._denied, Cause), (self._responses, ResponseType), (self._runs, [RunStatus.QUEUED, *ENDED])):
+            for label in labels:
+                counter.labels(label.value)  # there from the start, at 0
+
+    def committed(self, run: StoredRun, events: Sequence[Event]) -> None:
+        for event in events:
+            self._count(run, event)
+            if name := VOICES[event.kind].log:
+                self.log(
+                    name,
+                    runId=run.runId,
+                    threadId=run.threadId,
+                    requestId=event.requestId,
+                    originAgent=event.originAgent,
+                    operatorId=event.operator and event.operator.id,
+                    status=run.status.value,
+                    cause=event.cause,
+                    seconds=event.seconds,
+                )
+
+    def log(self, name: str, **fields: str | float | None) -> None:
+        self._log.info(name, **{field: value for field, value in fields.items() if value is not None})
+
+    def exposition(self, queue_depth: float, oldest_pending_seconds: float) -> bytes:
+        """For Prometheus. NaN: not known now."""
+        self._depth.set(queue_depth)
+        self._oldest.set(oldest_pending_seconds)
+        return generate_latest(self._registry)
+
+    def _count(self, run: StoredRun, event: Event) -> None:
+        if event.kind in (Kind.QUESTION_ASKED, Kind.QUESTION_DENIED):
+            self._requests.labels(event.originAgent).inc()
+        if event.cause is not None:
+            self._denied.labels(event.cause.value).inc()
+        for type_ in event.responseTypes:
+            self._responses.labels(type_).inc()
+        if event.seconds is not None:
+            (self._wait if event.kind is Kind.QUESTION_ANSWERED else self._resume).observe(event.seconds)
+        if event.kind in _OF_RUNS:
+            self._runs.labels(run.status.value).inc()
+
+
+def log_as_json(stream: TextIO) -> None:
+    """From now on whatever this process logs is one JSON object a line there, also what its libraries warn of."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        ProcessorFormatter(
+            processors=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+                structlog.processors.format_exc_info,
+                ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(ensure_ascii=False),
+            ]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("hitl").setLevel(logging.INFO)
