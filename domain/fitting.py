@@ -53,12 +53,13 @@ def _refused(request: HitlRequest, response: HitlResponse) -> str:
     return f"a question of kind `{request.kind}` does not take a response of type `{response.responseType}`"
 
 
-def _approval(request: HitlRequest, response: HitlResponse) -> str | None:
+def _approval(request: HitlRequest, response: HitlResponse) -> str | Misfit | None:
     if response.editedArguments is None:
         return _allowed(request, Decision.APPROVE)
     if request.action is None:
         return "`editedArguments` need a question about an action"
-    return _allowed(request, Decision.EDIT)
+    # Beside an action, the schema is the arguments' own.
+    return _allowed(request, Decision.EDIT) or mismatches(response.editedArguments, request.responseSchema or {}, "/editedArguments") or None
 
 
 def _rejection(request: HitlRequest, response: HitlResponse) -> str | None:

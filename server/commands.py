@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -21,6 +22,7 @@ from domain.errors import ConfigurationError
 from server.app import create_app
 from server.services import Place, open_place, open_services
 from server.settings import Settings, check_serving, load_settings
+from server.telemetry import log_as_json
 
 BACKLOG = 2048
 STREAMS_END_SECONDS = 2  # of patience with open streams at the end; clients reconnect and miss nothing
@@ -30,6 +32,7 @@ def serve(host: str | None, port: int | None) -> None:
     settings = load_settings()
     settings = settings.model_copy(update={"host": host or settings.host, "port": settings.port if port is None else port})
     check_serving(settings)
+    log_as_json(sys.stderr)
     asyncio.run(_serve(settings))
 
 
@@ -122,6 +125,7 @@ def _heard(number: int, frame: FrameType | None) -> None:
 
 
 def work(concurrency: int) -> None:
+    log_as_json(sys.stderr)
     asyncio.run(_work(load_settings(), concurrency))
 
 

@@ -46,7 +46,7 @@ class Drivers:
 
     async def __aenter__(self) -> Self:
         beat_seconds = self._lease.total_seconds() / _BEATS_A_LEASE
-        self._loops = [asyncio.create_task(_every(beat_seconds, self._beat)), asyncio.create_task(_every(SWEEP_SECONDS, self._sweep))]
+        self._loops = [asyncio.create_task(every(beat_seconds, self._beat)), asyncio.create_task(every(SWEEP_SECONDS, self._sweep))]
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -127,8 +127,8 @@ class Drivers:
             self.start(await self._store.take_lapsed(self._driver_id, self._lease, _SWEEP_LIMIT))
 
 
-async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-    """Also at once. A database out of reach is for the next time."""
+async def every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    """At once, and again and again. A database out of reach is for the next time."""
     while True:
         with suppress(StoreUnavailable):
             await act()

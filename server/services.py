@@ -8,16 +8,19 @@ import asyncio
 import secrets
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
+from typing import ParamSpec, TypeVar
 from uuid import uuid4
 
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from checkpoints import queue
+from checkpoints import queue, retention
 from checkpoints.embedded import DataDir, EmbeddedPostgres, data_dir
 from checkpoints.migrate import check_migrated, migrate
 from checkpoints.pool import Pool, connection, connection_pool
@@ -31,11 +34,15 @@ from nodes.agents import Agent, agent_of, load_agent, registry
 from nodes.model import chat_model
 from nodes.proposal import proposer
 from nodes.specialists import builtin_agents
-from server.drivers import Drivers
+from server.drivers import Drivers, every
 from server.settings import Settings
 from server.telemetry import Telemetry
 
 MAX_CONNECTIONS = 20
+TIDY_SECONDS = 3600.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,29 @@ class Services:
     drive_queued: Callable[[int], Awaitable[None]]  # with a queue: take jobs until told to stop; concurrency
 
 
+class ThreadACall(ThreadPoolExecutor):
+    """A synchronous agent that hangs must not keep the others waiting for a place in a pool, nor the process from ending."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        done = Future[T]()
+
+        def call() -> None:
+            if done.set_running_or_notify_cancel():
+                try:
+                    done.set_result(fn(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001  # the caller's, through its future
+                    done.set_exception(error)
+
+        Thread(target=call, daemon=True).start()
+        return done
+
+
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     """Everything open; closed in reverse. `settings` say where the database is. Raises ConfigurationError, StoreUnavailable."""
     model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
     agents = agents_of(settings, model)
+    asyncio.get_running_loop().set_default_executor(ThreadACall())
     database_url = settings.database_url or ""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(connection_pool(database_url, max_size=MAX_CONNECTIONS))
@@ -71,6 +96,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         drivers = Drivers(graph, store, driver_id, settings.claim_seconds, settings.drain_seconds, requeue)
         wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
         await stack.enter_async_context(drivers)
+        tidying = asyncio.create_task(every(TIDY_SECONDS, lambda: _tidy(store, settings)))
+        stack.callback(tidying.cancel)
 
         async def drive_queued(concurrency: int) -> None:
             async with jobs.open_async():
@@ -83,6 +110,12 @@ def agents_of(settings: Settings, model: ChatOpenAI | None) -> list[Agent]:
     """The built-in specialists, then those of HITL_AGENTS."""
     builtin = [agent_of(mapping, "built in") for mapping in builtin_agents(model, settings.outbox_dir)]
     return [*builtin, *(load_agent(entry) for entry in settings.agents)]
+
+
+async def _tidy(store: Store, settings: Settings) -> None:
+    await store.forget_old_keys()
+    if settings.retention_days is not None:
+        await retention.prune(store.pool, timedelta(days=settings.retention_days))
 
 
 async def _requeue(store: Store, jobs: queue.App, claim_seconds: float) -> None:

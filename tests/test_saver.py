@@ -307,6 +307,15 @@ async def test_what_comes_during_a_flush_waits_for_the_next(saver: BufferedSaver
         assert await saver.flush(unit, finished) == []
 
 
+async def test_what_jsonb_refuses_does_not_stop_the_run(saver: BufferedSaver) -> None:
+    async with saver.unit() as unit:
+        at = await checkpoint(saver, nul="a\0", surrogate="\ud800", infinite=float("inf"), plain="a")
+        await saver.flush(unit, nothing)
+    found = await saver.aget_tuple(at)
+    assert found
+    assert found.checkpoint["channel_values"] == {"nul": "a\0", "surrogate": "?", "infinite": float("inf"), "plain": "a"}
+
+
 async def test_a_lost_claim_writes_nothing(saver: BufferedSaver, pool: Pool) -> None:
     async with saver.unit() as unit:
         await finish(saver, await checkpoint(saver), "stale")
