@@ -227,6 +227,9 @@ class Api:
             trust_env=not _is_local(server.url),  # no proxy to this machine
         )
 
+    def close(self) -> None:
+        self._http.close()
+
     def start(self, body: JsonObject) -> Run:
         return self._call("POST", "/api/runs", body)
 

@@ -55,7 +55,7 @@ class Route(APIRoute):
     def _check_query(self, request: Request) -> None:
         known = {one.alias for one in get_flat_params(self.dependant) if isinstance(one.field_info, Query)}
         if unknown := sorted(set(request.query_params) - known):
-            raise Invalid(f"Unknown query parameter: {unknown[0][:100]}. There are: {', '.join(sorted(known)) or 'none'}.")
+            raise Invalid(f"Unknown query parameter {unknown[0][:100]!a}. There are: {', '.join(sorted(known)) or 'none'}.")
 
 
 class _StrictRequest(Request):

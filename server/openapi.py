@@ -109,6 +109,8 @@ def _described(spec: dict[str, Any]) -> dict[str, Any]:
         for operation in operations.values():
             if path.startswith("/api/"):
                 operation["security"] = [{"bearer": []}]
+            for parameter in operation.get("parameters", []):
+                parameter["schema"] = _never_null(parameter["schema"])
     for name, schema in components["schemas"].items():
         for field, property_ in schema.get("properties", {}).items():
             if text := FIELDS.get(f"{name}.{field}") or FIELDS.get(field):
@@ -116,3 +118,9 @@ def _described(spec: dict[str, Any]) -> dict[str, Any]:
         if name in EXAMPLES:
             schema["example"] = EXAMPLES[name]
     return spec
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is there or not: null is no value that it could have."""
+    kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
+    return schema | kinds[0] if kinds else schema

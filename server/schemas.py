@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic.config import JsonDict
 
 from domain.capability import OBJECTIVE, Capability, CapabilityId, FacetName
 from domain.fitting import contradiction, response_type
@@ -20,15 +21,19 @@ from server.settings import Settings
 MOST_ITEMS = 100
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("only printable characters are allowed")
-    return text
-
-
-Id = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
+# No control, format, line-separating or private-use characters; spelled so that every dialect of regular expressions reads it alike.
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\uf8ff]+$"
+Id = Annotated[str, Field(min_length=1, max_length=255, pattern=_PRINTABLE)]
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
 Note = Annotated[str, Field(max_length=10_000)]
+
+
+def _whole(value: object) -> object:
+    """3.0 is the whole number 3 in JSON; true is none, and "3" is none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[StrictInt, BeforeValidator(_whole)]
 
 
 class Body(BaseModel):
@@ -37,11 +42,11 @@ class Body(BaseModel):
 
 class StartRun(Body):
     objective: Annotated[str, Field(min_length=1, max_length=10_000)]
-    inputs: dict[FacetName, Json] = Field(default_factory=dict[str, Json])
+    inputs: dict[FacetName, Json] = Field(default_factory=dict[str, Json], json_schema_extra={"additionalProperties": False})
     outputs: Annotated[list[FacetName], Field(max_length=MOST_ITEMS)] = Field(default_factory=list[str])
     agents: Annotated[list[CapabilityId], Field(max_length=MOST_ITEMS)] | None = None
     threadId: Id | None = None
-    maxHitlRequests: Annotated[StrictInt, Field(ge=0, le=1000)] | None = None
+    maxHitlRequests: Annotated[WholeNumber, Field(ge=0, le=1000)] | None = None
     metadata: JsonObject = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -77,8 +82,14 @@ class Cancel(Body):
         return By(self.operator, self.note)
 
 
+def _with(field: str) -> JsonDict:
+    return {"required": [field], "properties": {field: {"type": "string"}}}
+
+
 class OfRun(Body):
     """Of a run, by its id, its thread, or both."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_with("runId"), _with("threadId")]})
 
     runId: Id | None = None
     threadId: Id | None = None

@@ -37,6 +37,7 @@ from nodes.specialists import builtin_agents
 from server.drivers import Drivers, every
 from server.settings import Settings
 from server.telemetry import Telemetry
+from server.tracing import tracing
 
 MAX_CONNECTIONS = 20
 TIDY_SECONDS = 3600.0
@@ -85,7 +86,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         pool = await stack.enter_async_context(connection_pool(database_url, max_size=MAX_CONNECTIONS))
         saver = BufferedSaver(pool)
         await (migrate(pool, saver) if settings.auto_migrate else check_migrated(pool))
-        telemetry = Telemetry()
+        telemetry = Telemetry(tracing())
         driver_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         jobs = queue.queue(database_url)
         queued = settings.dispatch == "queue"

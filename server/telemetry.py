@@ -11,6 +11,7 @@ from structlog.stdlib import ProcessorFormatter
 from domain.events import VOICES, Cause, Event, Kind
 from domain.hitl import ResponseType
 from domain.run import ENDED, RunStatus, StoredRun
+from server.tracing import Trace
 
 WAIT_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)  # people take minutes to days
 RESUME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
@@ -20,7 +21,8 @@ _OF_RUNS = {Kind.RUN_STARTED, Kind.RUN_CANCELLED, Kind.RUN_COMPLETED, Kind.RUN_F
 class Telemetry:
     """One a process: each has its own counts; the gauges are read from the database, the same at each server."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace: Trace | None = None) -> None:
+        self._trace = trace
         self._log = structlog.wrap_logger(
             logging.getLogger("hitl"),
             processors=[ProcessorFormatter.wrap_for_formatter],
@@ -40,6 +42,8 @@ class Telemetry:
                 counter.labels(label.value)  # there from the start, at 0
 
     def committed(self, run: StoredRun, events: Sequence[Event]) -> None:
+        if self._trace:
+            self._trace(run, events)
         for event in events:
             self._count(run, event)
             if name := VOICES[event.kind].log:

@@ -1,0 +1,101 @@
+"""OpenTelemetry, if its packages are installed (`hitl-orchestrator[otel]`) and OTEL_EXPORTER_OTLP_ENDPOINT is set.
+
+A pause may last for weeks and end in another process, so nothing is kept open: each event is a short span of its own, in one
+trace a run, under the span of its start. Trace and span ids are made of the run's and the request's ids, so any process can link to a
+question that another one asked: the answer and the delivery carry span links to it.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from domain.errors import ConfigurationError
+from domain.events import Event, Kind
+from domain.run import StoredRun
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+_TRACED = {
+    Kind.RUN_STARTED: "run start",
+    Kind.QUESTION_ASKED: "question",
+    Kind.QUESTION_DENIED: "question denied",
+    Kind.QUESTION_ANSWERED: "answer",
+    Kind.QUESTION_EXPIRED: "expiry",
+    Kind.QUESTION_REMOVED: "removal",
+    Kind.ANSWER_DELIVERED: "delivery",
+    Kind.RUN_COMPLETED: "run complete",
+    Kind.RUN_FAILED: "run fail",
+    Kind.RUN_CANCELLED: "run cancel",
+}
+
+
+class Trace(Protocol):
+    def __call__(self, run: StoredRun, events: Sequence[Event]) -> None: ...
+
+
+def tracing() -> Trace | None:
+    """None: not asked for. Raises ConfigurationError when it was and the packages are missing."""
+    if not os.environ.get(ENDPOINT):
+        return None
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{ENDPOINT} is set, but OpenTelemetry is not installed: pip install 'hitl-orchestrator[otel]'."
+        ) from error
+    return traced(BatchSpanProcessor(OTLPSpanExporter()))
+
+
+def traced(processor: "SpanProcessor") -> Trace:
+    from opentelemetry import trace
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+    class Ids(RandomIdGenerator):
+        """The next span's ids, when others will name them; else chance."""
+
+        span_id: int | None = None
+        trace_id: int | None = None
+
+        def generate_trace_id(self) -> int:
+            return self.trace_id or super().generate_trace_id()
+
+        def generate_span_id(self) -> int:
+            found, self.span_id = self.span_id, None
+            return found or super().generate_span_id()
+
+    ids = Ids()
+    provider = TracerProvider(resource=Resource.create({"service.name": "hitl-orchestrator"}), id_generator=ids)
+    provider.add_span_processor(processor)
+    tracer = provider.get_tracer("hitl")
+
+    def context(run: StoredRun, of: str) -> trace.SpanContext:
+        sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+        return trace.SpanContext(_number(run.runId, 16), _number(of, 8), is_remote=True, trace_flags=sampled)
+
+    def committed(run: StoredRun, events: Sequence[Event]) -> None:
+        parent = trace.set_span_in_context(trace.NonRecordingSpan(context(run, run.runId)))
+        for event in events:
+            if (name := _TRACED.get(event.kind)) is None:
+                continue
+            starts, asks = event.kind is Kind.RUN_STARTED, event.kind in (Kind.QUESTION_ASKED, Kind.QUESTION_DENIED)
+            named = run.runId if starts else event.requestId if asks else None
+            ids.trace_id, ids.span_id = _number(run.runId, 16), _number(named, 8) if named else None
+            links = [] if asks or event.requestId is None else [trace.Link(context(run, event.requestId))]
+            about = {"runId": run.runId, "threadId": run.threadId, "requestId": event.requestId, "originAgent": event.originAgent}
+            attributes = {f"hitl.{key}": value for key, value in about.items() if value is not None}
+            tracer.start_span(name, Context() if starts else parent, links=links, attributes=attributes).end()
+
+    return committed
+
+
+def _number(of: str, size: int) -> int:
+    """Never 0, which would be no id."""
+    return int.from_bytes(hashlib.sha256(of.encode()).digest()[:size], "big") or 1
