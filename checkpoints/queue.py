@@ -1,11 +1,13 @@
 """The queue: procrastinate hands out which run to drive, to workers on any number of machines."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 
 from procrastinate import App, PsycopgConnector, exceptions
 
 from checkpoints.pool import Connection
 from checkpoints.transaction import Dispatch
+from domain.errors import StoreUnavailable
 from domain.ports import Claim
 from domain.run import StoredRun
 
@@ -36,10 +38,8 @@ def enqueueing(app: App) -> Dispatch:
 async def defer(app: App, conn: Connection | None, run_id: str, thread_id: str) -> None:
     """`conn` None: in a transaction of its own, and not at all if the run already waits in the queue."""
     task = app.configure_task(DRIVE, lock=thread_id, queueing_lock=None if conn else run_id, connection=conn)
-    try:
+    with _translated(), suppress(exceptions.AlreadyEnqueued):
         await task.defer_async(run_id=run_id)
-    except exceptions.AlreadyEnqueued:
-        return
 
 
 async def work(app: App, drive_run: DriveRun, concurrency: int, drain_seconds: float) -> None:
@@ -62,10 +62,21 @@ async def work(app: App, drive_run: DriveRun, concurrency: int, drain_seconds: f
 
 async def revive_stalled(app: App) -> None:
     """Jobs of dead workers go back into the queue. `app` is open."""
-    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-        await app.job_manager.retry_job(job)
+    with _translated():
+        for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+            await app.job_manager.retry_job(job)
 
 
 async def live_workers(app: App, conn: Connection) -> int:
     row = await (await conn.execute(_LIVE, (STALLED_SECONDS,))).fetchone()
     return row["n"] if row else 0
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    try:
+        yield
+    except exceptions.AlreadyEnqueued:
+        raise
+    except exceptions.ConnectorException as error:
+        raise StoreUnavailable("The queue cannot be reached now.") from error

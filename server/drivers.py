@@ -128,8 +128,12 @@ class Drivers:
 
 
 async def every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-    """At once, and again and again. A database out of reach is for the next time."""
+    """At once, and again and again. A database out of reach is for the next time; a defect is told, and tried again."""
     while True:
-        with suppress(StoreUnavailable):
+        try:
             await act()
+        except StoreUnavailable:
+            pass
+        except Exception:  # noqa: BLE001  # without the sweep, runs would wait for ever
+            _log.exception("what is done every %g s failed", seconds)
         await asyncio.sleep(seconds)

@@ -89,7 +89,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         telemetry = Telemetry(tracing())
         driver_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         jobs = queue.queue(database_url)
-        queued = settings.dispatch == "queue"
+        if queued := settings.dispatch == "queue":
+            await stack.enter_async_context(jobs.open_async())
         dispatch = queue.enqueueing(jobs) if queued else inline(driver_id, settings.claim_seconds)
         store = Store(pool, saver, dispatch, telemetry.committed)
         graph = build(agents, saver, proposer(model) if model else None)
@@ -101,8 +102,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         stack.callback(tidying.cancel)
 
         async def drive_queued(concurrency: int) -> None:
-            async with jobs.open_async():
-                await queue.work(jobs, drivers.drive_to_rest, concurrency, settings.drain_seconds)
+            await queue.work(jobs, drivers.drive_to_rest, concurrency, settings.drain_seconds)
 
         yield Services(settings, store, registry(agents), drivers, wakeups, telemetry, lambda: _live_workers(pool, jobs), drive_queued)
 
