@@ -76,7 +76,5 @@ async def live_workers(app: App, conn: Connection) -> int:
 def _translated() -> Generator[None]:
     try:
         yield
-    except exceptions.AlreadyEnqueued:
-        raise
     except exceptions.ConnectorException as error:
         raise StoreUnavailable("The queue cannot be reached now.") from error

@@ -71,7 +71,7 @@ async def _attempt(
     except ValidationError as error:
         first = error.errors()[0]
         return None, f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
-    except ValueError:
+    except (ValueError, TypeError, AttributeError, LookupError):  # how the client breaks on a reply that is no completion at all
         return None, "it is not what was asked for"
     if not isinstance(answer, schema):
         return None, "it is not what was asked for"

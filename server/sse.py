@@ -23,7 +23,9 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-async def events(wakeups: Wakeups, run_id: str | None, read: Read, after: int) -> AsyncGenerator[bytes]:
+async def events(
+    wakeups: Wakeups, run_id: str | None, read: Read, after: int, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+) -> AsyncGenerator[bytes]:
     """Of one run until its last frame, or of the queue without an end. A database out of reach is waited for."""
     sent_at = monotonic()
     with wakeups.subscribed(run_id) as touched:
@@ -39,9 +41,9 @@ async def events(wakeups: Wakeups, run_id: str | None, read: Read, after: int) -
                     return
             if not frames:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0, sent_at + KEEP_ALIVE_SECONDS - monotonic())):
+                    async with asyncio.timeout(max(0, sent_at + keep_alive_seconds - monotonic())):
                         await touched.wait()
-                if monotonic() - sent_at >= KEEP_ALIVE_SECONDS:
+                if monotonic() - sent_at >= keep_alive_seconds:
                     yield b": keep-alive\n\n"
                     sent_at = monotonic()
 

@@ -418,20 +418,25 @@ def _freeform(request: Request, keyboard: Keyboard, terminal: Terminal) -> JsonO
 
 def _form(request: Request, keyboard: Keyboard, terminal: Terminal) -> JsonObject:
     schema = request["responseSchema"] or {}
+    required: list[str] = schema.get("required") or []
     simple = _simple_properties(schema)
     match _pick(keyboard, [*(["fill in"] if simple else []), "json file", "reject"]):
         case "fill in":
-            required: list[str] = schema.get("required") or []
-            filled = {name: _field(name, part, name in required, keyboard, terminal) for name, part in simple.items()}
+            names = [*(name for name in required if name in simple), *(name for name in simple if name not in required)]
+            filled = {name: _field(name, simple[name], name in required, keyboard, terminal) for name in names}
             return {"data": {name: value for name, value in filled.items() if value is not None}}
         case "json file":
-            while True:
-                try:
-                    return {"data": json_of(keyboard.line("The file: ").strip())}
-                except BadInput as error:
-                    terminal.say(error.detail, "red")
+            return {"data": _from_file(keyboard, terminal)}
         case _:
             return _rejection(keyboard)
+
+
+def _from_file(keyboard: Keyboard, terminal: Terminal) -> Json:
+    while True:
+        try:
+            return json_of(keyboard.line("The file: ").strip())
+        except BadInput as error:
+            terminal.say(error.detail, "red")
 
 
 def _simple_properties(schema: JsonObject) -> dict[str, JsonObject]:
@@ -563,40 +568,29 @@ class Feed(threading.Thread):
         finally:
             self._frames.put(None)
 
-    def take(self) -> list[Frame]:
-        """All that have come, at least one, unless it has ended. Raises the ClientError that broke the stream."""
-        frames = [self._frames.get()]
+    def take(self, wait: bool) -> list[Frame]:
+        """All that have come; if it is to wait, at least one or the end. Raises the ClientError that broke the stream."""
+        frames = [self._frames.get()] if wait else []
         while not self._frames.empty():
             frames.append(self._frames.get())
-        self.ended = frames[-1] is None
+        self.ended = None in frames
         if self._failure:
             raise self._failure
         return [frame for frame in frames if frame]
 
 
-def read_along(api: Api, run: Run, terminal: Terminal) -> Run:
-    """A line for each frame, until the run has ended or needs a person: then its questions are printed."""
-    for frame in api.frames(run["runId"]):
-        terminal.print(frame_line(frame), soft_wrap=True)
-        if "hitl" in frame["data"] and frame["message"] == "requested":
-            run = api.run(run["runId"], wait_seconds=5)
-            for request in pending(run):
-                terminal.print(Text(), question_view(request, boxed=False), Text(), sep="\n")
-                terminal.say(f"Answer it with: {answer_command(request)}")
-            if pending(run):
-                return run
-    return api.run(run["runId"])
-
-
 def _watch(api: Api, run: Run, feed: Feed, terminal: Terminal) -> Run:
     """Shows the plan, and the frames above it, until the run asks or has ended."""
     with Live(_progress(run), console=terminal, transient=True, refresh_per_second=8) as live:
-        while not pending(run) and not feed.ended:
-            for frame in feed.take():
+        while True:
+            for frame in feed.take(wait=not pending(run)):
                 terminal.print(frame_line(frame))
+            if pending(run) and not feed.ended:
+                return run
             run = api.run(run["runId"])
             live.update(_progress(run))
-    return run
+            if feed.ended:
+                return run
 
 
 def _progress(run: Run) -> RenderableType:
@@ -621,3 +615,17 @@ def _settle(api: Api, request: Request, operator: str | None, keyboard: Keyboard
                 raise
         else:
             return None
+
+
+def read_along(api: Api, run: Run, terminal: Terminal) -> Run:
+    """A line for each frame, until the run has ended or needs a person: then its questions are printed."""
+    for frame in api.frames(run["runId"]):
+        terminal.print(frame_line(frame), soft_wrap=True)
+        if "hitl" in frame["data"] and frame["message"] == "requested":
+            run = api.run(run["runId"], wait_seconds=5)
+            for request in pending(run):
+                terminal.print(Text(), question_view(request, boxed=False), Text(), sep="\n")
+                terminal.say(f"Answer it with: {answer_command(request)}")
+            if pending(run):
+                return run
+    return api.run(run["runId"])

@@ -7,8 +7,6 @@ from langgraph.types import interrupt
 
 from domain.records import Json, JsonObject
 
-MODEL_READS = 40_000  # characters of a source, at most
-
 STRATEGIST, WRITER, REVIEWER, PUBLISHER = (f"announcement.{name}" for name in ("strategist", "writer", "reviewer", "publisher"))
 
 

@@ -77,7 +77,6 @@ def _inline(children: Sequence[Token]) -> tuple[str, Beginning, tuple[Hyperlink,
             case "text" | "code_inline":
                 text += child.content
                 begins = begins or ("code" if child.type == "code_inline" else "plain" if child.content else None)
-                links += [Hyperlink(url, "") for url in addresses(child.content)]
             case "softbreak" | "hardbreak":
                 text += " "
             case "strong_open":
@@ -88,4 +87,5 @@ def _inline(children: Sequence[Token]) -> tuple[str, Beginning, tuple[Hyperlink,
                 links.append(Hyperlink(opened[0], " ".join(text[opened[1] :].split())))
             case _:
                 pass
-    return " ".join(text.split()), begins or "plain", tuple(links)
+    text = " ".join(text.split())
+    return text, begins or "plain", (*links, *(Hyperlink(url, "") for url in addresses(text)))

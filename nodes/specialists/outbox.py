@@ -41,6 +41,7 @@ def put(folder: Path, files: Mapping[str, bytes], write: Callable[[Path, bytes],
             if not folder.exists():
                 raise
         _sync(folder.parent)
+        _sync(folder.parent.parent)
     for half in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(half, ignore_errors=True)
     if {path.name: path.read_bytes() for path in folder.iterdir()} != dict(files):

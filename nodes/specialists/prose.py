@@ -30,7 +30,7 @@ def quoted(text: str) -> list[str]:
 
 def addresses(text: str) -> list[str]:
     """The web addresses, each once, without the punctuation of the sentence around them."""
-    return list(dict.fromkeys(_trimmed(url) for url in ADDRESS.findall(text)))
+    return list(dict.fromkeys(url for found in ADDRESS.findall(text) if re.match(r"https?://.", url := _trimmed(found))))
 
 
 def _trimmed(url: str) -> str:

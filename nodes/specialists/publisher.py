@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NotRequired
+from typing import Annotated
 
 from langgraph.graph import END, START, StateGraph
 from pydantic import Field, ValidationError
@@ -18,8 +17,8 @@ from nodes.specialists.facets import Drafts, Post, Published, PublishedFile, Rev
 from nodes.specialists.prose import blockquote, clipped
 
 
-class BadEdit(ValueError):
-    """The edited arguments are no posts that could be published."""
+class Unpublishable(ValueError):
+    """The posts are not such that they could be published. Says which and why."""
 
 
 class Arguments(Record):
@@ -30,14 +29,12 @@ class Arguments(Record):
 
 class State(Task):
     answer: Answer
-    published: NotRequired[JsonObject]
+    published: JsonObject
 
 
-def agent(outbox: Path, write: Callable[[Path, bytes], None] = outboxes.write_durably) -> AgentMapping:
-    """`write` puts a file's content on the disk, for good."""
-
+def agent(outbox: Path) -> AgentMapping:
     def publish(state: State) -> dict[str, Json]:
-        return {"published": published(state, outbox, write).json_object()}
+        return {"published": published(state, outbox).json_object()}
 
     graph = StateGraph(State)
     graph.add_node("ask_approval", ask_approval)
@@ -83,11 +80,13 @@ def after_answer(state: State) -> str:
     return "publish" if answer["status"] == "answered" and answer.get("approved") is True else END
 
 
-def published(state: State, outbox: Path, write: Callable[[Path, bytes], None]) -> Published:
-    """What was approved, written to the outbox. Raises BadEdit and AlreadyPublished."""
+def published(state: State, outbox: Path) -> Published:
+    """What was approved, written to the outbox. Raises Unpublishable and AlreadyPublished."""
     drafts, answer = _drafts(state), state["answer"]
     edited, responder = answer.get("editedArguments"), answer.get("responder")
     posts = drafts.posts if edited is None else edited_posts(edited, drafts)
+    if len({post.channel for post in posts}) < len(posts):
+        raise Unpublishable("a channel has two posts")
     contents = {f"{post.channel}.txt": _content(post).encode() for post in posts}
     result = Published(
         folder=f"{outboxes.path_part(state['runId'])}/{outboxes.path_part(state['stepId'])}",
@@ -100,24 +99,22 @@ def published(state: State, outbox: Path, write: Callable[[Path, bytes], None]) 
         madeBy=drafts.madeBy,
     )
     manifest = {name: state[name] for name in ("runId", "threadId", "stepId")} | result.json_object()
-    outboxes.put(outbox / result.folder, contents | {"manifest.json": json.dumps(manifest, indent=2, ensure_ascii=False).encode()}, write)
+    outboxes.put(outbox / result.folder, contents | {"manifest.json": json.dumps(manifest, indent=2, ensure_ascii=False).encode()})
     return result
 
 
 def edited_posts(arguments: JsonObject, drafts: Drafts) -> tuple[Post, ...]:
-    """A person may change posts and leave some out; each has to fit its channel. Raises BadEdit, which names what does not fit."""
+    """A person may change posts and leave some out; each has to fit its channel. Raises Unpublishable, which names what does not fit."""
     try:
         posts = Arguments.model_validate(arguments).posts
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadEdit(f"the edited arguments do not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}") from error
+        raise Unpublishable(f"the edited arguments do not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}") from error
     drafted = {post.channel for post in drafts.posts}
     problems = [f"there is no draft for `{post.channel}`" for post in posts if post.channel not in drafted]
     problems += [f"{post.channel}: {problem}" for post in posts for problem in channel(post.channel).problems(post)]
-    if len({post.channel for post in posts}) < len(posts):
-        problems.append("a channel has two posts")
     if problems:
-        raise BadEdit(f"the edited posts cannot be published: {'; '.join(problems)}")
+        raise Unpublishable(f"the edited posts cannot be published: {'; '.join(problems)}")
     return posts
 
 

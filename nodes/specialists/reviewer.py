@@ -1,8 +1,9 @@
 """Checks the drafts by rules, and asks a person for guidance when they fall short."""
 
+import asyncio
 import operator
 from collections.abc import Iterator, Sequence
-from typing import Annotated, NotRequired
+from typing import Annotated
 
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, StateGraph
@@ -12,9 +13,10 @@ from domain.records import Json, JsonObject
 from nodes.model import structured
 from nodes.specialists import claims
 from nodes.specialists import guidance as guidances
-from nodes.specialists.agent import MODEL_READS, REVIEWER, AgentMapping, Answer, Said, Task, ask, made_by
+from nodes.specialists.agent import REVIEWER, AgentMapping, Answer, Said, Task, ask, made_by
 from nodes.specialists.channels import channel
 from nodes.specialists.facets import SOURCE, Brief, Drafts, Issue, Post, Review, schema_of
+from nodes.specialists.markdown import MAX_CHARACTERS
 from nodes.specialists.prompt import instructed
 from nodes.specialists.prose import blockquote, clipped, lix
 
@@ -24,7 +26,7 @@ HARD_TO_READ, TOO_HARD_TO_READ = 60, 75  # LIX: a warning, an error
 
 
 class State(Task):
-    review: NotRequired[JsonObject]
+    review: JsonObject
     warnings: Annotated[list[str], operator.add]
 
 
@@ -41,16 +43,15 @@ class Claims(BaseModel):
 
 
 def agent(model: ChatOpenAI | None) -> AgentMapping:
-    async def check_claims(state: State) -> dict[str, Json]:
-        return await claims_checked(state, model) if model else {}
+    async def check(state: State) -> dict[str, Json]:
+        review = await asyncio.to_thread(checked, state)
+        return await claims_checked(review, state, model) if model else {"review": review.json_object()}
 
     graph = StateGraph(State)
     graph.add_node("check", check)
-    graph.add_node("check_claims", check_claims)
     graph.add_node("ask_guidance", ask_guidance)
     graph.add_edge(START, "check")
-    graph.add_edge("check", "check_claims")
-    graph.add_conditional_edges("check_claims", after_checks, ["ask_guidance", END])
+    graph.add_conditional_edges("check", after_checks, ["ask_guidance", END])
     graph.add_edge("ask_guidance", END)
     return {
         "capabilityId": REVIEWER,
@@ -65,33 +66,29 @@ def agent(model: ChatOpenAI | None) -> AgentMapping:
     }
 
 
-def check(state: State) -> dict[str, Json]:
-    drafts, brief = _drafts(state), _brief(state)
-    told = guidances.texts(state["context"])
+def checked(state: State) -> Review:
+    drafts, brief, told = _drafts(state), _brief(state), guidances.texts(state["context"])
     must = guidances.understood(told).must_include(brief)
-    supports = [*_sources(state), *told]
-    issues = [issue for post in drafts.posts for issue in (*_form(post, must, bool(brief.keyPoints)), *_truth(post, supports))]
-    return {"review": _judged(issues, drafts, state["context"], made_by(None)).json_object()}
+    sources = [*_sources(state), *told]
+    issues = [issue for post in drafts.posts for issue in (*_form(post, must, bool(brief.keyPoints)), *_truth(post, sources))]
+    return _judged(issues, drafts, state["context"], made_by(None))
 
 
-async def claims_checked(state: State, model: ChatOpenAI) -> dict[str, Json]:
-    """The review with the claims that the model found unsupported. A quote that no draft has is no finding."""
-    drafts, told = _drafts(state), guidances.texts(state["context"])
+async def claims_checked(review: Review, state: State, model: ChatOpenAI) -> dict[str, Json]:
+    """With the claims that the model found unsupported. A quote that no draft has is no finding."""
+    drafts = _drafts(state)
     messages = instructed(
         "reviewer",
-        source="\n\n".join(_sources(state))[:MODEL_READS],
-        guidance=[*told],
+        source="\n\n".join(_sources(state))[:MAX_CHARACTERS],
+        guidance=[*guidances.texts(state["context"])],
         posts=[post.json_object() for post in drafts.posts],
     )
     answer, why = await structured(model, messages, Claims)
     if answer is None:
-        return {"warnings": [f"The claims were checked by {made_by(None)} alone: {why}."]}
+        return {"review": review.json_object(), "warnings": [f"The claims were checked by {review.madeBy} alone: {why}."]}
     texts = {post.channel: f"{post.subject or ''}\n{post.text}" for post in drafts.posts}
     found = [claim for claim in answer.unsupported if claim.quote in texts.get(claim.channel, "")]
-    issues = [
-        *_review(state).issues,
-        *(_issue(claim.channel, "claims", f"“{claim.quote}”: {claim.why}", "error") for claim in found),
-    ]
+    issues = [*review.issues, *(_issue(claim.channel, "claims", f"“{claim.quote}”: {claim.why}", "error") for claim in found)]
     return {"review": _judged(issues, drafts, state["context"], made_by(model.model_name)).json_object()}
 
 
@@ -172,14 +169,14 @@ def _said(context: Sequence[Said]) -> list[Said]:
 
 
 def _sources(state: State) -> list[str]:
-    """What a draft may draw on. A brief that came with the run is a source where there is no other; one that a model wrote never is."""
-    facets = state["facets"]
-    brief = [] if facets.get("source") or _brief(state).madeBy.startswith("model") else [str(facets["brief"])]
-    return [state["objective"], str(facets.get("source") or ""), *brief]
+    """What a draft may draw on. A whole brief only where there is no other source and no model wrote it."""
+    brief, source = _brief(state), str(state["facets"].get("source") or "")
+    is_source = not source and not brief.madeBy.startswith("model")
+    return [state["objective"], source, brief.audience, *brief.mustInclude, *([brief.model_dump_json()] if is_source else [])]
 
 
 def _review(state: State) -> Review:
-    return Review.model_validate(state.get("review"))
+    return Review.model_validate(state["review"])
 
 
 def _drafts(state: State) -> Drafts:

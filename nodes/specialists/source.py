@@ -93,7 +93,9 @@ def read(markdown: str, objective: str) -> Source:
 def named(title: str, release: bool) -> str | None:
     """The product, perhaps empty, if that is all that a title names beside a version or a word for changelog; else None."""
     name = " ".join(_NO_NAME.sub(" ", title).split()).strip(" -–—:()[]")
-    return name if (release or _NO_NAME.search(title)) and len(name.split()) <= MAX_NAME_WORDS else None
+    words = name.split()
+    is_name = len(words) < 2 or (len(words) <= MAX_NAME_WORDS and not any(word[0].islower() for word in words))
+    return name if is_name and (release or _NO_NAME.search(title)) else None
 
 
 def version_in(text: str) -> str | None:

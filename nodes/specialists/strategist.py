@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from domain.records import Json, JsonObject
 from nodes.model import structured
 from nodes.specialists import objective, source
-from nodes.specialists.agent import MODEL_READS, STRATEGIST, AgentMapping, Answer, Task, ask, made_by
+from nodes.specialists.agent import STRATEGIST, AgentMapping, Answer, Task, ask, made_by
 from nodes.specialists.audiences import EXISTING, GENERAL, Audience, addressed_by, meant, named
 from nodes.specialists.claims import figures, unsupported_figures
 from nodes.specialists.facets import AUDIENCE, MAX_MUST_INCLUDE, SOURCE, Brief, KeyPoint, schema_of
@@ -105,10 +105,11 @@ def after_reading(state: State) -> str:
 def question(found: Source) -> JsonObject:
     """Whom to address: those the source's points speak to, the most addressed first, and the two groups that there always are."""
     texts = [point.text for point in found.points]
-    topic = f"“{clipped(found.title, 100)}”" if found.title else f"of {found.product or 'version'} {found.version or ''}".strip()
+    name = " ".join([found.product or "version", found.version or ""]).strip() if found.product or found.version else ""
+    topic = f" “{clipped(found.title, 100)}”" if found.title else f" of {name}" if name else ""
     points = "\n".join(f"- {clipped(point.text, 160)}" for point in ranked(found.points, GENERAL)[:6])
     return {
-        "question": f"Whom should the announcement {topic} address?",
+        "question": f"Whom should the announcement{topic} address?",
         "kind": "choice",
         "options": [
             *(
@@ -187,14 +188,14 @@ async def thought_over(brief: Brief, state: State, model: ChatOpenAI) -> dict[st
     messages = instructed(
         "strategist",
         objective=state["objective"],
-        source=text[:MODEL_READS],
+        source=text[:MAX_CHARACTERS],
         audience=brief.audience,
         points={str(number): point.text for number, point in enumerate(brief.keyPoints, start=1)},
     )
 
     def misfit(thoughts: Thoughts) -> str | None:
-        if any(not 0 <= thought.number <= len(brief.keyPoints) for thought in thoughts.keyPoints):
-            return "a key point has a number that no point of the data has"
+        if any(not 0 <= thought.number <= len(brief.keyPoints) or not thought.text.strip() for thought in thoughts.keyPoints):
+            return "a key point is empty, or has a number that no point of the data has"
         invented = unsupported_figures("\n".join([thoughts.angle, *(t.text for t in thoughts.keyPoints)]), [text, state["objective"]])
         return f"these figures are not in the source: {', '.join(invented[:5])}" if invented else None
 

@@ -11,11 +11,12 @@ from pydantic import BaseModel, Field, ValidationError
 from nodes.model import structured
 from nodes.specialists import guidance as guidances
 from nodes.specialists import source as sources
-from nodes.specialists.agent import MODEL_READS, WRITER, AgentMapping, Task, made_by
+from nodes.specialists.agent import WRITER, AgentMapping, Task, made_by
 from nodes.specialists.channels import DEFAULT_CHANNELS, Channel, channel, channels
 from nodes.specialists.composing import Material, compose
 from nodes.specialists.facets import CHANNELS, SOURCE, Brief, Drafts, KeyPoint, Link, Post, schema_of
 from nodes.specialists.guidance import Guidance
+from nodes.specialists.markdown import MAX_CHARACTERS
 from nodes.specialists.prompt import instructed
 from nodes.specialists.prose import clipped
 
@@ -139,7 +140,7 @@ async def _by_model(
         "writer",
         objective=objective,
         brief=material.brief.json_object(),
-        source=source[:MODEL_READS],
+        source=source[:MAX_CHARACTERS],
         guidance=list(told),
         channels=[
             {"channel": post.channel, "limit": channel(post.channel).limit, "mustInclude": [*must[post.channel]]} for post in offline
