@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -39,11 +40,14 @@ async def insert(conn: Connection, asked: Sequence[Asked], first_position: int) 
         await conn.execute(INSERT, (*values, static, request.denialReason, *times))
 
 
-async def settle(conn: Connection, settlements: Sequence[Settlement]) -> None:
+async def settle(conn: Connection, settlements: Sequence[Settlement]) -> list[AsyncCursor[DictRow]]:
+    """Cursors whose row counts are known after the pipeline: 1 each, or somebody was first."""
+    cursors: list[AsyncCursor[DictRow]] = []
     for one in settlements:
         by = one.by and Jsonb(one.by.json_object())
         settled = Jsonb(one.settled.json_object())
-        await conn.execute(SETTLE, (one.request.status, one.request.denialReason, settled, by, one.request.requestId))
+        cursors.append(await conn.execute(SETTLE, (one.request.status, one.request.denialReason, settled, by, one.request.requestId)))
+    return cursors
 
 
 async def respond(conn: Connection, responses: Sequence[HitlResponse]) -> None:

@@ -77,8 +77,7 @@ async def insert(conn: Connection, run: StoredRun) -> None:
     settings, metadata = Jsonb(run.settings.json_object()), Jsonb(run.metadata)
     values = (run.runId, run.threadId, run.status, settings, metadata, _facets(run), run.createdAt, run.createdAt)
     try:
-        async with conn.transaction():  # a savepoint: the failed INSERT must not spoil what an Idempotency-Key keeps
-            await conn.execute(INSERT, values)
+        await conn.execute(INSERT, values)
     except UniqueViolation as error:
         raise ThreadBusy(f"Thread {run.threadId} has a run that has not ended.") from error
 

@@ -9,7 +9,7 @@ from checkpoints import audit, claims, events, idempotency, requests, runs
 from checkpoints.idempotency import Once, Reply
 from checkpoints.pool import Connection
 from checkpoints.runs import Counters
-from domain.errors import StoreUnavailable
+from domain.errors import Conflict, StoreUnavailable
 from domain.events import Event
 from domain.ports import Change, Claim, Locked, RunRef
 from domain.run import Run, StoredRun, shown
@@ -37,12 +37,16 @@ class PgTransaction:
         self.claims: list[Claim] = []
         self._dispatch = dispatch
         self._counters: dict[str, Counters] = {}
+        self._now: datetime | None = None
 
     async def now(self) -> datetime:
-        row = await (await self.conn.execute("SELECT now() AS now")).fetchone()
-        if row is None:
+        """The same throughout the transaction."""
+        if self._now is None:
+            row = await (await self.conn.execute("SELECT now() AS now")).fetchone()
+            self._now = row["now"] if row else None
+        if self._now is None:
             raise StoreUnavailable("The database gave no answer.")
-        return row["now"]
+        return self._now
 
     async def insert(self, change: Change) -> None:
         await runs.insert(self.conn, change.run)
@@ -50,7 +54,7 @@ class PgTransaction:
 
     async def lock(self, ref: RunRef) -> Locked:
         run, counters, now = await runs.lock(self.conn, ref)
-        self._counters[run.runId] = counters
+        self._counters[run.runId], self._now = counters, now
         # A statement of its own, after the lock: it sees what was committed while the lock was waited for.
         rows = await requests.of_run(self.conn, run.runId) if counters.requests else []
         settled = {row["request_id"]: found for row in rows if (found := requests.settled_of(row))}
@@ -61,12 +65,11 @@ class PgTransaction:
         return self._counters[run_id].last_update_id
 
     async def write(self, change: Change, last_update_id: str | None = None) -> None:
-        run, now = change.run, await self.now() if change.run.runId not in self._counters else None
+        run, at = change.run, await self.now()
         counters = self._counters.get(run.runId, Counters())
-        at = now or run.updatedAt
         async with self.conn.pipeline():
             await requests.insert(self.conn, change.asked, counters.requests)
-            await requests.settle(self.conn, change.settled)
+            settled = await requests.settle(self.conn, change.settled)
             await requests.respond(self.conn, change.responses)
             await requests.deliver(self.conn, change.delivered)
             count, head = await audit.append(self.conn, run.runId, counters.audit, counters.audit_head, change.events, at)
@@ -76,6 +79,8 @@ class PgTransaction:
             await runs.update(self.conn, run, counters)
             if change.asked or change.settled:
                 await self.conn.execute(runs.MARK_PENDING, (run.runId,))
+        if any(cursor.rowcount != 1 for cursor in settled):
+            raise Conflict(f"A request of run {run.runId} is not pending any more.")
         self._counters[run.runId] = counters
         self.events.append((run, change.events))
         if change.drive and (claim := await self._dispatch(self.conn, run)):
