@@ -16,7 +16,11 @@ OBJECTIVE = "objective"  # always at hand
 
 
 class Capability(Record):
-    """The public face of a specialist. `reworks`: facets made again after a person gave this step freeform guidance."""
+    """The public face of a specialist.
+
+    `reworks`: facets made again after a person gave this step freeform guidance. `disagreesWith`: those that make one of its
+    inputs by another schema; a plan has never both.
+    """
 
     capabilityId: CapabilityId
     displayName: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -25,6 +29,7 @@ class Capability(Record):
     optionalInputFacets: tuple[FacetName, ...] = ()
     outputFacets: Annotated[tuple[FacetName, ...], Field(min_length=1)]
     reworks: tuple[FacetName, ...] = ()
+    disagreesWith: tuple[CapabilityId, ...] = ()
     timeoutSeconds: Annotated[float, Field(gt=0)] = 600
     contract: Contract
 

@@ -59,7 +59,9 @@ def _approval(request: HitlRequest, response: HitlResponse) -> str | Misfit | No
     if request.action is None:
         return "`editedArguments` need a question about an action"
     # Beside an action, the schema is the arguments' own.
-    return _allowed(request, Decision.EDIT) or mismatches(response.editedArguments, request.responseSchema or {}, "/editedArguments") or None
+    return (
+        _allowed(request, Decision.EDIT) or mismatches(response.editedArguments, request.responseSchema or {}, "/editedArguments") or None
+    )
 
 
 def _rejection(request: HitlRequest, response: HitlResponse) -> str | None:

@@ -74,6 +74,8 @@ def problems(task: Task, proposed: Sequence[str]) -> list[str]:
     makeable = _reachable(task.capabilities, task.at_hand)
     if missing := [facet for facet in task.wanted if facet in makeable and facet not in have]:
         found.append(f"nobody makes {', '.join(missing)}")
+    known = [by_id[name] for name in proposed if name in by_id]
+    found += [f"{c.capabilityId} cannot be with one that makes its input in another shape" for c in known if _disagree(c, known)]
     if len(proposed) != len(set(proposed)):
         found.append("a capability stands twice")
     return found
@@ -196,7 +198,8 @@ def chain(capabilities: Sequence[Capability], wanted: Iterable[str], at_hand: Co
     if missing := tuple(facet for facet in goal if facet not in makeable):
         return Unreachable(missing)
     usable = [c for c in capabilities if set(c.inputFacets) <= makeable]
-    return in_order(_smallest(usable, goal, set(at_hand)), at_hand)
+    smallest = _smallest(usable, goal, set(at_hand))
+    return Unreachable(tuple(goal)) if smallest is None else in_order(smallest, at_hand)
 
 
 def in_order(chosen: Collection[Capability], at_hand: Collection[str]) -> list[Capability]:
@@ -224,26 +227,32 @@ def _reachable(capabilities: Sequence[Capability], at_hand: Collection[str]) -> 
     return have
 
 
-def _smallest(capabilities: Sequence[Capability], goal: Sequence[str], at_hand: set[str]) -> list[Capability]:
-    """Branch and bound: for the first facet not yet made, every maker in the order of registration."""
-    best: list[Capability] = list(capabilities)
+def _smallest(capabilities: Sequence[Capability], goal: Sequence[str], at_hand: set[str]) -> list[Capability] | None:
+    """Branch and bound: for the first facet not yet made, every maker in the order of registration. None: no set agrees."""
+    best = None if any(c.disagreesWith for c in capabilities) else list(capabilities)
     tries = 0
 
     def search(chosen: list[Capability], open_facets: list[str]) -> None:
         nonlocal best, tries
         tries += 1
-        if tries > _MAX_TRIES or len(chosen) + bool(open_facets) >= len(best):
+        if tries > _MAX_TRIES or (best is not None and len(chosen) + bool(open_facets) >= len(best)):
             return
         missing = open_facets[:1] or _stuck(chosen, at_hand)
         if not missing:
             best = chosen
             return
-        for maker in (c for c in capabilities if not set(missing).isdisjoint(c.outputFacets) and c not in chosen):
+        makers = (c for c in capabilities if not set(missing).isdisjoint(c.outputFacets) and c not in chosen)
+        for maker in (c for c in makers if not _disagree(c, chosen)):
             made = {f for c in (*chosen, maker) for f in c.outputFacets} | at_hand
             search([*chosen, maker], [f for f in dict.fromkeys((*open_facets, *maker.inputFacets)) if f not in made])
 
     search([], list(goal))
     return best
+
+
+def _disagree(maker: Capability, chosen: Sequence[Capability]) -> bool:
+    """Whether one of them takes a facet that the other makes in another shape."""
+    return any(maker.capabilityId in c.disagreesWith or c.capabilityId in maker.disagreesWith for c in chosen)
 
 
 def _stuck(chosen: Sequence[Capability], at_hand: set[str]) -> list[str]:

@@ -73,24 +73,33 @@ def agent_of(mapping: object, where: str) -> Agent:
 
 
 def catalogue(agents: Sequence[Agent]) -> dict[str, Agent]:
-    """By capability id, in the order given. Each knows the facets of all: an agent may use a facet that another one defines."""
+    """By capability id, in the order given. An agent may use a facet that another one defines: the first to define it.
+
+    Two may define one facet differently: each is held to its own schema, and they never work in one plan together.
+    """
     known: dict[str, Agent] = {}
-    schemas: dict[str, JsonObject] = {}
+    shared: dict[str, JsonObject] = {}
     for agent in agents:
         name = agent.capability.capabilityId
         if name in known:
             raise ConfigurationError(f"Two agents have the capabilityId {name}")
         if name in _TAKEN:
             raise ConfigurationError(f"The capabilityId {name} is a name of the orchestrator's own graph; choose another")
-        for facet, schema in agent.schemas.items():
-            if schemas.setdefault(facet, schema) != schema:
-                other = next(one for one in known if facet in known[one].schemas)
-                raise ConfigurationError(f"The agents {other} and {name} give the facet {facet} different schemas")
         known[name] = agent
-    return {
-        name: replace(agent, schemas=schemas, capability=agent.capability.but(contract=_contract(agent.capability, schemas)))
-        for name, agent in known.items()
-    }
+        shared = {**agent.schemas, **shared}
+    return {name: _among(agent, agents, {**shared, **agent.schemas}) for name, agent in known.items()}
+
+
+def _among(agent: Agent, agents: Sequence[Agent], schemas: dict[str, JsonObject]) -> Agent:
+    taken = {*agent.capability.inputFacets, *agent.capability.optionalInputFacets} & set(agent.schemas)
+    others = tuple(
+        other.capability.capabilityId
+        for other in agents
+        if any(other.schemas.get(facet, schemas[facet]) != schemas[facet] for facet in taken & set(other.capability.outputFacets))
+    )
+    return replace(
+        agent, schemas=schemas, capability=agent.capability.but(contract=_contract(agent.capability, schemas), disagreesWith=others)
+    )
 
 
 def registry(agents: Sequence[Agent]) -> dict[str, Capability]:

@@ -16,10 +16,12 @@ from server.openapi import ABOUT, describe
 from server.routes import hitl, operations, runs
 from server.services import open_services
 from server.settings import Settings
+from server.waiting import Waiting
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """`settings` say where the database is and what the key is. Its lifespan opens the services: `app.state.services`."""
+    """`settings` say where the database is and what the key is. Its lifespan opens `app.state.services`;
+    whoever stops the server calls `app.state.waiting.stop()` first, so that streams end."""
     if settings.api_key is None:
         raise ConfigurationError("API_KEY is not set.")
 
@@ -27,6 +29,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with open_services(settings) as services:
             app.state.services = services
+            app.state.waiting = Waiting(services.wakeups)
             yield
 
     app = FastAPI(

@@ -219,6 +219,7 @@ def _followed(api: "Api", started: "Run", terminal: "Terminal", operator: str | 
     from server.terminal import follow, read_along
 
     run_id = started["runId"]
+    terminal.say(f"Run {run_id} of thread {started['threadId']}", "dim")
     try:
         return follow(api, started, operator, terminal) if attended else read_along(api, started, terminal)
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ from domain.run import Run
 from server import body
 from server.problems import misfit, refusal, response
 from server.services import Services
-from server.waiting import at_rest
+from server.waiting import Waiting
 
 KEY = "Idempotency-Key"
 KEY_PATTERN = "^[ -~]{1,255}$"
@@ -77,6 +77,7 @@ class Done(NamedTuple):
 @dataclass(frozen=True)
 class Call:
     services: Services
+    waiting: Waiting
     once: Once | None
 
     async def perform(self, act: Act, shown: Shown, status: int = 200, wait_seconds: float = 0) -> Done:
@@ -91,7 +92,7 @@ class Call:
         if run is None or not wait_seconds:
             return Done(reply)
         with suppress(StoreUnavailable):  # what was asked for is done; only the waiting is cut short
-            reply = Reply(status, shown(await at_rest(self.services, run.runId, wait_seconds)).json_object())
+            reply = Reply(status, shown(await self.waiting.at_rest(self.services.store, run.runId, wait_seconds)).json_object())
             if self.once:
                 async with self.services.store.transaction() as tx:
                     await tx.keep(self.once, reply)
@@ -128,7 +129,7 @@ async def called(
     """The same key means the same call only with the same path and body."""
     digest = sha256(request.url.path.encode() + b"\n" + await request.body()).hexdigest()
     once = Once(f"{request.method} {request.scope['route'].path}", key, digest) if key else None
-    return Call(request.app.state.services, once)
+    return Call(request.app.state.services, request.app.state.waiting, once)
 
 
 TheCall = Annotated[Call, Depends(called)]

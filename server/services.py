@@ -108,9 +108,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
 
 
 def agents_of(settings: Settings, model: ChatOpenAI | None) -> list[Agent]:
-    """The built-in specialists, then those of HITL_AGENTS."""
+    """Those of HITL_AGENTS first: where both make a facet, what was plugged in is preferred."""
     builtin = [agent_of(mapping, "built in") for mapping in builtin_agents(model, settings.outbox_dir)]
-    return [*builtin, *(load_agent(entry) for entry in settings.agents)]
+    return [*(load_agent(entry) for entry in settings.agents), *builtin]
 
 
 async def _tidy(store: Store, settings: Settings) -> None:

@@ -81,12 +81,14 @@ class Settings(BaseModel):
 def load_settings() -> Settings:
     """Raises ConfigurationError: one line that names each bad variable, its value (never a secret's) and what is allowed."""
     try:
-        return Settings.model_validate({name: value for name, value in settings_here().items() if name in _allowed()})
+        given = {name: value for name, value in settings_here().items() if name in _allowed()}
     except BadInput as error:
         raise ConfigurationError(error.detail) from error
+    try:
+        return Settings.model_validate(given)
     except ValidationError as error:
-        wrong = {str(one["loc"][0]): one["input"] for one in error.errors()}
-        raise ConfigurationError(" ".join(_complaint(name, value) for name, value in wrong.items())) from None
+        wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
+        raise ConfigurationError(" ".join(_complaint(name, given[name]) for name in wrong)) from None
 
 
 def check_serving(settings: Settings) -> None:
@@ -102,8 +104,8 @@ def check_serving(settings: Settings) -> None:
         )
 
 
-def _complaint(name: str, value: object) -> str:
-    shown = "a secret that" if name in SECRETS else repr(redacted(str(value))[:_LONGEST_SHOWN]) + ", which"
+def _complaint(name: str, value: str) -> str:
+    shown = "a secret that" if name in SECRETS else repr(redacted(value)[:_LONGEST_SHOWN]) + ", which"
     return f"{name} is {shown} does not fit: {_allowed()[name]}."
 
 

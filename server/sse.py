@@ -9,9 +9,9 @@ from time import monotonic
 from fastapi.responses import StreamingResponse
 
 from checkpoints.store import Frame
-from checkpoints.wakeups import Wakeups
 from domain.errors import StoreUnavailable
 from domain.records import JsonObject
+from server.waiting import Waiting
 
 KEEP_ALIVE_SECONDS = 15.0
 HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no"}
@@ -24,12 +24,12 @@ class EventStream(StreamingResponse):
 
 
 async def events(
-    wakeups: Wakeups, run_id: str | None, read: Read, after: int, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    waiting: Waiting, run_id: str | None, read: Read, after: int, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
 ) -> AsyncGenerator[bytes]:
-    """Of one run until its last frame, or of the queue without an end. A database out of reach is waited for."""
+    """Of one run until its last frame, or of the queue, until the server stops. A database out of reach is waited for."""
     sent_at = monotonic()
-    with wakeups.subscribed(run_id) as touched:
-        while True:
+    with waiting.subscribed(run_id) as touched:
+        while not waiting.stopped:
             touched.clear()
             frames: Sequence[Frame] = ()
             with suppress(StoreUnavailable):

@@ -207,7 +207,9 @@ def result_view(run: Run) -> RenderableType:
     parts: list[RenderableType] = [Text.assemble("The run is ", (run["status"], _STATUS_STYLES.get(run["status"], "")), _ending(run))]
     result = run["result"] or Result(outputs={}, notDone=[])
     for facet, value in result["outputs"].items():
-        parts += [Text(), Text(facet, "bold"), Text("\n".join(_files(value) or _outline(value, "  ")))]
+        files = _files(value)
+        title = Text.assemble((facet, "bold"), ", in the server's outbox" if files else "")
+        parts += [Text(), title, Text("\n".join(files or _outline(value, "  ")))]
     if result["notDone"]:
         parts += [Text(), Text("Not done", "bold yellow")]
         parts += [Text(f"  {_one_line(step['capabilityId'])}: {_one_line(step['reason'])}") for step in result["notDone"]]

@@ -1,23 +1,48 @@
-"""Waiting for a run without asking the database again and again."""
+"""Waiting for what happens to runs, without asking the database again and again."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 
+from checkpoints.store import Store
+from checkpoints.wakeups import Wakeups
 from domain.ports import RunRef
 from domain.run import Run, RunStatus
-from server.services import Services
 
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 
 
-async def at_rest(services: Services, run_id: str, seconds: float) -> Run:
-    """The run as soon as it has paused or ended, or as it is when the time is over. Raises NotFound, StoreUnavailable."""
-    with services.wakeups.subscribed(run_id) as touched:
-        run = await services.store.show(RunRef(run_id))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while run.status in AT_WORK:
-                    await touched.wait()
-                    touched.clear()
-                    run = await services.store.show(RunRef(run_id))
-        return run
+class Waiting:
+    """Everybody of this process who waits. `stop` sends them home: streams end, calls are answered as things are now."""
+
+    def __init__(self, wakeups: Wakeups) -> None:
+        self._wakeups = wakeups
+        self._waiting = set[asyncio.Event]()
+        self.stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
+        for touched in self._waiting:
+            touched.set()
+
+    @contextmanager
+    def subscribed(self, run_id: str | None) -> Generator[asyncio.Event]:
+        """Set when the run was touched, or when it is time to go. None: any run."""
+        with self._wakeups.subscribed(run_id) as touched:
+            self._waiting.add(touched)
+            try:
+                yield touched
+            finally:
+                self._waiting.discard(touched)
+
+    async def at_rest(self, store: Store, run_id: str, seconds: float) -> Run:
+        """The run as soon as it has paused or ended, or as it is when the time is over. Raises NotFound, StoreUnavailable."""
+        with self.subscribed(run_id) as touched:
+            run = await store.show(RunRef(run_id))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while run.status in AT_WORK and not self.stopped:
+                        await touched.wait()
+                        touched.clear()
+                        run = await store.show(RunRef(run_id))
+            return run

@@ -34,11 +34,6 @@ def blocks(markdown: str) -> list[Block]:
     return list(_blocks(_PARSER.parse(markdown[:MAX_CHARACTERS])))
 
 
-def urls(markdown: str) -> set[str]:
-    """Every address it links to, as a parser writes it."""
-    return {link.url for block in blocks(markdown) for link in block.links}
-
-
 def _blocks(tokens: Sequence[Token]) -> Iterator[Block]:
     lists = heading = 0
     in_table = item_begins = list_was_introduced = False

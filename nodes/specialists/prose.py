@@ -2,7 +2,7 @@
 
 import re
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"”’)]*\s+(?=[\"“‘(]*[A-ZÀ-ÖØ-Þ0-9])")
+_SENTENCE_END = re.compile(r"([.!?…][\"”’)]*)\s+(?=[\"“‘(]*[A-ZÀ-ÖØ-Þ0-9])")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|incl|resp|cf)|\b[A-Z])\.$", re.I)
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 _NOT_PROSE = re.compile(r"https?://\S+|#\w+")
@@ -13,9 +13,9 @@ _ENOUGH_WORDS = 40  # a few words say nothing about readability
 
 
 def sentences(text: str) -> list[str]:
-    """At least one, if only the text itself."""
+    """Of a text in one line; at least one, if only the text itself."""
     found: list[list[str]] = []
-    for part in _SENTENCE_END.split(text):
+    for part in _SENTENCE_END.sub(r"\1\n", text).split("\n"):
         if found and _ABBREVIATION.search(found[-1][-1]):
             found[-1].append(part)
         else:
@@ -42,11 +42,12 @@ def _trimmed(url: str) -> str:
 
 
 def clipped(text: str, limit: int) -> str:
-    """At most that many characters, cut between words, with an ellipsis where something was cut."""
+    """At most that many characters, cut between words, never in or after an address, with an ellipsis where something was cut."""
     if len(text) <= limit:
         return text
     cut = text[: limit - 1]
-    return (cut.rpartition(" ")[0] or cut).rstrip(" ,;:–—-(") + "…"
+    whole_words = re.sub(r"(?:\s*https?://\S*)+$", "", cut.rpartition(" ")[0] or cut)
+    return whole_words.rstrip(" ,;:–—-(") + "…"
 
 
 def short(text: str, limit: int) -> str:
@@ -55,7 +56,7 @@ def short(text: str, limit: int) -> str:
         return text
     ends = [found.start() for found in re.finditer(r"[.!?](?=\s)|[;,](?=\s)|\s[–—(-]", text)]
     fitting = [end for end in ends if limit // 3 < end <= limit]
-    return text[: fitting[-1]].rstrip(" ,;:–—-") if fitting else clipped(text, limit)
+    return text[: fitting[-1]].rstrip() if fitting else clipped(text, limit)
 
 
 def lix(text: str) -> float | None:

@@ -69,8 +69,8 @@ def agent(model: ChatOpenAI | None) -> AgentMapping:
 def checked(state: State) -> Review:
     drafts, brief, told = _drafts(state), _brief(state), guidances.texts(state["context"])
     must = guidances.understood(told).must_include(brief)
-    sources = [*_sources(state), *told]
-    issues = [issue for post in drafts.posts for issue in (*_form(post, must, bool(brief.keyPoints)), *_truth(post, sources))]
+    known = claims.support([*_sources(state), *told])
+    issues = [issue for post in drafts.posts for issue in (*_form(post, must, bool(brief.keyPoints)), *_truth(post, known))]
     return _judged(issues, drafts, state["context"], made_by(None))
 
 
@@ -130,14 +130,14 @@ def _form(post: Post, must: Sequence[str], has_points: bool) -> Iterator[Issue]:
         yield _issue(post.channel, "substance", "The brief has no points; there is little to say.", "warning")
 
 
-def _truth(post: Post, sources: Sequence[str]) -> Iterator[Issue]:
+def _truth(post: Post, known: claims.Support) -> Iterator[Issue]:
     text = f"{post.subject or ''}\n{post.text}"
-    for figure in claims.unsupported_figures(text, sources):
+    for figure in claims.unsupported_figures(text, known):
         yield _issue(post.channel, "figures", f"{figure} is in no source.", "error")
     malformed = claims.malformed_links(text)
     for url in malformed:
         yield _issue(post.channel, "links", f"{clipped(url, 200)} is not a well-formed web address.", "error")
-    for url in claims.unsupported_links(text, sources):
+    for url in claims.unsupported_links(text, known):
         if url not in malformed:
             yield _issue(post.channel, "links", f"{clipped(url, 200)} is in no source.", "error")
 

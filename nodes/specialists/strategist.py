@@ -1,5 +1,6 @@
 """Finds what an announcement has to say, and asks whom to address."""
 
+import asyncio
 import operator
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
@@ -13,7 +14,7 @@ from nodes.model import structured
 from nodes.specialists import objective, source
 from nodes.specialists.agent import STRATEGIST, AgentMapping, Answer, Task, ask, made_by
 from nodes.specialists.audiences import EXISTING, GENERAL, Audience, addressed_by, meant, named
-from nodes.specialists.claims import figures, unsupported_figures
+from nodes.specialists.claims import figures, support, unsupported_figures
 from nodes.specialists.facets import AUDIENCE, MAX_MUST_INCLUDE, SOURCE, Brief, KeyPoint, schema_of
 from nodes.specialists.markdown import MAX_CHARACTERS
 from nodes.specialists.prompt import instructed
@@ -193,10 +194,12 @@ async def thought_over(brief: Brief, state: State, model: ChatOpenAI) -> dict[st
         points={str(number): point.text for number, point in enumerate(brief.keyPoints, start=1)},
     )
 
+    known = await asyncio.to_thread(support, [text, state["objective"]])
+
     def misfit(thoughts: Thoughts) -> str | None:
         if any(not 0 <= thought.number <= len(brief.keyPoints) or not thought.text.strip() for thought in thoughts.keyPoints):
             return "a key point is empty, or has a number that no point of the data has"
-        invented = unsupported_figures("\n".join([thoughts.angle, *(t.text for t in thoughts.keyPoints)]), [text, state["objective"]])
+        invented = unsupported_figures("\n".join([thoughts.angle, *(t.text for t in thoughts.keyPoints)]), known)
         return f"these figures are not in the source: {', '.join(invented[:5])}" if invented else None
 
     thoughts, why = await structured(model, messages, Thoughts, misfit)

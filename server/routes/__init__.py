@@ -7,10 +7,15 @@ from fastapi import Depends, Header, Path, Query, Request
 
 from server.schemas import Id
 from server.services import Services
+from server.waiting import Waiting
 
 
 def _services(request: Request) -> Services:
     return request.app.state.services
+
+
+def _waiting(request: Request) -> Waiting:
+    return request.app.state.waiting
 
 
 def _wait(
@@ -33,6 +38,7 @@ def _stream_place(request: Request) -> Generator[None]:
 
 
 TheServices = Annotated[Services, Depends(_services)]
+TheWaiting = Annotated[Waiting, Depends(_waiting)]
 Wait = Annotated[float, Depends(_wait)]
 StreamPlace = Depends(_stream_place)
 

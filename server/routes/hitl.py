@@ -11,7 +11,7 @@ from graph import runs
 from server.once import Route, TheCall
 from server.openapi import EVENTS, problems
 from server.problems import shown
-from server.routes import Cursor, LastEventId, Limit, OfThread, RequestId, StreamPlace, TheServices, Wait
+from server.routes import Cursor, LastEventId, Limit, OfThread, RequestId, StreamPlace, TheServices, TheWaiting, Wait
 from server.schemas import Id, PausedRun, Queue, Remove, Resume, Resumed
 from server.sse import EventStream, events
 
@@ -63,10 +63,10 @@ async def show_request(request_id: RequestId, services: TheServices) -> Response
 
 
 @router.get("/events", response_class=EventStream, responses=problems(422) | EVENTS, dependencies=[StreamPlace])
-async def queue_events(services: TheServices, last_event_id: LastEventId = None) -> Response:
+async def queue_events(services: TheServices, waiting: TheWaiting, last_event_id: LastEventId = None) -> Response:
     """Questions, answers and ends of all runs as server-sent events: what is new from now on, or after `Last-Event-ID`."""
     last = await services.store.last_queue_frame()
     after = int(last_event_id) if last_event_id else last
     if after > last:
         raise Invalid(f"`Last-Event-ID` {after} is no event of the queue.")
-    return EventStream(events(services.wakeups, None, lambda seq: services.store.queue_frames(seq, 50), after))
+    return EventStream(events(waiting, None, lambda seq: services.store.queue_frames(seq, 50), after))

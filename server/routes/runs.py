@@ -13,10 +13,9 @@ from graph import runs
 from server.once import Route, TheCall
 from server.openapi import EVENTS, problems
 from server.problems import shown
-from server.routes import Cursor, LastEventId, Limit, OfThread, RunId, StreamPlace, TheServices, Wait
+from server.routes import Cursor, LastEventId, Limit, OfThread, RunId, StreamPlace, TheServices, TheWaiting, Wait
 from server.schemas import Cancel, Capabilities, Runs, ShownCapability, StartRun
 from server.sse import EventStream, events
-from server.waiting import at_rest
 
 router = APIRouter(prefix="/api", tags=["Runs"], route_class=Route)
 
@@ -47,9 +46,9 @@ async def list_runs(
 
 
 @router.get("/runs/{runId}", response_model=Run, responses=problems(404, 422))
-async def show_run(run_id: RunId, services: TheServices, wait: Wait) -> Response:
+async def show_run(run_id: RunId, services: TheServices, waiting: TheWaiting, wait: Wait) -> Response:
     """One run, with its plan, facets, requests, responses and audit log."""
-    return shown(await at_rest(services, run_id, wait))
+    return shown(await waiting.at_rest(services.store, run_id, wait))
 
 
 @router.post("/runs/{runId}/cancel", response_model=Run, responses=problems(404, 409, 413, 422))
@@ -65,7 +64,7 @@ async def cancel_run(run_id: RunId, body: Cancel, call: TheCall) -> Response:
 
 
 @router.get("/runs/{runId}/events", response_class=EventStream, responses=problems(404, 422) | EVENTS, dependencies=[StreamPlace])
-async def run_events(run_id: RunId, services: TheServices, last_event_id: LastEventId = None) -> Response:
+async def run_events(run_id: RunId, services: TheServices, waiting: TheWaiting, last_event_id: LastEventId = None) -> Response:
     """The run's frames as server-sent events, from the beginning or after `Last-Event-ID`. They end with the run: 204 if the
     event named is the last there will be, which tells a browser not to come back."""
     frames, after = services.store.frames, int(last_event_id or 0)
@@ -77,7 +76,7 @@ async def run_events(run_id: RunId, services: TheServices, last_event_id: LastEv
             raise Invalid(f"`Last-Event-ID` {after} is no event of run {run_id}.")
         if named[2]:
             return Response(status_code=204, media_type=EventStream.media_type)
-    return EventStream(events(services.wakeups, run_id, lambda seq: frames(run_id, seq, 50), after))
+    return EventStream(events(waiting, run_id, lambda seq: frames(run_id, seq, 50), after))
 
 
 @router.get("/capabilities", response_model=Capabilities, responses=problems())
