@@ -58,10 +58,8 @@ def _approval(request: HitlRequest, response: HitlResponse) -> str | Misfit | No
         return _allowed(request, Decision.APPROVE)
     if request.action is None:
         return "`editedArguments` need a question about an action"
-    # Beside an action, the schema is the arguments' own.
-    return (
-        _allowed(request, Decision.EDIT) or mismatches(response.editedArguments, request.responseSchema or {}, "/editedArguments") or None
-    )
+    schema = request.responseSchema or {}  # beside an action it is that of the arguments
+    return _allowed(request, Decision.EDIT) or mismatches(response.editedArguments, schema, "/editedArguments") or None
 
 
 def _rejection(request: HitlRequest, response: HitlResponse) -> str | None:

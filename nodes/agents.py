@@ -40,7 +40,7 @@ class Agent:
 _schemas = TypeAdapter(dict[FacetName, JsonObject])
 _OPTIONAL = ("input", "output")
 _TAKEN = {"planner", "guard", *State.__annotations__}  # LangGraph gives a node and a channel of one graph no common name
-_KEYS = Capability.model_fields.keys() - {"contract"} | {"facets", "run", *_OPTIONAL}
+_KEYS = Capability.model_fields.keys() - {"contract", "disagreesWith"} | {"facets", "run", *_OPTIONAL}
 
 
 def load_agent(entry: str) -> Agent:
@@ -97,9 +97,8 @@ def _among(agent: Agent, agents: Sequence[Agent], schemas: dict[str, JsonObject]
         for other in agents
         if any(other.schemas.get(facet, schemas[facet]) != schemas[facet] for facet in taken & set(other.capability.outputFacets))
     )
-    return replace(
-        agent, schemas=schemas, capability=agent.capability.but(contract=_contract(agent.capability, schemas), disagreesWith=others)
-    )
+    capability = agent.capability.but(contract=_contract(agent.capability, schemas), disagreesWith=others)
+    return replace(agent, schemas=schemas, capability=capability)
 
 
 def registry(agents: Sequence[Agent]) -> dict[str, Capability]:

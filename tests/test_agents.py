@@ -10,7 +10,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.pregel import Pregel
 from typing_extensions import TypedDict
 
+from domain.capability import Capability
 from domain.errors import ConfigurationError
+from domain.planning import Unreachable, chain
 from nodes.agents import agent_of, catalogue, load_agent, registry
 
 AGENTS = Path(__file__).parent / "agents"
@@ -207,11 +209,21 @@ def test_two_agents_of_one_name_are_refused() -> None:
     assert failure(lambda: registry(agents)) == "Two agents have the capabilityId briefing"
 
 
-def test_two_schemas_of_one_facet_are_refused() -> None:
-    one = agent_of(mapping(capabilityId="one", facets={"brief": {"type": "object"}}), "here")
-    other = agent_of(mapping(capabilityId="other", facets={"brief": {"type": "string"}}), "there")
-    assert failure(lambda: registry([one, other])) == "The agents one and other give the facet brief different schemas"
-    assert registry([one, agent_of(mapping(capabilityId="same", facets={"brief": {"type": "object"}}), "there")])
+def test_two_schemas_of_one_facet_are_each_held_to_and_never_meet_in_a_plan() -> None:
+    ours = agent_of(mapping(capabilityId="ours", facets={"brief": {"type": "object"}}), "here")
+    theirs = agent_of(mapping(capabilityId="theirs", facets={"brief": {"type": "string"}}), "there")
+    takes = {"inputFacets": ["brief"], "outputFacets": ["post"], "facets": {"brief": {"type": "string"}}}
+    writer = agent_of(mapping(capabilityId="writer", **takes), "there")
+    known = catalogue([ours, theirs, writer])
+    assert [known[name].schemas["brief"] for name in known] == [{"type": "object"}, {"type": "string"}, {"type": "string"}]
+    capabilities = [agent.capability for agent in known.values()]
+    assert ids(chain(capabilities, ["brief"], ["objective"])) == ["ours"]
+    assert ids(chain(capabilities, ["post"], ["objective"])) == ["theirs", "writer"]
+    assert ids(chain([capabilities[0], capabilities[2]], ["post"], ["objective"])) == Unreachable(("post",))
+
+
+def ids(chosen: list[Capability] | Unreachable) -> list[str] | Unreachable:
+    return chosen if isinstance(chosen, Unreachable) else [capability.capabilityId for capability in chosen]
 
 
 @pytest.mark.parametrize("name", ["planner", "guard", "plan", "facets"])
