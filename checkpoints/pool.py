@@ -3,11 +3,11 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, OperationalError, ProgrammingError
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from domain.errors import StoreUnavailable
+from domain.errors import ConfigurationError, StoreUnavailable
 
 Connection = AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
@@ -52,6 +52,17 @@ def connection_pool(conninfo: str, *, max_size: int) -> Pool:
 async def let_go_of_locks(conn: Connection) -> None:
     """A process frozen inside a transaction must not keep a run locked against the people who answer."""
     await conn.execute("SET idle_in_transaction_session_timeout = '10s'")
+
+
+async def check_reachable(conninfo: str) -> None:
+    """One try, before a pool goes on trying. Raises StoreUnavailable with the reason, or ConfigurationError."""
+    try:
+        async with await Connection.connect(conninfo, connect_timeout=5):
+            pass
+    except OperationalError as error:
+        raise StoreUnavailable(f"The database cannot be reached: {' '.join(str(error).split())}") from error
+    except ProgrammingError as error:  # its text may quote the address, password and all
+        raise ConfigurationError("DATABASE_URL is not an address of Postgres.") from error
 
 
 @asynccontextmanager

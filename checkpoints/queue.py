@@ -1,11 +1,15 @@
 """The queue: procrastinate hands out which run to drive, to workers on any number of machines."""
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from procrastinate import App, PsycopgConnector, exceptions
+from procrastinate.signals import on_stop
 
-from checkpoints.pool import Connection
+from checkpoints.pool import ACQUIRE_TIMEOUT_SECONDS, VANISHED_HOST, Connection
 from checkpoints.transaction import Dispatch
 from domain.errors import StoreUnavailable
 from domain.ports import Claim
@@ -15,14 +19,18 @@ DRIVE = "hitl.drive"
 STALLED_SECONDS = 20.0  # without a heartbeat a worker is dead, and its jobs go to others
 _HEARTBEAT_SECONDS = 5.0
 _POLL_SECONDS = 5.0
+_RETRY_SECONDS = 0.5
 _LIVE = "SELECT count(*) AS n FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => %s)"
+
+_log = logging.getLogger("hitl.queue")
 
 DriveRun = Callable[[str], Awaitable[None]]
 
 
 def queue(conninfo: str) -> App:
     """Closed; enqueueing needs no open one, it goes through the caller's connection."""
-    return App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=4))
+    patience = {"timeout": ACQUIRE_TIMEOUT_SECONDS, "reconnect_timeout": ACQUIRE_TIMEOUT_SECONDS}
+    return App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=4, kwargs=VANISHED_HOST, **patience))
 
 
 def enqueueing(app: App) -> Dispatch:
@@ -36,8 +44,10 @@ def enqueueing(app: App) -> Dispatch:
 
 
 async def defer(app: App, conn: Connection | None, run_id: str, thread_id: str) -> None:
-    """`conn` None: in a transaction of its own, and not at all if the run already waits in the queue."""
-    task = app.configure_task(DRIVE, lock=thread_id, queueing_lock=None if conn else run_id, connection=conn)
+    """`conn` None: in a transaction of its own, not at all if the run already waits in the queue, and without waiting for the thread's
+    lock: a dead worker's job holds it until it is found to be stalled. The claim is what keeps two from driving one run."""
+    locks = {"lock": thread_id} if conn else {"queueing_lock": run_id}
+    task = app.configure_task(DRIVE, connection=conn, **locks)
     with _translated(), suppress(exceptions.AlreadyEnqueued):
         await task.defer_async(run_id=run_id)
 
@@ -49,15 +59,30 @@ async def work(app: App, drive_run: DriveRun, concurrency: int, drain_seconds: f
     async def drive(run_id: str) -> None:
         await drive_run(run_id)
 
-    await app.run_worker_async(
-        concurrency=concurrency,
-        wait=True,
-        delete_jobs="successful",
-        fetch_job_polling_interval=_POLL_SECONDS,
-        update_heartbeat_interval=_HEARTBEAT_SECONDS,
-        stalled_worker_timeout=STALLED_SECONDS,
-        shutdown_graceful_timeout=drain_seconds,
-    )
+    async def take_jobs() -> NoReturn:
+        while True:
+            with suppress(exceptions.ConnectorException):
+                await app.run_worker_async(
+                    concurrency=concurrency,
+                    wait=True,
+                    delete_jobs="successful",
+                    fetch_job_polling_interval=_POLL_SECONDS,
+                    update_heartbeat_interval=_HEARTBEAT_SECONDS,
+                    stalled_worker_timeout=STALLED_SECONDS,
+                    shutdown_graceful_timeout=drain_seconds,
+                    install_signal_handlers=False,
+                )
+            _log.warning("the queue cannot be reached now")  # procrastinate's worker ends with its connection
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    taking = asyncio.create_task(take_jobs())
+    with on_stop(taking.cancel):  # to cancel it is to let it finish
+        try:
+            await asyncio.wait([taking])
+        finally:
+            taking.cancel()
+    with suppress(asyncio.CancelledError):
+        taking.result()
 
 
 async def revive_stalled(app: App) -> None:

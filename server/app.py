@@ -40,6 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         telemetry={"logs": False},  # they would repeat what did not fit, answers among it
     )
     app.state.streams = Places("event streams", STREAMS)

@@ -196,16 +196,15 @@ def run(
       hitl run --objective "Announce this release" --input source=CHANGELOG.md --output published
       hitl run body.json --json
     """
-    body = _start_body(file, objective, inputs or [], outputs or [], thread, max_questions)
-    api = _api()
-    started = api.start(body)
-    api.patience_seconds = FOLLOWING_SECONDS
     from server.client import ENDED
     from server.terminal import Terminal, result_view
 
+    body = _start_body(file, objective, inputs or [], outputs or [], thread, max_questions)
+    api = _api()
+    started = api.start(body)
     terminal = Terminal(sys.stderr if as_json else sys.stdout)
     attended = not as_json and all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
-    last = _followed(api, started, terminal, (operator or _login()) if attended else None, attended)
+    last = _followed(api, started, terminal, operator or _login(), attended)
     if as_json:
         _print_json(last)
     elif last["status"] in ENDED:
@@ -219,6 +218,7 @@ def _followed(api: "Api", started: "Run", terminal: "Terminal", operator: str | 
     from server.terminal import follow, read_along
 
     run_id = started["runId"]
+    api.patience_seconds = FOLLOWING_SECONDS
     terminal.say(f"Run {run_id} of thread {started['threadId']}", "dim")
     try:
         return follow(api, started, operator, terminal) if attended else read_along(api, started, terminal)
@@ -240,21 +240,21 @@ def _start_body(
         raise BadInput("Give either FILE or --objective.")
     if [file, *(given.partition("=")[2] for given in inputs)].count("-") > 1:
         raise BadInput("Standard input can be read only once.")
-    body: JsonObject = object_of(file) if file else {"objective": objective}
+    body: JsonObject = object_of(file) if file is not None else {"objective": objective}
     if inputs:
-        body["inputs"] = _part(body, "inputs", dict[str, Any]) | dict(map(_facet, inputs))
+        body["inputs"] = _part(body, "inputs", dict[str, Any]()) | dict(map(_facet, inputs))
     if outputs:
-        body["outputs"] = _part(body, "outputs", list[str]) + outputs
+        body["outputs"] = _part(body, "outputs", list[str]()) + outputs
     options = {"threadId": thread, "maxHitlRequests": max_questions}
     return body | {name: value for name, value in options.items() if value is not None}
 
 
-def _part(body: "JsonObject", name: str, kind: type[T]) -> T:
-    """What the body has there, to be added to; empty if it has nothing."""
+def _part(body: "JsonObject", name: str, empty: T) -> T:
+    """What the body has there, to be added to."""
     from server.client import BadInput
 
-    part = body.get(name) or kind()
-    if type(part) is not type(kind()):
+    part = body.get(name) or empty
+    if type(part) is not type(empty):
         raise BadInput(f"`{name}` of FILE is not what the API takes there, so nothing can be added to it.")
     return part
 

@@ -95,21 +95,8 @@ class FacetNames(TypedDict):
 
 
 class ContractSummary(TypedDict):
-    nodeLabel: str
     capabilityId: str
-    planVersion: int
     facets: FacetNames
-
-
-class Response(TypedDict):
-    requestId: str
-    responseType: str
-    selectedOptionId: str | None
-    freeformText: str | None
-    editedArguments: JsonObject | None
-    data: Json
-    responderId: str | None
-    responderDisplayName: str | None
 
 
 class Request(TypedDict):
@@ -130,11 +117,10 @@ class Request(TypedDict):
     denialReason: str | None
     createdAt: str | None
     expiresAt: str | None
-    responses: list[Response]
+    responses: list[JsonObject]
 
 
 class Step(TypedDict):
-    stepId: str
     capabilityId: str
     label: str
     status: Literal["pending", "running", "awaiting_hitl", "completed", "denied", "failed", "skipped"]
@@ -147,7 +133,6 @@ class Plan(TypedDict):
 
 
 class NotDone(TypedDict):
-    stepId: str
     capabilityId: str
     reason: str
 
@@ -168,13 +153,9 @@ class Run(TypedDict):
     result: Result | None
     error: JsonObject | None
     metadata: JsonObject
-    createdAt: str
 
 
 class PausedRun(TypedDict):
-    runId: str
-    threadId: str
-    executionContext: JsonObject
     pendingRequests: list[Request]
 
 
@@ -184,7 +165,6 @@ class Queue(TypedDict):
 
 
 class Frame(TypedDict):
-    seq: int
     type: Literal["start", "phase", "plan_update", "handoff", "message", "warning", "metrics", "error", "complete"]
     at: str
     message: str

@@ -39,15 +39,15 @@ def serve(host: str | None, port: int | None) -> None:
 async def _serve(settings: Settings) -> None:
     with _listening(settings.host, settings.port) as listener, _ends_well():
         async with open_place(settings, needs_key=True) as place:
-            address = f"http://{_shown(listener)}"
-            server = _Server(uvicorn.Config(
-                create_app(place.settings), log_config=None, server_header=False, timeout_graceful_shutdown=STREAMS_END_SECONDS,
-                backlog=BACKLOG, access_log=False,
-            ), lambda: _say(address, place))  # fmt: skip
-            with _announced(place, address):
-                await server.serve(sockets=[listener])
-            if not server.started:
-                raise ConfigurationError(server.failure or "The server did not start.")
+            address, app = f"http://{_shown(listener)}", create_app(place.settings)
+            config = uvicorn.Config(
+                app, lifespan="off", log_config=None, access_log=False, server_header=False, backlog=BACKLOG,
+                timeout_graceful_shutdown=STREAMS_END_SECONDS,
+            )  # fmt: skip
+            # Not in uvicorn's hands: what stops the start is to be one line, and draining comes after the last connection.
+            async with app.router.lifespan_context(app):
+                with _announced(place, address):
+                    await _Server(config, lambda: _say(address, place)).serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -56,7 +56,6 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, up: Any) -> None:
         super().__init__(config)
         self._up = up
-        self.failure: str | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

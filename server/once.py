@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 
 from checkpoints.idempotency import Once, Reply
 from checkpoints.transaction import PgTransaction
-from domain.errors import Invalid, OrchestratorError, StoreUnavailable
+from domain.errors import Conflict, Invalid, NotFound, StoreUnavailable
 from domain.hitl import Person
 from domain.ports import RunRef
 from domain.records import Json, Record
@@ -106,6 +106,7 @@ class Call:
             requestId=request_id,
             operatorId=operator and operator.id,
             status=done.reply.status,
+            replayed=done.replayed or None,
         )
 
 
@@ -115,7 +116,7 @@ async def _tried(tx: PgTransaction, act: Act, shown: Shown, status: int) -> tupl
         async with tx.savepoint():
             run = await tx.show(await act(tx))
             return run, Reply(status, shown(run).json_object())
-    except OrchestratorError as error:
+    except (NotFound, Invalid, Conflict) as error:
         return None, refusal(error)
 
 

@@ -33,7 +33,7 @@ EVENTS: Responses = {
     },
     204: {"description": "`Last-Event-ID` is the last event that there will be."},
 }
-READY: Responses = {200: {"content": {"application/json": {"example": {"status": "ready", "liveWorkers": 2}}}}}
+READY: Responses = {200: {"description": "Ready.", "content": {"application/json": {"example": {"status": "ready", "liveWorkers": 2}}}}}
 METRICS: Responses = {200: {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 PROBLEM = {

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from checkpoints import queue, retention
 from checkpoints.embedded import DataDir, EmbeddedPostgres, data_dir
 from checkpoints.migrate import check_migrated, migrate
-from checkpoints.pool import Pool, connection, connection_pool
+from checkpoints.pool import Pool, check_reachable, connection, connection_pool
 from checkpoints.saver import BufferedSaver
 from checkpoints.store import Store
 from checkpoints.transaction import inline
@@ -147,6 +147,7 @@ class Place:
 async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[Place]:
     """DATABASE_URL, or the embedded Postgres beside whoever else uses it; `needs_key`: with a key made up, if none is set."""
     if settings.database_url:
+        await check_reachable(settings.database_url)
         yield Place(settings)
         return
     data = data_dir(settings.data_dir)

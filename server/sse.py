@@ -33,7 +33,7 @@ async def events(
             touched.clear()
             frames: Sequence[Frame] = ()
             with suppress(StoreUnavailable):
-                frames = await read(after)
+                frames = await asyncio.shield(read(after))  # a reader who leaves must not break a connection of the pool
             for after, frame, is_last in frames:
                 yield _event(after, frame)
                 sent_at = monotonic()

@@ -59,7 +59,7 @@ class Telemetry:
                     seconds=event.seconds,
                 )
 
-    def log(self, name: str, **fields: str | float | None) -> None:
+    def log(self, name: str, **fields: str | float | bool | None) -> None:
         self._log.info(name, **{field: value for field, value in fields.items() if value is not None})
 
     def exposition(self, queue_depth: float, oldest_pending_seconds: float) -> bytes:

@@ -177,6 +177,8 @@ def _expiry(request: Request) -> str:
 def request_view(request: Request, boxed: bool) -> RenderableType:
     """A question and what became of it."""
     table = _facts({"Request": request["requestId"], "Run": request["runId"], "Status": request["status"], "Kind": request["kind"]})
+    if request["status"] == "pending":
+        table.add_row(Text("Answer it", "dim"), Text(answer_command(request)))
     for response in request["responses"]:
         given = {name: value for name, value in response.items() if value not in (None, {}, []) and name != "requestId"}
         table.add_row(Text("Response", "dim"), Text("\n".join(_outline(given))))
@@ -350,22 +352,28 @@ def answer_to(request: Request, keyboard: Keyboard, terminal: Terminal) -> JsonO
 def _decision(request: Request, keyboard: Keyboard, terminal: Terminal) -> JsonObject:
     action = request["action"]
     allowed = action["allowedDecisions"] if action else ["approve", "reject"]
-    edited: JsonObject | None = None
+    arguments = original = action["arguments"] if action else {}
     while True:
-        verbs = {"approve": "approve" in allowed or edited is not None, "edit": "edit" in allowed, "reject": "reject" in allowed}
-        match _pick(keyboard, [verb for verb, offered in {**verbs, "text": "respond" in allowed}.items() if offered]):
+        edited = arguments != original
+        offered = {
+            "approve": edited or "approve" in allowed,
+            "edit": "edit" in allowed,
+            "reject": "reject" in allowed,
+            "text": "respond" in allowed,
+        }
+        match _pick(keyboard, [verb for verb, is_offered in offered.items() if is_offered]):
             case "approve":
-                return {"approved": True} | ({} if edited is None else {"editedArguments": edited})
+                return {"approved": True} | ({"editedArguments": arguments} if edited else {})
             case "edit":
-                edited = _edited(edited or (action["arguments"] if action else {}), keyboard, terminal) or edited
+                arguments = _edited(arguments, keyboard, terminal)
             case "reject":
                 return _rejection(keyboard)
             case _:
                 return {"freeformText": _several_lines(keyboard)}
 
 
-def _edited(arguments: JsonObject, keyboard: Keyboard, terminal: Terminal) -> JsonObject | None:
-    """In the person's editor, else read from a file; None: they gave it up."""
+def _edited(arguments: JsonObject, keyboard: Keyboard, terminal: Terminal) -> JsonObject:
+    """In the person's editor, else read from a file; as they were if that is given up."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "arguments.json"
@@ -376,7 +384,7 @@ def _edited(arguments: JsonObject, keyboard: Keyboard, terminal: Terminal) -> Js
             except ClientError as error:
                 terminal.say(error.detail, "red")
                 if _pick(keyboard, ["again", "drop"]) == "drop":
-                    return None
+                    return arguments
             else:
                 terminal.print(Text("Approving now sends:"), Text("\n".join(_outline(edited, "  "))), sep="\n")
                 return edited
@@ -444,8 +452,7 @@ def _from_file(keyboard: Keyboard, terminal: Terminal) -> Json:
 def _simple_properties(schema: JsonObject) -> dict[str, JsonObject]:
     """The properties of an object schema if a line can hold each, else none."""
     properties: JsonObject = schema.get("properties") or {}
-    simple = all(isinstance(part, dict) and ("enum" in part or part.get("type") in _READERS) for part in properties.values())
-    return properties if simple else {}
+    return properties if all(isinstance(part, dict) and _reader(cast(JsonObject, part)) for part in properties.values()) else {}
 
 
 def _field(name: str, schema: JsonObject, required: bool, keyboard: Keyboard, terminal: Terminal) -> Json:
@@ -459,14 +466,21 @@ def _field(name: str, schema: JsonObject, required: bool, keyboard: Keyboard, te
         if not typed.strip() and ("default" in schema or not required):
             return schema.get("default")
         try:
-            return _READERS["enum" if choices else schema["type"]](typed, choices)
+            return _READERS[_reader(schema)](typed, choices)
         except ValueError as error:
             terminal.say(str(error), "red")
 
 
+def _reader(schema: JsonObject) -> str:
+    """Which of `_READERS` reads such a value; empty if none does."""
+    kind = "enum" if "enum" in schema else str(schema.get("type"))
+    return kind if kind in _READERS else ""
+
+
 def _read_choice(typed: str, choices: list[Json]) -> Json:
     for choice in choices:
-        if typed.strip().casefold() in (_shown(choice).casefold(), {True: "y", False: "n"}.get(choice)):
+        shown = _shown(choice).casefold()
+        if typed.strip().casefold() in ([shown, shown[0]] if isinstance(choice, bool) else [shown]):
             return choice
     raise ValueError("That is none of the values.")
 
@@ -608,7 +622,8 @@ def _settle(api: Api, request: Request, operator: str | None, keyboard: Keyboard
         try:
             api.resume(request, answer_to(request, keyboard, terminal), operator)
         except Withdrawn:
-            return terminal.say("\nSomebody else has ended this question.", "yellow")
+            terminal.print()
+            return terminal.say("Somebody else has ended this question.", "yellow")
         except Refused as error:
             terminal.say(error.detail, "red")
             if error.status == 409:

@@ -37,12 +37,13 @@ class Waiting:
 
     async def at_rest(self, store: Store, run_id: str, seconds: float) -> Run:
         """The run as soon as it has paused or ended, or as it is when the time is over. Raises NotFound, StoreUnavailable."""
+        until = asyncio.get_running_loop().time() + seconds
         with self.subscribed(run_id) as touched:
             run = await store.show(RunRef(run_id))
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    while run.status in AT_WORK and not self.stopped:
+                while run.status in AT_WORK and not self.stopped:
+                    async with asyncio.timeout_at(until):
                         await touched.wait()
-                        touched.clear()
-                        run = await store.show(RunRef(run_id))
+                    touched.clear()
+                    run = await store.show(RunRef(run_id))
             return run

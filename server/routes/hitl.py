@@ -13,12 +13,12 @@ from server.openapi import EVENTS, problems
 from server.problems import shown
 from server.routes import Cursor, LastEventId, Limit, OfThread, RequestId, StreamPlace, TheServices, TheWaiting, Wait
 from server.schemas import Id, PausedRun, Queue, Remove, Resume, Resumed
-from server.sse import EventStream, events
+from server.sse import HEADERS, EventStream, events
 
 router = APIRouter(prefix="/api/hitl", tags=["Human in the loop"], route_class=Route)
 
 
-@router.get("/pending", response_model=Queue, responses=problems(422))
+@router.get("/pending", response_model=Queue, responses=problems(422), response_description="A page of paused runs.")
 async def list_pending(
     services: TheServices,
     agent: Annotated[Id | None, Query(description="Only runs with a pending request of this agent.")] = None,
@@ -32,7 +32,7 @@ async def list_pending(
     return shown(Queue(runs=tuple(PausedRun.of(run, pending) for run, pending in page.rows), nextCursor=page.next_cursor))
 
 
-@router.post("/resume", response_model=Resumed, responses=problems(404, 409, 413, 422))
+@router.post("/resume", response_model=Resumed, responses=problems(404, 409, 413, 422), response_description="It is durable.")
 async def resume(body: Resume, call: TheCall, wait: Wait) -> Response:
     """Answer pending requests of a run: all responses are taken, or none. The answer is durable with the 200; the run goes on by itself."""
 
@@ -44,7 +44,7 @@ async def resume(body: Resume, call: TheCall, wait: Wait) -> Response:
     return done.response
 
 
-@router.post("/remove", response_model=Resumed, responses=problems(404, 409, 413, 422))
+@router.post("/remove", response_model=Resumed, responses=problems(404, 409, 413, 422), response_description="It is cancelled.")
 async def remove(body: Remove, call: TheCall, wait: Wait) -> Response:
     """Deny a pending request (the oldest, if none is named) and cancel its run; its other pending requests are denied with it."""
 
@@ -56,7 +56,7 @@ async def remove(body: Remove, call: TheCall, wait: Wait) -> Response:
     return done.response
 
 
-@router.get("/requests/{requestId}", response_model=HitlRequest, responses=problems(404, 422))
+@router.get("/requests/{requestId}", response_model=HitlRequest, responses=problems(404, 422), response_description="The request.")
 async def show_request(request_id: RequestId, services: TheServices) -> Response:
     """One request with its responses."""
     return shown(await services.store.request(request_id))
@@ -69,4 +69,4 @@ async def queue_events(services: TheServices, waiting: TheWaiting, last_event_id
     after = int(last_event_id) if last_event_id else last
     if after > last:
         raise Invalid(f"`Last-Event-ID` {after} is no event of the queue.")
-    return EventStream(events(waiting, None, lambda seq: services.store.queue_frames(seq, 50), after))
+    return EventStream(events(waiting, None, lambda seq: services.store.queue_frames(seq, 50), after), headers=HEADERS)

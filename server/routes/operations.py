@@ -15,7 +15,7 @@ from server.routes import TheServices
 router = APIRouter(tags=["Operations"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", response_description="Alive.")
 async def healthz() -> dict[str, str]:
     """The process is alive."""
     return {"status": "alive"}

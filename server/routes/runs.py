@@ -15,12 +15,12 @@ from server.openapi import EVENTS, problems
 from server.problems import shown
 from server.routes import Cursor, LastEventId, Limit, OfThread, RunId, StreamPlace, TheServices, TheWaiting, Wait
 from server.schemas import Cancel, Capabilities, Runs, ShownCapability, StartRun
-from server.sse import EventStream, events
+from server.sse import HEADERS, EventStream, events
 
 router = APIRouter(prefix="/api", tags=["Runs"], route_class=Route)
 
 
-@router.post("/runs", status_code=202, response_model=Run, responses=problems(409, 413, 422))
+@router.post("/runs", status_code=202, response_model=Run, responses=problems(409, 413, 422), response_description="The run.")
 async def start_run(body: StartRun, call: TheCall, wait: Wait) -> Response:
     """Start a run. It goes on by itself: follow it with `wait`, by `GET /api/runs/{runId}`, or by its events."""
     settings = body.settings(call.services.settings, run_id=f"run_{uuid4().hex}", thread_id=f"thread_{uuid4().hex}")
@@ -32,7 +32,7 @@ async def start_run(body: StartRun, call: TheCall, wait: Wait) -> Response:
     return (await call.perform(start, lambda run: run, 202, wait)).response
 
 
-@router.get("/runs", response_model=Runs, responses=problems(422))
+@router.get("/runs", response_model=Runs, responses=problems(422), response_description="A page of runs.")
 async def list_runs(
     services: TheServices,
     status: Annotated[RunStatus | None, Query(description="Only in this status.")] = None,
@@ -45,13 +45,13 @@ async def list_runs(
     return shown(Runs(runs=tuple(page.rows), nextCursor=page.next_cursor))
 
 
-@router.get("/runs/{runId}", response_model=Run, responses=problems(404, 422))
+@router.get("/runs/{runId}", response_model=Run, responses=problems(404, 422), response_description="The run.")
 async def show_run(run_id: RunId, services: TheServices, waiting: TheWaiting, wait: Wait) -> Response:
     """One run, with its plan, facets, requests, responses and audit log."""
     return shown(await waiting.at_rest(services.store, run_id, wait))
 
 
-@router.post("/runs/{runId}/cancel", response_model=Run, responses=problems(404, 409, 413, 422))
+@router.post("/runs/{runId}/cancel", response_model=Run, responses=problems(404, 409, 413, 422), response_description="The cancelled run.")
 async def cancel_run(run_id: RunId, body: Cancel, call: TheCall) -> Response:
     """Stop a queued, running or paused run. Its pending requests are denied with the reason."""
 
@@ -76,10 +76,10 @@ async def run_events(run_id: RunId, services: TheServices, waiting: TheWaiting, 
             raise Invalid(f"`Last-Event-ID` {after} is no event of run {run_id}.")
         if named[2]:
             return Response(status_code=204, media_type=EventStream.media_type)
-    return EventStream(events(waiting, run_id, lambda seq: frames(run_id, seq, 50), after))
+    return EventStream(events(waiting, run_id, lambda seq: frames(run_id, seq, 50), after), headers=HEADERS)
 
 
-@router.get("/capabilities", response_model=Capabilities, responses=problems())
+@router.get("/capabilities", response_model=Capabilities, responses=problems(), response_description="All capabilities.")
 async def list_capabilities(services: TheServices) -> Response:
     """The specialists a plan can be made of, in the order of their registration."""
     return shown(Capabilities(capabilities=tuple(map(ShownCapability.of, services.registry.values()))))

@@ -1,0 +1,18 @@
+"""The graph for tools that read langgraph.json, such as `langgraph dev`: the agents of the settings, in memory, without our server."""
+
+from functools import cache
+
+from langgraph.checkpoint.memory import InMemorySaver
+
+from graph.build import Graph, build
+from nodes.model import chat_model
+from nodes.proposal import proposer
+from server.services import agents_of
+from server.settings import load_settings
+
+
+@cache  # such tools call it for each run, and plugged-in graphs keep their threads in its saver
+def orchestrator() -> Graph:
+    settings = load_settings()
+    model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
+    return build(agents_of(settings, model), InMemorySaver(), proposer(model) if model else None)
