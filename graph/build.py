@@ -12,12 +12,12 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Send
-from nodes.agents import Agent, catalogue, registry
-from nodes.embed import embedded
 
 from domain.capability import Registry
 from domain.progress import asking, next_wave, ready_steps
 from domain.state import Snapshot, State
+from nodes.agents import Agent, catalogue, registry
+from nodes.embed import embedded
 from nodes.guard import guard
 from nodes.planner import Propose, planner
 from nodes.specialist import Work, specialist, visit

@@ -115,7 +115,7 @@ def _pending(locked: Locked, request_id: str) -> HitlRequest:
         raise NotFound(f"Run {locked.run.runId} has no request {request_id}.")
     if request.status is not RequestStatus.PENDING:
         who, when = locked.resolved.get(request_id, (None, None))
-        first = {"resolvedBy": who and who.json_object(), "resolvedAt": when and when.isoformat()} if when else {}
+        first = {"resolvedBy": who and who.json_object(), "resolvedAt": when.isoformat().replace("+00:00", "Z")} if when else {}
         raise RequestNotPending(
             f"Request {request_id} is {request.status}, not pending any more.",
             requestStatus=request.status.value,

@@ -8,7 +8,7 @@ from domain.capability import Capability, Registry
 from domain.events import Event, Phase
 from domain.hitl import Denied
 from domain.plan import Plan, Step
-from domain.progress import ready_steps, to_consider
+from domain.progress import plan_with_statuses, ready_steps, to_consider
 from domain.records import JsonObject
 from domain.state import Ending, Result, RunError, Snapshot, State
 from nodes.specialist import Node
@@ -85,10 +85,11 @@ def _phase(phase: Phase) -> Event:
 
 def _revised(state: Snapshot, plan: Plan, considered: list[str]) -> Event:
     reason = "; ".join(_why(state, one) for one in considered if one not in state.considered) or "the first plan"
+    shown = plan_with_statuses(state.but(plan=plan), running=False) or plan
     data: JsonObject = {
         "previousVersion": state.plan.version if state.plan else 0,
         "version": plan.version,
-        "steps": [step.json_object() for step in plan.steps],
+        "steps": [step.json_object() for step in shown.steps],
         "reason": reason,
     }
     return Event(kind=events.Kind.PLAN_REVISED, message=f"plan version {plan.version}: {reason}", data=data)

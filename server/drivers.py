@@ -28,15 +28,19 @@ Requeue = Callable[[], Awaitable[None]]
 
 
 class Drivers:
-    """`async with` it. `requeue`: with a queue, what is done about runs that nobody drives; None: this process takes them itself."""
+    """`async with` it. `requeue`: with a queue, what is done about runs that nobody drives; None: this process takes them itself.
+    `rehydrated` is told which.
+    """
 
     def __init__(
-        self, graph: Graph, store: Store, driver_id: str, claim_seconds: float, drain_seconds: float, requeue: Requeue | None = None
-    ) -> None:
+        self, graph: Graph, store: Store, driver_id: str, claim_seconds: float, drain_seconds: float,
+        requeue: Requeue | None = None, rehydrated: Callable[[str], None] = lambda run_id: None,
+    ) -> None:  # fmt: skip
         self._graph = graph
         self._store = store
         self._driver_id = driver_id
         self._requeue = requeue
+        self._rehydrated = rehydrated
         self._lease = timedelta(seconds=claim_seconds)
         self._drain_seconds = drain_seconds
         self._driven: dict[Claim, tuple[asyncio.Task[None], RunControl]] = {}
@@ -124,7 +128,10 @@ class Drivers:
         if self._requeue:
             await self._requeue()
         else:
-            self.start(await self._store.take_lapsed(self._driver_id, self._lease, _SWEEP_LIMIT))
+            lapsed = await self._store.take_lapsed(self._driver_id, self._lease, _SWEEP_LIMIT)
+            for claim in lapsed:
+                self._rehydrated(claim.run_id)
+            self.start(lapsed)
 
 
 async def every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:

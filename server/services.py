@@ -94,8 +94,12 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         dispatch = queue.enqueueing(jobs) if queued else inline(driver_id, settings.claim_seconds)
         store = Store(pool, saver, dispatch, telemetry.committed)
         graph = build(agents, saver, proposer(model) if model else None)
+
+        def rehydrated(run_id: str) -> None:
+            telemetry.log("run_rehydrated", runId=run_id)
+
         requeue = (lambda: _requeue(store, jobs, settings.claim_seconds)) if queued else None
-        drivers = Drivers(graph, store, driver_id, settings.claim_seconds, settings.drain_seconds, requeue)
+        drivers = Drivers(graph, store, driver_id, settings.claim_seconds, settings.drain_seconds, requeue, rehydrated)
         wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
         await stack.enter_async_context(drivers)
         tidying = asyncio.create_task(every(TIDY_SECONDS, lambda: _tidy(store, settings)))
