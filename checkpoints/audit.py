@@ -11,15 +11,12 @@ from domain.run import AuditEntry
 
 APPEND = "INSERT INTO audit_entries (run_id, seq, body, hash) VALUES (%s, %s, %s, %s)"
 OF_RUN = "SELECT body FROM audit_entries WHERE run_id = %s ORDER BY seq"
-CHAINS = """SELECT run_id, audit_count AS entries, audit_head AS head, NULL::timestamptz AS pruned_at FROM orchestrator_runs
-    WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s
-    UNION ALL SELECT run_id, entries, head, pruned_at FROM audit_tombstones WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s
-    UNION ALL SELECT DISTINCT run_id, NULL::integer, NULL::text, NULL::timestamptz FROM audit_entries a
-        WHERE (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
-        AND NOT EXISTS (SELECT FROM orchestrator_runs r WHERE r.run_id = a.run_id)
-        AND NOT EXISTS (SELECT FROM audit_tombstones t WHERE t.run_id = a.run_id)
-    ORDER BY run_id"""
-ENTRIES = "SELECT seq, body, hash FROM audit_entries WHERE run_id = %s ORDER BY seq"
+RUNS = """SELECT run_id FROM (SELECT run_id FROM orchestrator_runs UNION SELECT run_id FROM audit_tombstones
+    UNION SELECT run_id FROM audit_entries) known WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s ORDER BY run_id"""
+# One statement sees one moment: runs go on, and are pruned, while others are verified.
+CHAIN = """SELECT r.audit_count AS entries, r.audit_head AS head, t.pruned_at, e.seq, e.body, e.hash
+    FROM (SELECT %s::text AS run_id) known LEFT JOIN orchestrator_runs r USING (run_id) LEFT JOIN audit_tombstones t USING (run_id)
+    LEFT JOIN audit_entries e USING (run_id) ORDER BY e.seq"""
 
 
 async def append(conn: Connection, run_id: str, count: int, head: str, happened: Sequence[Event], now: datetime) -> tuple[int, str]:
@@ -50,13 +47,15 @@ async def of_run(conn: Connection, run_id: str) -> list[AuditEntry]:
 
 
 async def verify(conn: Connection, run_id: str | None) -> AsyncIterator[tuple[str, int, str | None]]:
-    """(run, entries, what is wrong with its chain or None) of every run, or of one."""
-    for chain in await (await conn.execute(CHAINS, {"run_id": run_id})).fetchall():
-        rows = await (await conn.execute(ENTRIES, (chain["run_id"],))).fetchall()
-        if chain["pruned_at"] is not None:
-            yield chain["run_id"], chain["entries"], "was pruned, yet has entries" if rows else None
-            continue
-        yield chain["run_id"], len(rows), _broken([(r["seq"], r["body"], r["hash"]) for r in rows], chain["entries"], chain["head"])
+    """(run, entries, what is wrong with its chain or None) of every run, or of one. A pruned one has no entries any more."""
+    for row in await (await conn.execute(RUNS, {"run_id": run_id})).fetchall():
+        chain = await (await conn.execute(CHAIN, (row["run_id"],))).fetchall()
+        entries = [(entry["seq"], entry["body"], entry["hash"]) for entry in chain if entry["seq"] is not None]
+        if chain[0]["pruned_at"] is not None:
+            is_there = entries or chain[0]["entries"] is not None
+            yield row["run_id"], len(entries), "has a tombstone, yet was not pruned" if is_there else None
+        else:
+            yield row["run_id"], len(entries), _broken(entries, chain[0]["entries"], chain[0]["head"])
 
 
 def _broken(entries: Sequence[tuple[int, str, str]], count: int | None, head: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from checkpoints.pool import Connection
 from domain.events import LAST_FRAMES, VOICES, Event, Kind
@@ -31,7 +31,7 @@ async def append(conn: Connection, run: StoredRun, count: int, happened: Sequenc
         if voice.frame:
             count += 1
             frame = _frame(run, count, voice.frame, event, now)
-            await conn.execute(INSERT, (run.runId, count, Jsonb(frame), voice.queue, event.kind in LAST_FRAMES, now))
+            await conn.execute(INSERT, (run.runId, count, Json(frame), voice.queue, event.kind in LAST_FRAMES, now))
     await conn.execute(NOTIFY, (CHANNEL, run.runId))
     if any(event.kind is Kind.RUN_CANCELLED for event in happened):
         await conn.execute(NOTIFY, (CANCELLED_CHANNEL, run.runId))

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from checkpoints.pool import Connection
 from domain.errors import IdempotencyKeyReused
@@ -43,7 +43,7 @@ async def kept(conn: Connection, once: Once) -> Reply | None:
 
 
 async def keep(conn: Connection, once: Once, reply: Reply) -> None:
-    await conn.execute(KEEP, (once.route, once.key, once.body_hash, reply.status, Jsonb(reply.body)))
+    await conn.execute(KEEP, (once.route, once.key, once.body_hash, reply.status, Json(reply.body)))
 
 
 async def forget(conn: Connection) -> None:

@@ -18,7 +18,7 @@ from domain.run import StoredRun
 DRIVE = "hitl.drive"
 STALLED_SECONDS = 20.0  # without a heartbeat a worker is dead, and its jobs go to others
 _HEARTBEAT_SECONDS = 5.0
-_POLL_SECONDS = 5.0
+_POLL_SECONDS = 2.0  # the net under NOTIFY
 _RETRY_SECONDS = 0.5
 _LIVE = "SELECT count(*) AS n FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => %s)"
 
@@ -29,12 +29,14 @@ DriveRun = Callable[[str], Awaitable[None]]
 
 def queue(conninfo: str) -> App:
     """Closed; enqueueing needs no open one, it goes through the caller's connection."""
-    patience = {"timeout": ACQUIRE_TIMEOUT_SECONDS, "reconnect_timeout": ACQUIRE_TIMEOUT_SECONDS}
-    return App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=4, kwargs=VANISHED_HOST, **patience))
+    return App(connector=PsycopgConnector(
+        conninfo=conninfo, min_size=1, max_size=4, kwargs=VANISHED_HOST,
+        timeout=ACQUIRE_TIMEOUT_SECONDS, reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
+    ))  # fmt: skip
 
 
 def enqueueing(app: App) -> Dispatch:
-    """In the transaction of the decision: one job, and never two of one thread at once."""
+    """In the transaction of the decision."""
 
     async def enqueue(conn: Connection, run: StoredRun) -> Claim | None:
         await defer(app, conn, run.runId, run.threadId)
@@ -44,10 +46,12 @@ def enqueueing(app: App) -> Dispatch:
 
 
 async def defer(app: App, conn: Connection | None, run_id: str, thread_id: str) -> None:
-    """`conn` None: in a transaction of its own, not at all if the run already waits in the queue, and without waiting for the thread's
-    lock: a dead worker's job holds it until it is found to be stalled. The claim is what keeps two from driving one run."""
-    locks = {"lock": thread_id} if conn else {"queueing_lock": run_id}
-    task = app.configure_task(DRIVE, connection=conn, **locks)
+    """`conn` None: in a transaction of its own, and not at all if the run already waits in the queue.
+
+    Without procrastinate's `lock`: the claim keeps two from driving one run. A job that waits for a lock is not announced when the lock
+    is free (an answer that came right after the question waited for the next poll), and a dead worker's job keeps it until it is found.
+    """
+    task = app.configure_task(DRIVE, queueing_lock=None if conn else run_id, connection=conn)
     with _translated(), suppress(exceptions.AlreadyEnqueued):
         await task.defer_async(run_id=run_id)
 
@@ -75,12 +79,15 @@ async def work(app: App, drive_run: DriveRun, concurrency: int, drain_seconds: f
             _log.warning("the queue cannot be reached now")  # procrastinate's worker ends with its connection
             await asyncio.sleep(_RETRY_SECONDS)
 
+    def stop() -> None:
+        taking.cancel()  # procrastinate then finishes what is under way
+
     taking = asyncio.create_task(take_jobs())
-    with on_stop(taking.cancel):  # to cancel it is to let it finish
-        try:
+    try:
+        with on_stop(stop):
             await asyncio.wait([taking])
-        finally:
-            taking.cancel()
+    finally:
+        taking.cancel()
     with suppress(asyncio.CancelledError):
         taking.result()
 

@@ -5,14 +5,14 @@ from datetime import datetime
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from checkpoints.pool import Connection
 from domain.hitl import HitlRequest, HitlResponse, Person, Settled
 from domain.ports import Settlement
 from domain.state import Asked
 
-_SELECT = """SELECT r.*, coalesce((SELECT jsonb_agg(a.response ORDER BY a.response_id) FROM hitl_responses a
+_SELECT = """SELECT r.*, coalesce((SELECT json_agg(a.response ORDER BY a.response_id) FROM hitl_responses a
     WHERE a.request_id = r.request_id), '[]') AS responses FROM hitl_requests r """
 OF_RUN = _SELECT + "WHERE r.run_id = %s ORDER BY r.position"
 ONE = _SELECT + "WHERE r.request_id = %s"
@@ -35,7 +35,7 @@ async def of_run(conn: Connection, run_id: str) -> list[DictRow]:
 async def insert(conn: Connection, asked: Sequence[Asked], first_position: int) -> None:
     for position, request in enumerate((one.request for one in asked), first_position):
         times = (request.createdAt, request.createdAt, request.expiresAt)
-        static = Jsonb(request.model_dump(mode="json", exclude=_KEPT_IN_COLUMNS))
+        static = Json(request.model_dump(mode="json", exclude=_KEPT_IN_COLUMNS))
         values = (request.requestId, request.runId, request.threadId, position, request.status, request.originAgent, request.urgency)
         await conn.execute(INSERT, (*values, static, request.denialReason, *times))
 
@@ -44,15 +44,15 @@ async def settle(conn: Connection, settlements: Sequence[Settlement]) -> list[As
     """Cursors whose row counts are known after the pipeline: 1 each, or somebody was first."""
     cursors: list[AsyncCursor[DictRow]] = []
     for one in settlements:
-        by = one.by and Jsonb(one.by.json_object())
-        settled = Jsonb(one.settled.json_object())
+        by = one.by and Json(one.by.json_object())
+        settled = Json(one.settled.json_object())
         cursors.append(await conn.execute(SETTLE, (one.request.status, one.request.denialReason, settled, by, one.request.requestId)))
     return cursors
 
 
 async def respond(conn: Connection, responses: Sequence[HitlResponse]) -> None:
     for response in responses:
-        await conn.execute(RESPOND, (response.requestId, Jsonb(response.json_object())))
+        await conn.execute(RESPOND, (response.requestId, Json(response.json_object())))
 
 
 async def deliver(conn: Connection, delivered: Sequence[HitlRequest]) -> None:

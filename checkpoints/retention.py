@@ -6,19 +6,23 @@ from checkpoints.pool import Connection, Pool, connection
 
 BATCH = 200
 
-ENDED = """SELECT run_id, thread_id, coalesce(jsonb_path_query_array(plan, '$.steps[*].stepId'), '[]') AS steps FROM orchestrator_runs
+ENDED = """SELECT run_id, thread_id, coalesce(jsonb_path_query_array(plan::jsonb, '$.steps[*].stepId'), '[]') AS steps
+    FROM orchestrator_runs
     WHERE status IN ('completed', 'failed', 'cancelled') AND updated_at < now() - %s
     ORDER BY updated_at LIMIT %s FOR UPDATE SKIP LOCKED"""
 BURY = """INSERT INTO audit_tombstones (run_id, entries, head)
     SELECT run_id, audit_count, audit_head FROM orchestrator_runs WHERE run_id = ANY(%s)"""
 DELETE_AUDIT = "DELETE FROM audit_entries WHERE run_id = ANY(%s)"
 DELETE_RUNS = "DELETE FROM orchestrator_runs WHERE run_id = ANY(%s)"
-WITHOUT_RUNS = """SELECT t AS thread_id FROM unnest(%s::text[]) t
-    WHERE NOT EXISTS (SELECT FROM orchestrator_runs r WHERE r.thread_id = t)"""
+# A thread's checkpoints serve all of its runs: they go with the last one. In one statement: checkpoints of a run that starts
+# meanwhile are never visible without its row.
 DELETE_CHECKPOINTS = (
-    "DELETE FROM checkpoints WHERE thread_id = ANY(%s)",
-    "DELETE FROM checkpoint_blobs WHERE thread_id = ANY(%s)",
-    "DELETE FROM checkpoint_writes WHERE thread_id = ANY(%s)",
+    """DELETE FROM checkpoints c WHERE thread_id = ANY(%s)
+        AND NOT EXISTS (SELECT FROM orchestrator_runs r WHERE r.thread_id = c.thread_id)""",
+    """DELETE FROM checkpoint_blobs c WHERE thread_id = ANY(%s)
+        AND NOT EXISTS (SELECT FROM orchestrator_runs r WHERE r.thread_id = c.thread_id)""",
+    """DELETE FROM checkpoint_writes c WHERE thread_id = ANY(%s)
+        AND NOT EXISTS (SELECT FROM orchestrator_runs r WHERE r.thread_id = c.thread_id)""",
 )
 
 
@@ -37,9 +41,7 @@ async def _prune_batch(conn: Connection, older_than: timedelta) -> int:
         ids = [row["run_id"] for row in rows]
         for statement in (BURY, DELETE_AUDIT, DELETE_RUNS):
             await conn.execute(statement, (ids,))
-        # A thread's checkpoints serve all of its runs: they go with the last one. A step's own thread goes with its run.
-        threads = await (await conn.execute(WITHOUT_RUNS, ([*{row["thread_id"] for row in rows}],))).fetchall()
         children = [f"{row['thread_id']}:{row['run_id']}:{step}" for row in rows for step in row["steps"]]
         for statement in DELETE_CHECKPOINTS:
-            await conn.execute(statement, ([*(row["thread_id"] for row in threads), *children],))
+            await conn.execute(statement, ([*(row["thread_id"] for row in rows), *children],))
     return len(ids)

@@ -5,7 +5,7 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from checkpoints.pool import Connection
 from domain.errors import Invalid, NotFound, ThreadBusy
@@ -74,7 +74,7 @@ async def _of_thread(conn: Connection, thread_id: str | None) -> str:
 
 
 async def insert(conn: Connection, run: StoredRun) -> None:
-    settings, metadata = Jsonb(run.settings.json_object()), Jsonb(run.metadata)
+    settings, metadata = Json(run.settings.json_object()), Json(run.metadata)
     values = (run.runId, run.threadId, run.status, settings, metadata, _facets(run), run.createdAt, run.createdAt)
     try:
         await conn.execute(INSERT, values)
@@ -85,8 +85,8 @@ async def insert(conn: Connection, run: StoredRun) -> None:
 async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
     """In a pipeline or not. The caller holds the row's lock."""
     await conn.execute(UPDATE, {
-        "run_id": run.runId, "status": run.status, "plan": run.plan and Jsonb(run.plan.json_object()), "facets": _facets(run),
-        "result": run.result and Jsonb(run.result.json_object()), "error": run.error and Jsonb(run.error.json_object()),
+        "run_id": run.runId, "status": run.status, "plan": run.plan and Json(run.plan.json_object()), "facets": _facets(run),
+        "result": run.result and Json(run.result.json_object()), "error": run.error and Json(run.error.json_object()),
         "request_count": counters.requests, "event_count": counters.events, "audit_count": counters.audit,
         "audit_head": counters.audit_head, "last_update_id": counters.last_update_id, "claim_token": run.claimToken,
     })  # fmt: skip
@@ -98,5 +98,5 @@ def of_row(row: DictRow) -> StoredRun:
     return StoredRun.model_validate({**fields, **times, "claimToken": row["claim_token"]})
 
 
-def _facets(run: StoredRun) -> Jsonb:
-    return Jsonb({name: facet.json_object() for name, facet in run.facets.items()})
+def _facets(run: StoredRun) -> Json:
+    return Json({name: facet.json_object() for name, facet in run.facets.items()})

@@ -1,13 +1,14 @@
+-- Columns are json, not jsonb: nothing is searched in them, and the order of an agent's keys is kept.
 CREATE TABLE orchestrator_runs (
     run_id text PRIMARY KEY,
     thread_id text NOT NULL,
     status text NOT NULL CHECK (status IN ('queued', 'running', 'awaiting_hitl', 'completed', 'failed', 'cancelled')),
-    settings jsonb NOT NULL,
-    metadata jsonb NOT NULL,
-    plan jsonb,
-    facets jsonb NOT NULL,
-    result jsonb,
-    error jsonb,
+    settings json NOT NULL,
+    metadata json NOT NULL,
+    plan json,
+    facets json NOT NULL,
+    result json,
+    error json,
     request_count integer NOT NULL DEFAULT 0,
     event_count integer NOT NULL DEFAULT 0,
     audit_count integer NOT NULL DEFAULT 0,
@@ -38,10 +39,10 @@ CREATE TABLE hitl_requests (
     status text NOT NULL CHECK (status IN ('pending', 'resolved', 'denied')),
     origin_agent text NOT NULL,
     urgency text NOT NULL,
-    request jsonb NOT NULL,             -- what never changes
+    request json NOT NULL,             -- what never changes
     denial_reason text,
-    settled jsonb,                      -- how it ended, as it goes down to the graph
-    resolved_by jsonb,
+    settled json,                      -- how it ended, as it goes down to the graph
+    resolved_by json,
     resolved_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -55,6 +56,6 @@ CREATE INDEX hitl_requests_pending ON hitl_requests (run_id, origin_agent, urgen
 CREATE TABLE hitl_responses (
     response_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     request_id text NOT NULL REFERENCES hitl_requests ON DELETE CASCADE,
-    response jsonb NOT NULL
+    response json NOT NULL
 );
 CREATE INDEX hitl_responses_of_request ON hitl_responses (request_id, response_id);

@@ -30,7 +30,7 @@ CREATE TRIGGER audit_entries_not_truncated BEFORE TRUNCATE ON audit_entries
 CREATE TABLE run_events (
     run_id text NOT NULL REFERENCES orchestrator_runs ON DELETE CASCADE,
     seq integer NOT NULL,
-    frame jsonb NOT NULL,
+    frame json NOT NULL,
     queue boolean NOT NULL,
     last boolean NOT NULL,              -- the stream of the run ends with it
     at timestamptz NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE idempotency_keys (
     key text NOT NULL,
     body_hash text NOT NULL,
     status integer NOT NULL,
-    response jsonb NOT NULL,
+    response json NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (route, key)
 );
