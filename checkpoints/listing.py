@@ -3,11 +3,11 @@
 import base64
 import json
 from collections.abc import Sequence
-from typing import Any, Generic, LiteralString, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, LiteralString, NamedTuple, TypeVar
 
 from psycopg import sql
 from psycopg.rows import DictRow
-from pydantic import TypeAdapter
+from pydantic import AwareDatetime, Field, TypeAdapter
 
 from checkpoints import audit, requests, runs
 from checkpoints.pool import Connection
@@ -26,7 +26,10 @@ _AFTER_WAITING = """(r.pending_urgency < %(rank)s::int OR r.pending_urgency = %(
     AND (r.pending_since, r.run_id) > (%(since)s::timestamptz, %(id)s))"""
 
 
-_values = TypeAdapter(list[str])
+C = TypeVar("C", bound=tuple[Any, ...])
+
+_after_newest = TypeAdapter(tuple[AwareDatetime, str])
+_after_waiting = TypeAdapter(tuple[Annotated[int, Field(ge=0, le=2)], AwareDatetime, str])
 
 
 class Page(NamedTuple, Generic[T]):
@@ -42,7 +45,7 @@ class Waiting(NamedTuple):
 
 
 async def newest(conn: Connection, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None) -> Page[Run]:
-    values: dict[str, Any] = {"status": status, "thread_id": thread_id, **_read(cursor, ("at", "id"))}
+    values: dict[str, Any] = {"status": status, "thread_id": thread_id, **_read(cursor, _after_newest, ("at", "id"))}
     rows, more = await _page(conn, _RUNS, limit, values, {
         "r.status = %(status)s": status is not None,
         "r.thread_id = %(thread_id)s": thread_id is not None,
@@ -56,7 +59,12 @@ async def waiting(
     conn: Connection, agent: str | None, urgency: str | None, thread_id: str | None, limit: int, cursor: str | None
 ) -> Page[Waiting]:
     """Paused runs, most urgent first, then oldest."""
-    values: dict[str, Any] = {"agent": agent, "urgency": urgency, "thread_id": thread_id, **_read(cursor, ("rank", "since", "id"))}
+    values: dict[str, Any] = {
+        "agent": agent,
+        "urgency": urgency,
+        "thread_id": thread_id,
+        **_read(cursor, _after_waiting, ("rank", "since", "id")),
+    }
     rows, more = await _page(conn, _WAITING, limit, values, {
         "r.thread_id = %(thread_id)s": thread_id is not None,
         _ASKS: agent is not None or urgency is not None,
@@ -89,11 +97,11 @@ def _cursor(*values: str) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def _read(cursor: str | None, names: Sequence[str]) -> dict[str, str]:
+def _read(cursor: str | None, adapter: TypeAdapter[C], names: Sequence[str]) -> dict[str, Any]:
     if cursor is None:
         return {}
     try:
-        values = _values.validate_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return dict(zip(names, values, strict=True))
+        values = adapter.validate_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
         raise Invalid("`cursor` is not one that this server gave.") from error
+    return dict(zip(names, values, strict=True))

@@ -6,11 +6,10 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from types import FrameType
-from typing import Any
 
 import uvicorn
 
@@ -47,20 +46,24 @@ async def _serve(settings: Settings) -> None:
             # Not in uvicorn's hands: what stops the start is to be one line, and draining comes after the last connection.
             async with app.router.lifespan_context(app):
                 with _announced(place, address):
-                    await _Server(config, lambda: _say(address, place)).serve(sockets=[listener])
+                    await _Server(config, lambda: _say(address, place), app.state.waiting.stop).serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Says that it is up once it is."""
+    """Says that it is up once it is; at the end it sends home who waits, before it closes their connections."""
 
-    def __init__(self, config: uvicorn.Config, up: Any) -> None:
+    def __init__(self, config: uvicorn.Config, up: Callable[[], None], down: Callable[[], None]) -> None:
         super().__init__(config)
-        self._up = up
+        self._up, self._down = up, down
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._up()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._down()
+        await super().shutdown(sockets)
 
 
 def _say(address: str, place: Place) -> None:

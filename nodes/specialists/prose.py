@@ -74,5 +74,5 @@ def lix(text: str) -> float | None:
 
 
 def blockquote(text: str) -> str:
-    """As Markdown."""
-    return "\n".join(f"> {line}" if line else ">" for line in text.splitlines())
+    """As Markdown, line by line: two blanks at the end keep a line from running into the next."""
+    return "\n".join(f"> {line}  " if line else ">" for line in text.splitlines())

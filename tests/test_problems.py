@@ -1,0 +1,70 @@
+"""Errors meet HTTP in one table: it is complete, and nothing of the inside gets out."""
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+
+from domain.errors import Invalid, OrchestratorError, RequestNotPending, StoreUnavailable
+from server import problems
+from server.problems import PROBLEMS, misfit, refusal
+
+
+def tree(root: type[OrchestratorError]) -> list[type[OrchestratorError]]:
+    return [error for child in root.__subclasses__() if child.__module__ == "domain.errors" for error in (child, *tree(child))]
+
+
+def test_every_error_has_its_problem() -> None:
+    assert set(PROBLEMS) == set(tree(OrchestratorError))
+
+
+def test_every_problem_has_a_name_of_its_own() -> None:
+    assert len({problem.type for problem in PROBLEMS.values()}) == len(PROBLEMS)
+
+
+def test_the_contracts_codes() -> None:
+    statuses = {error.__name__: problem.status for error, problem in PROBLEMS.items()}
+    assert statuses == {
+        "NotFound": 404, "Invalid": 422, "NotAQuestion": 422, "IdempotencyKeyReused": 422, "Conflict": 409, "RequestNotPending": 409,
+        "RunEnded": 409, "ThreadBusy": 409, "StoreUnavailable": 503, "Fenced": 503, "ConfigurationError": 500,
+    }  # fmt: skip
+
+
+def test_what_a_program_may_want_stands_beside_the_detail() -> None:
+    reply = refusal(RequestNotPending("Too late.", requestStatus="resolved", pendingRequestId=None))
+    assert reply.body == {
+        "type": "urn:hitl:request-not-pending", "title": "The request is not pending any more", "status": 409, "detail": "Too late.",
+        "requestStatus": "resolved", "pendingRequestId": None,
+    }  # fmt: skip
+    assert "errors" not in refusal(Invalid("No.")).body
+
+
+def test_what_was_sent_is_not_repeated() -> None:
+    errors = [{"loc": ("body", "x" * 10_000, 3), "msg": "Value error, no", "input": "secret"}] * 1000
+    invalid = misfit(RequestValidationError(errors, body="secret"))
+    assert invalid.detail == f"/{'x' * 100}/3: no."
+    assert len(str(refusal(invalid).body)) < 5000
+    assert "secret" not in str(refusal(invalid).body)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "detail"),
+    [
+        (StoreUnavailable("The database cannot be reached now."), 503, "The database cannot be reached now."),
+        (RuntimeError("SELECT password FROM users"), 500, "The server failed. Its log says why."),
+        (OrchestratorError("a defect: it has no row in the table"), 500, "The server failed. Its log says why."),
+    ],
+)
+async def test_whatever_is_raised_becomes_a_problem(error: Exception, status: int, detail: str) -> None:
+    app = FastAPI()
+    problems.install(app)
+
+    @app.get("/")
+    async def fails() -> None:
+        raise error
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test") as client:
+        response = await client.get("/")
+    assert (response.status_code, response.json()["detail"]) == (status, detail)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert ("Retry-After" in response.headers) is (status == 503)
