@@ -97,7 +97,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen; default: HOST, else 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: PORT, else 8080.")] = None,
 ) -> None:
-    """Start the server and the inbox; with HITL_DISPATCH=inline it also drives the runs.
+    """Start the server; with HITL_DISPATCH=inline it also drives the runs.
 
     \b
     Example:

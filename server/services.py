@@ -98,7 +98,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         def rehydrated(run_id: str) -> None:
             telemetry.log("run_rehydrated", runId=run_id)
 
-        requeue = (lambda: _requeue(store, jobs, settings.claim_seconds)) if queued else None
+        requeue = (lambda: _requeue(store, jobs, settings.claim_seconds, rehydrated)) if queued else None
         drivers = Drivers(graph, store, driver_id, settings.claim_seconds, settings.drain_seconds, requeue, rehydrated)
         wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
         await stack.enter_async_context(drivers)
@@ -123,10 +123,11 @@ async def _tidy(store: Store, settings: Settings) -> None:
         await retention.prune(store.pool, timedelta(days=settings.retention_days))
 
 
-async def _requeue(store: Store, jobs: queue.App, claim_seconds: float) -> None:
+async def _requeue(store: Store, jobs: queue.App, claim_seconds: float, rehydrated: Callable[[str], None]) -> None:
     await queue.revive_stalled(jobs)
     for run_id, thread_id in await store.lapsed(timedelta(seconds=claim_seconds), limit=100):
-        await queue.defer(jobs, None, run_id, thread_id)
+        if await queue.defer(jobs, None, run_id, thread_id):
+            rehydrated(run_id)
 
 
 async def _live_workers(pool: Pool, jobs: queue.App) -> int:
