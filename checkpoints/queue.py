@@ -39,14 +39,14 @@ def enqueueing(app: App) -> Dispatch:
     """In the transaction of the decision."""
 
     async def enqueue(conn: Connection, run: StoredRun) -> Claim | None:
-        await defer(app, conn, run.runId, run.threadId)
+        await defer(app, conn, run.runId)
         return None
 
     return enqueue
 
 
-async def defer(app: App, conn: Connection | None, run_id: str, thread_id: str) -> None:
-    """`conn` None: in a transaction of its own, and not at all if the run already waits in the queue.
+async def defer(app: App, conn: Connection | None, run_id: str) -> bool:
+    """Whether it was enqueued. `conn` None: in a transaction of its own, and not if the run already waits in the queue.
 
     Without procrastinate's `lock`: the claim keeps two from driving one run. A job that waits for a lock is not announced when the lock
     is free (an answer that came right after the question waited for the next poll), and a dead worker's job keeps it until it is found.
@@ -54,6 +54,8 @@ async def defer(app: App, conn: Connection | None, run_id: str, thread_id: str) 
     task = app.configure_task(DRIVE, queueing_lock=None if conn else run_id, connection=conn)
     with _translated(), suppress(exceptions.AlreadyEnqueued):
         await task.defer_async(run_id=run_id)
+        return True
+    return False
 
 
 async def work(app: App, drive_run: DriveRun, concurrency: int, drain_seconds: float) -> None:

@@ -72,9 +72,9 @@ def _problem(question: Question) -> str | None:
         return "a question of kind `choice` needs `options`"
     if len(set(ids)) != len(ids):
         return "two `options` have the same id"
-    if question.kind is Kind.FORM:
-        if question.responseSchema is None:
-            return "a question of kind `form` needs a `responseSchema`"
+    if question.kind is Kind.FORM and question.responseSchema is None:
+        return "a question of kind `form` needs a `responseSchema`"
+    if question.responseSchema is not None:
         if error := schema_error(question.responseSchema):
             return f"`responseSchema` is not a JSON Schema: {error}"
         if reference := dangling_reference(question.responseSchema):

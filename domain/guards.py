@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from domain.asking import fingerprint
 from domain.events import Cause
-from domain.hitl import MAX_REPEATS, Denied, RequestStatus
+from domain.hitl import MAX_DENIALS, MAX_REPEATS, Denied, RequestStatus
 from domain.state import Ask, Asked, RunSettings
 
 LIMIT_REASON = "Too many HITL requests"
@@ -62,8 +62,10 @@ def counts(asked: Asked) -> bool:
 
 
 def insists(known: Sequence[Asked], step_id: str) -> bool:
-    """Whether the step has asked denied questions again more often than is borne."""
-    return sum(asked.repeats is not None and asked.request.stepId == step_id for asked in known) > MAX_REPEATS
+    """Whether the step has asked denied questions again, or in ever new words, more often than is borne."""
+    denied = [asked for asked in known if asked.request.stepId == step_id and asked.request.status is RequestStatus.DENIED]
+    repeated = sum(asked.repeats is not None for asked in denied)
+    return repeated > MAX_REPEATS or len(denied) - repeated > MAX_DENIALS
 
 
 def _refusal(asked: Asked) -> str | None:

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from domain.records import Json, JsonObject, Record
 
 MAX_QUESTION_BYTES = 256 * 1024
+MAX_DENIALS = 500  # of one step; a denied agent that words its question anew each time would never end
 MAX_REPEATS = 3  # a step that insists on a denied question more often than this fails
 
 

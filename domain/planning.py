@@ -48,15 +48,23 @@ class Task(NamedTuple):
 
 def task(state: Snapshot, registry: Registry) -> Task:
     refused = {step.capabilityId for step in _steps(state) if _outcome(state, step) in (Outcome.DENIED, Outcome.FAILED)}
-    return Task(allowed(registry, state.run.agents, refused), state.run.outputs, _at_hand(state, registry))
+    return Task(_able(state, registry, refused), state.run.outputs, _at_hand(state, registry))
+
+
+def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list[Capability]:
+    """Those allowed, without some and without those that disagree with a finished step."""
+    finished = [registry[step.capabilityId] for step in _steps(state) if _outcome(state, step) is Outcome.COMPLETED]
+    return [capability for capability in allowed(registry, state.run.agents, without) if not _disagree(capability, finished)]
 
 
 def best(task: Task) -> list[Capability]:
     """The smallest plan for as many of the wanted facets as can still be made."""
-    chosen = chain(task.capabilities, task.wanted, task.at_hand)
-    if isinstance(chosen, Unreachable):
-        chosen = chain(task.capabilities, [f for f in task.wanted if f not in chosen.facets], task.at_hand)
-    return [] if isinstance(chosen, Unreachable) else chosen
+    chosen, makeable = list[Capability](), list[str]()
+    for facet in task.wanted:
+        plan = chain(task.capabilities, [*makeable, facet], task.at_hand)
+        if not isinstance(plan, Unreachable):
+            chosen, makeable = plan, [*makeable, facet]
+    return chosen
 
 
 def problems(task: Task, proposed: Sequence[str]) -> list[str]:
@@ -115,9 +123,9 @@ def ending(state: Snapshot, registry: Registry) -> Ending:
 def _failure(state: Snapshot, registry: Registry, at_hand: Collection[str], missing: Sequence[str]) -> RunError | None:
     """A failed step is to blame if, had it not failed, the missing facets could be made; else people or guards said no."""
     denied = {step.capabilityId for step in _steps(state) if _outcome(state, step) is Outcome.DENIED}
-    possible = _reachable(allowed(registry, state.run.agents, denied), at_hand)
+    others = _able(state, registry, denied)
     failed = [step for step in _steps(state) if _outcome(state, step) is Outcome.FAILED]
-    if denied and not any(facet in possible for facet in missing):
+    if denied and all(isinstance(chain(others, [facet], at_hand), Unreachable) for facet in missing):
         return None
     if failed:
         reason = state.reports[failed[0].stepId].reason
@@ -195,11 +203,12 @@ def chain(capabilities: Sequence[Capability], wanted: Iterable[str], at_hand: Co
     """
     goal = [facet for facet in dict.fromkeys(wanted) if facet not in at_hand]
     makeable = _reachable(capabilities, at_hand)
-    if missing := tuple(facet for facet in goal if facet not in makeable):
-        return Unreachable(missing)
     usable = [c for c in capabilities if set(c.inputFacets) <= makeable]
-    smallest = _smallest(usable, goal, set(at_hand))
-    return Unreachable(tuple(goal)) if smallest is None else in_order(smallest, at_hand)
+    smallest = _smallest(usable, goal, set(at_hand)) if makeable.issuperset(goal) else None
+    if smallest is not None:
+        return in_order(smallest, at_hand)
+    alone = tuple(facet for facet in goal if facet not in makeable or _smallest(usable, [facet], set(at_hand)) is None)
+    return Unreachable(alone or tuple(goal))  # each could be made alone, but those that make them disagree
 
 
 def in_order(chosen: Collection[Capability], at_hand: Collection[str]) -> list[Capability]:

@@ -131,7 +131,8 @@ class Projection:
             return first_state(self.state)  # a new thread, or one whose last run was another
         self.state = Snapshot.of(state.values)
         for task in state.tasks:  # siblings of what waits that finished: their writes are stored, not yet in the values
-            self.state = self.state.after([*(task.result or {}).items()])
+            if "run" not in (task.result or {}):  # the start, which the values have already
+                self.state = self.state.after([*(task.result or {}).items()])
         if due := resume_map(state.interrupts, settled):
             return Command(resume=due)
         if not state.tasks:  # not `next`: that is empty too when all tasks are written but not the checkpoint after them

@@ -84,16 +84,19 @@ async def _visit(agent: Agent, graph: Graph, task: Task, answers: Answers) -> Re
         if state.created_at is not None and not state.tasks:  # not `next`: that is empty too when the last checkpoint of a step is missing
             return _report(agent, _made(agent, graph, state.values))
         asked = {interrupt.id: _asks(interrupt) for interrupt in state.interrupts}
-        if unanswered := [ask for asks in asked.values() for ask in asks if ask.key not in answers]:
+        unanswered = [ask for asks in asked.values() for ask in asks if ask.key not in answers]
+        # A process died beside a sibling that asks: the others may ask too, and all of a wave's questions are judged together.
+        died = any(each.result is None and not each.interrupts for each in state.tasks)
+        if unanswered and not died:
             return Report(outcome=Outcome.ASKING, asks=tuple(unanswered))  # not before all are answered: the others' nodes would run again
         if ran and not asked:
             raise Invalid("It stopped at a static breakpoint (interrupt_before, interrupt_after), which asks no question; use interrupt()")
         if state.created_at is None:
             step = _input(agent, graph, task)
-        elif asked:
+        elif asked and not unanswered:
             step = Command(resume={i.id: reply(i.value, [answers[ask.key] for ask in asked[i.id]], _schema(i)) for i in state.interrupts})
         else:
-            step = None  # it died in the middle
+            step = None
         await graph.ainvoke(step, config, durability="sync")
         ran = True
 

@@ -125,8 +125,8 @@ async def _tidy(store: Store, settings: Settings) -> None:
 
 async def _requeue(store: Store, jobs: queue.App, claim_seconds: float, rehydrated: Callable[[str], None]) -> None:
     await queue.revive_stalled(jobs)
-    for run_id, thread_id in await store.lapsed(timedelta(seconds=claim_seconds), limit=100):
-        if await queue.defer(jobs, None, run_id, thread_id):
+    for run_id, _ in await store.lapsed(timedelta(seconds=claim_seconds), limit=100):
+        if await queue.defer(jobs, None, run_id):
             rehydrated(run_id)
 
 
