@@ -11,11 +11,14 @@ TAKE_LAPSED = """UPDATE orchestrator_runs SET claim_token = gen_random_uuid()::t
     WHERE run_id IN (SELECT run_id FROM orchestrator_runs WHERE status IN ('queued', 'running')
         AND (claim_token IS NULL OR claimed_until < now()) ORDER BY claimed_until NULLS FIRST LIMIT %s FOR UPDATE SKIP LOCKED)
     RETURNING run_id, claim_token"""
-LAPSED = """SELECT run_id, thread_id FROM orchestrator_runs WHERE status IN ('queued', 'running')
-    AND (claim_token IS NULL OR claimed_until < now()) AND updated_at < now() - %s LIMIT %s"""
+# Given back, or left alone for so long that its job must be lost; not those that wait in the queue again already.
+LAPSED = """SELECT run_id, thread_id FROM orchestrator_runs r WHERE status IN ('queued', 'running')
+    AND (claim_token IS NULL OR claimed_until < now()) AND (claimed_until = 'epoch' OR updated_at < now() - %s)
+    AND NOT EXISTS (SELECT FROM procrastinate_jobs j WHERE j.queueing_lock = r.run_id AND j.status = 'todo') LIMIT %s"""
 HEARTBEAT = """UPDATE orchestrator_runs SET claimed_until = now() + %s WHERE claimed_by = %s AND status IN ('queued', 'running')
     RETURNING claim_token"""
-RELEASE = "UPDATE orchestrator_runs SET claim_token = NULL, claimed_by = NULL, claimed_until = NULL WHERE run_id = %s AND claim_token = %s"
+RELEASE = """UPDATE orchestrator_runs SET claim_token = NULL, claimed_by = NULL, claimed_until = 'epoch'
+    WHERE run_id = %s AND claim_token = %s"""
 
 
 async def take(conn: Connection, claim: Claim, driver: str, lease: timedelta) -> bool:
@@ -30,7 +33,7 @@ async def take_lapsed(conn: Connection, driver: str, lease: timedelta, limit: in
 
 
 async def lapsed(conn: Connection, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:
-    """(run, thread) of runs that should run, that nobody drives, and that were left alone for that long."""
+    """(run, thread) of runs that should run, that nobody drives, and that were given back or left alone for that long."""
     return [(r["run_id"], r["thread_id"]) for r in await (await conn.execute(LAPSED, (left_alone, limit))).fetchall()]
 
 

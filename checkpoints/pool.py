@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from psycopg import AsyncConnection, OperationalError, ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -57,12 +58,16 @@ async def let_go_of_locks(conn: Connection) -> None:
 async def check_reachable(conninfo: str) -> None:
     """One try, before a pool goes on trying. Raises StoreUnavailable with the reason, or ConfigurationError."""
     try:
+        if "@" in str(conninfo_to_dict(conninfo).get("host", "")):  # a password's own: what follows must not be told as a host
+            raise ProgrammingError
         async with await Connection.connect(conninfo, connect_timeout=5):
             pass
     except OperationalError as error:
         raise StoreUnavailable(f"The database cannot be reached: {' '.join(str(error).split())}") from error
     except ProgrammingError as error:  # its text may quote the address, password and all
-        raise ConfigurationError("DATABASE_URL is not an address of Postgres.") from error
+        raise ConfigurationError(
+            "DATABASE_URL is not an address of Postgres; a password's special characters are written as %XX in it."
+        ) from error
 
 
 @asynccontextmanager

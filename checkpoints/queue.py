@@ -59,7 +59,7 @@ async def defer(app: App, conn: Connection | None, run_id: str) -> bool:
 
 
 async def work(app: App, drive_run: DriveRun, concurrency: int, drain_seconds: float) -> None:
-    """Take jobs until SIGTERM or SIGINT, then finish what is under way within the grace period. `app` is open."""
+    """Take jobs until SIGTERM or SIGINT. What is under way then is left to the drivers, who drain it. `app` is open."""
 
     @app.task(name=DRIVE)
     async def drive(run_id: str) -> None:
@@ -71,18 +71,18 @@ async def work(app: App, drive_run: DriveRun, concurrency: int, drain_seconds: f
                 await app.run_worker_async(
                     concurrency=concurrency,
                     wait=True,
-                    delete_jobs="successful",
+                    delete_jobs="always",
                     fetch_job_polling_interval=_POLL_SECONDS,
                     update_heartbeat_interval=_HEARTBEAT_SECONDS,
                     stalled_worker_timeout=STALLED_SECONDS,
-                    shutdown_graceful_timeout=drain_seconds,
+                    shutdown_graceful_timeout=0,
                     install_signal_handlers=False,
                 )
             _log.warning("the queue cannot be reached now")  # procrastinate's worker ends with its connection
             await asyncio.sleep(_RETRY_SECONDS)
 
     def stop() -> None:
-        taking.cancel()  # procrastinate then finishes what is under way
+        taking.cancel()
 
     taking = asyncio.create_task(take_jobs())
     try:

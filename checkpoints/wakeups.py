@@ -6,8 +6,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from psycopg import AsyncConnection, OperationalError, sql
+from psycopg.conninfo import make_conninfo
 
 from checkpoints.events import CANCELLED_CHANNEL, CHANNEL
+from checkpoints.pool import VANISHED_HOST
 
 NET_SECONDS = 2.0  # everybody is woken that often anyway: a NOTIFY may be lost while the connection is away
 
@@ -43,7 +45,7 @@ class Wakeups:
     async def _listen(self) -> None:
         while True:
             with suppress(OperationalError):
-                async with await AsyncConnection.connect(self._conninfo, autocommit=True) as conn:
+                async with await AsyncConnection.connect(make_conninfo(self._conninfo, **VANISHED_HOST), autocommit=True) as conn:
                     for channel in (CHANNEL, CANCELLED_CHANNEL):
                         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     self._wake_all()  # for what happened while nobody listened

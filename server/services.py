@@ -1,10 +1,7 @@
 """What the server works with, wired and opened in order: one function, read downward."""
 
-import os
-
-os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")  # read when LangGraph is imported
-
 import asyncio
+import os
 import secrets
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable

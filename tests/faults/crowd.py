@@ -2,86 +2,149 @@
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import httpx
 
+from tests.agents.counting import log_lines
 from tests.processes import API_KEY
 
 AGENTS = ("counting.py:left", "counting.py:right", "counting.py:joined")
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 120.0
+_CALL_SECONDS = 10.0
 _RETRY_SECONDS = 0.05
+
+Json = dict[str, Any]
+
+
+class Verdict(NamedTuple):
+    """What came of it. `repeated`: how often a node worked again because its process died before what it had done was durable."""
+
+    runs: int
+    answers: int
+    repeated: int
+    lost: list[str]
+    twice: list[str]
+    unfinished: list[str]
 
 
 @dataclass
 class Crowd:
-    """`url` may change owner: a server that dies is followed by another at the same address."""
+    """Each call goes to any of the servers. An address may change owner: a server that dies is followed by another."""
 
-    url: str
+    servers: Sequence[str]
+    answered_at: Sequence[str] = ()  # others, for the answers
     runs: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])  # run -> request -> the answer it was given
-    moments: Counter[str] = field(default_factory=Counter[str])  # what was acknowledged
+    ended: list[Json] = field(default_factory=list[Json])
+    refused: int = 0  # with 503
 
-    async def live(self, number: int) -> list[dict[str, Any]]:
-        """Start that many runs, answer all they ask, and wait until all have ended."""
-        async with httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=10) as client:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await asyncio.gather(*(self._one(client) for _ in range(number)))
+    @asynccontextmanager
+    async def living(self, clients: int) -> AsyncGenerator[None]:
+        """Meanwhile each client starts one run after another and answers what it asks; afterwards all are brought to their end."""
+        enough = asyncio.Event()
 
-    async def _one(self, client: httpx.AsyncClient) -> dict[str, Any]:
-        run = await self._post(client, "/api/runs", {"objective": "Count", "outputs": ["joined"]})
+        async def live(client: httpx.AsyncClient) -> None:
+            while not enough.is_set():
+                await self._one(client)
+
+        async with self._client() as client:
+            tasks = [asyncio.create_task(live(client)) for _ in range(clients)]
+            try:
+                yield
+                enough.set()
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def live(self, number: int) -> None:
+        """That many runs at once, to their end."""
+        async with self._client() as client, asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*(self._one(client) for _ in range(number)))
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(headers={"Authorization": f"Bearer {API_KEY}"}, timeout=_CALL_SECONDS)
+
+    async def _one(self, client: httpx.AsyncClient) -> None:
+        run = await self._post(client, self.servers, "/api/runs", {"objective": "Count", "outputs": ["joined"]})
         answers = self.runs.setdefault(run["runId"], {})
-        self.moments["started"] += 1
         while run["status"] not in ("completed", "failed", "cancelled"):
             for request in run["requests"]:
                 if request["status"] == "pending" and request["requestId"] not in answers:
                     await self._answer(client, run["runId"], request["requestId"], answers)
             run = await self._get(client, f"/api/runs/{run['runId']}?wait=2")
-        self.moments["ended"] += 1
-        return run
+        self.ended.append(run)
 
     async def _answer(self, client: httpx.AsyncClient, run_id: str, request_id: str, answers: dict[str, str]) -> None:
         await asyncio.sleep(random.random() * 0.2)  # noqa: S311
-        answers[request_id] = f"a{uuid4().hex[:6]}"
+        answers[request_id] = f"a{uuid4().hex[:12]}"
         response = {"requestId": request_id, "freeformText": answers[request_id], "responderId": "tester"}
-        await self._post(client, "/api/hitl/resume", {"runId": run_id, "requestId": request_id, "responses": [response]})
-        self.moments["answered"] += 1
+        body = {"runId": run_id, "requestId": request_id, "responses": [response]}
+        await self._post(client, self.answered_at or self.servers, "/api/hitl/resume", body)
 
-    async def _post(self, client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _get(self, client: httpx.AsyncClient, path: str) -> Json:
+        return await self._patiently(self.servers, lambda server: client.get(f"{server}{path}"))
+
+    async def _post(self, client: httpx.AsyncClient, servers: Sequence[str], path: str, body: Json) -> Json:
         key = {"Idempotency-Key": uuid4().hex}
-        return await _patiently(lambda: client.post(path, json=body, headers=key))
+        return await self._patiently(servers, lambda server: client.post(f"{server}{path}", json=body, headers=key))
 
-    async def _get(self, client: httpx.AsyncClient, path: str) -> dict[str, Any]:
-        return await _patiently(lambda: client.get(path))
-
-    def check(self, runs: list[dict[str, Any]], log: Path) -> None:
-        """Every run ended rightly, every answer was applied once and to its question, finished work was not done again."""
-        for run in runs:
-            assert run["status"] == "completed", (run["error"], run["plan"])
-            given = self.runs[run["runId"]]
-            assert {r["requestId"]: r["responses"][0]["freeformText"] for r in run["requests"]} == given
-            by_agent = {r["originAgent"].removeprefix("count."): given[r["requestId"]] for r in run["requests"]}
-            assert run["result"]["outputs"]["joined"] == f"{by_agent['left']} {by_agent['right']} {by_agent['joined']}"
-            done = Counter((entry["action"], entry["requestId"]) for entry in run["metadata"]["auditLog"])
-            for request_id in given:
-                assert done["request", request_id] == done["resume", request_id] == done["deliver", request_id] == 1
-        applied = {tuple(line.split(" ", 2)) for line in log.read_text().splitlines() if " applied " in line}
-        assert len(applied) == sum(len(given) for given in self.runs.values()), "an answer was lost, or went to two questions"
-
-
-async def _patiently(call: Callable[[], Awaitable[httpx.Response]]) -> dict[str, Any]:
-    while True:
-        try:
-            response = await call()
-        except httpx.TransportError:
+    async def _patiently(self, servers: Sequence[str], call: Callable[[str], Awaitable[httpx.Response]]) -> Json:
+        while True:
+            try:
+                response = await call(random.choice(servers))  # noqa: S311
+            except httpx.TransportError:
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if response.status_code != 503:
+                assert response.is_success, response.text
+                found = response.json()
+                return found.get("run", found)
+            assert int(response.headers["Retry-After"]) > 0
+            self.refused += 1
             await asyncio.sleep(_RETRY_SECONDS)
-            continue
-        if response.status_code != 503:
-            assert response.is_success, response.text
-            found = response.json()
-            return found.get("run", found)
-        await asyncio.sleep(_RETRY_SECONDS)
+
+    def check(self, log: Path) -> Verdict:
+        """Every run ended rightly, every answer was applied once and to its question."""
+        verdict = self.verdict(log)
+        assert (verdict.unfinished, verdict.lost, verdict.twice) == ([], [], [])
+        return verdict
+
+    def verdict(self, log: Path) -> Verdict:
+        """`log`: what the agents noted."""
+        work = Counter(log_lines(log))
+        applied = defaultdict[str, set[str]](set)  # answer -> the steps that worked with it
+        for line in work:
+            run_and_step, _, answer = line.rpartition(" applied ")
+            applied[answer].add(run_and_step)
+        lost, twice = list[str](), list[str]()
+        for run in self.ended:
+            done = Counter((entry["action"], entry["requestId"]) for entry in run["metadata"]["auditLog"])
+            for request in run["requests"]:
+                name = request["requestId"]
+                answer = self.runs[run["runId"]].get(name, "")
+                texts = [response["freeformText"] for response in request["responses"]]
+                counts = [done["resume", name], done["deliver", name], texts.count(answer), len(applied[answer])]
+                lost += [name] if min(counts) < 1 else []
+                twice += [name] if max(counts) > 1 or len(texts) > 1 else []
+        return Verdict(
+            runs=len(self.runs),
+            answers=sum(len(answers) for answers in self.runs.values()),
+            repeated=sum(times - 1 for times in work.values()),
+            lost=lost,
+            twice=twice,
+            unfinished=[*(self.runs.keys() - {run["runId"] for run in self.ended if self._ended_rightly(run)})],
+        )
+
+    def _ended_rightly(self, run: Json) -> bool:
+        given = self.runs[run["runId"]]
+        by_agent = {request["originAgent"].removeprefix("count."): given.get(request["requestId"]) for request in run["requests"]}
+        wanted = " ".join(str(by_agent.get(name)) for name in ("left", "right", "joined"))
+        return run["status"] == "completed" and run["result"]["outputs"]["joined"] == wanted and len(run["requests"]) == len(given) == 3

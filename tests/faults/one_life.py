@@ -1,6 +1,6 @@
 """A process that starts or answers a run, drives it, and dies at a named point.
 
-    python -m tests.faults.one_life DATABASE_URL (start | answer REQUEST_ID) POINT
+    one_life DATABASE_URL (start | answer REQUEST_ID) POINT
 
 Points: `before the commit` and `after the commit` of the start or the answer, those that graph.drive names, and
 `in prepared` and `in applied`, inside the agent's nodes. Exits with 9 where it died, with 0 when it came to rest.
@@ -33,7 +33,7 @@ from nodes.agents import agent_of, registry
 from tests.agents import counting
 
 DIED = 9
-LEASE_SECONDS = 0.5
+LEASE_SECONDS = 0.05  # over before the next process looks
 RUN = RunRef("run_of_one_life")
 
 Die = Callable[[str], None]
@@ -104,6 +104,6 @@ async def live(database_url: str, act: Callable[[Store], Awaitable[list[Claim]]]
             await drive(graph, store, claim, RunControl(), crash)
 
 
-if __name__ == "__main__":
+def main() -> None:
     _, url, what, *rest = sys.argv
     asyncio.run(live(url, start if what == "start" else lambda store: answer(store, rest[0]), rest[-1]))

@@ -1,8 +1,7 @@
 """Each crash point of docs/reliability.md's table: a process dies exactly there, another brings the run to its end."""
 
 import asyncio
-import subprocess
-import sys
+import os
 from collections import Counter
 from pathlib import Path
 from typing import cast
@@ -13,6 +12,8 @@ from domain.errors import NotFound
 from domain.run import Run
 from server.drivers import Drivers
 from tests.agents.counting import log_lines
+from tests.faults import one_life
+from tests.faults.forked import forked
 from tests.faults.one_life import DIED, RUN, answer, opened, start
 
 DRIVING = ["before the graph", "before the last flush", "after the last flush"]
@@ -28,10 +29,10 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def live(database_url: str, *arguments: str) -> int:
     """A life in a process of its own; how it ended."""
-    command = [sys.executable, "-m", "tests.faults.one_life", database_url, *arguments]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode in (0, DIED), done.stderr
-    return done.returncode
+    with forked(one_life.main, database_url, *arguments, environment={"HITL_TEST_LOG": os.environ["HITL_TEST_LOG"]}) as process:
+        ended = await asyncio.to_thread(process.end)
+        assert ended in (0, DIED), process.said()
+        return ended
 
 
 async def recovered(database_url: str, request_id: str | None = None) -> Run:
