@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 
 from checkpoints import audit, retention
+from checkpoints.migrate import check_migrated
 from checkpoints.migrate import migrate as migrate_database
 from checkpoints.pool import Pool, connection, connection_pool
 from checkpoints.saver import BufferedSaver
@@ -155,6 +156,7 @@ def audit_verify(run_id: str | None) -> int:
     async def run() -> int:
         broken = chains = entries = 0
         async with _database() as pool, connection(pool) as conn:
+            await check_migrated(pool)
             async for name, count, wrong in audit.verify(conn, run_id):
                 chains, entries = chains + 1, entries + count
                 if wrong:
@@ -171,6 +173,7 @@ def audit_verify(run_id: str | None) -> int:
 def prune(older_than_days: float) -> None:
     async def run() -> None:
         async with _database() as pool:
+            await check_migrated(pool)
             pruned = await retention.prune(pool, timedelta(days=older_than_days))
             _print(f"{pruned} ended runs deleted, with their checkpoints.")
 
