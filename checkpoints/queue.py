@@ -58,7 +58,7 @@ async def defer(app: App, conn: Connection | None, run_id: str) -> bool:
     return False
 
 
-async def work(app: App, drive_run: DriveRun, concurrency: int, drain_seconds: float) -> None:
+async def work(app: App, drive_run: DriveRun, concurrency: int) -> None:
     """Take jobs until SIGTERM or SIGINT. What is under way then is left to the drivers, who drain it. `app` is open."""
 
     @app.task(name=DRIVE)

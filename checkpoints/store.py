@@ -134,8 +134,8 @@ class PgUnit:
         self._store, self._claim, self._collected = store, claim, collected
 
     async def look(self) -> Locked:
-        async with self._store.transaction() as tx:
-            locked = await tx.lock(RunRef(self._claim.run_id))
+        async with connection(self._store.pool) as conn:  # not locked, which would cost a commit: the flush looks again
+            locked = await PgTransaction(conn, self._store.dispatch).read(RunRef(self._claim.run_id))
         if locked.run.claimToken != self._claim.token:
             raise Fenced(f"Run {self._claim.run_id} is driven by another process.")
         return locked

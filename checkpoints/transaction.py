@@ -53,7 +53,14 @@ class PgTransaction:
         await self.write(change)
 
     async def lock(self, ref: RunRef) -> Locked:
-        run, counters, now = await runs.lock(self.conn, ref)
+        return await self._with_requests(await runs.lock(self.conn, ref))
+
+    async def read(self, ref: RunRef) -> Locked:
+        """As it is now, and not locked."""
+        return await self._with_requests(await runs.find(self.conn, ref))
+
+    async def _with_requests(self, row: runs.Row) -> Locked:
+        run, counters, now = row
         self._counters[run.runId], self._now = counters, now
         # A statement of its own, after the lock: it sees what was committed while the lock was waited for.
         rows = await requests.of_run(self.conn, run.runId) if counters.requests else []

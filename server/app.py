@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from domain.errors import ConfigurationError
 from server import problems
 from server.docs import docs_page
-from server.gate import BearerKey, BodyLimit, SecurityHeaders
+from server.gate import BearerKey, BodyLimit, Cancelled, SecurityHeaders
 from server.limits import STREAMS, WAITING_CALLS, Places
 from server.openapi import ABOUT, describe
 from server.routes import hitl, operations, runs
@@ -49,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The last added is the first to be passed.
     app.add_middleware(BodyLimit)
     app.add_middleware(BearerKey, key=settings.api_key.get_secret_value())
+    app.add_middleware(Cancelled)
     app.add_middleware(SecurityHeaders)
     problems.install(app)
 

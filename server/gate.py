@@ -1,5 +1,6 @@
 """Before anything is read or parsed: the key, the body's size; and what every answer carries for a browser's sake."""
 
+import asyncio
 import ipaddress
 from secrets import compare_digest
 
@@ -17,6 +18,28 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+class Cancelled:
+    """What is cancelled when the server ends is to be tried again; uvicorn would answer 500. Nothing of it was done, or its key knows."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or started:
+                raise
+            await response(plain(503, "The server is ending."))(scope, receive, send)
 
 
 class SecurityHeaders:

@@ -103,7 +103,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         stack.callback(tidying.cancel)
 
         async def drive_queued(concurrency: int) -> None:
-            await queue.work(jobs, drivers.drive_to_rest, concurrency, settings.drain_seconds)
+            await queue.work(jobs, drivers.drive_to_rest, concurrency)
 
         yield Services(settings, store, registry(agents), drivers, wakeups, telemetry, lambda: _live_workers(pool, jobs), drive_queued)
 

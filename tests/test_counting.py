@@ -58,9 +58,9 @@ class Cost(NamedTuple):
 
 ONE_QUESTION = {
     "start": Cost(commits=1, statements=7, reads=0, kept=0),
-    "to the question": Cost(commits=2, statements=14, reads=5, kept=67),
+    "to the question": Cost(commits=1, statements=14, reads=5, kept=67),
     "answer": Cost(commits=1, statements=10, reads=0, kept=0),
-    "to the end": Cost(commits=2, statements=17, reads=5, kept=39),
+    "to the end": Cost(commits=1, statements=17, reads=5, kept=39),
 }
 
 
