@@ -93,7 +93,7 @@ async def _invoke(
         raise
     except Exception as error:  # noqa: BLE001  # a defect of ours, or an agent's that got past its node: this run fails, no other notices
         _log.exception("the graph of run %s failed", projection.claim.run_id)
-        projection.failure = RunError(message=f"The orchestrator failed: {type(error).__name__}: {str(error)[:500]}")
+        projection.failure = RunError(message=f"The orchestrator failed: {type(error).__name__}.")  # its text may quote SQL
         return ()
     return output.interrupts
 
