@@ -1,13 +1,15 @@
-"""The table `audit_entries`: append-only, chained by hash. The run's row keeps count and head of its chain."""
+"""The table `audit_entries`: append-only, chained by hash. The run's row keeps count and head of
+its chain.
+"""
 
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
-from checkpoints.pool import Connection
-from domain.events import VOICES, Event
-from domain.run import AuditEntry
+from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.domain.events import VOICES, Event
+from hitl_orchestrator.domain.run import AuditEntry
 
 APPEND = "INSERT INTO audit_entries (run_id, seq, body, hash) VALUES (%s, %s, %s, %s)"
 OF_RUN = "SELECT body FROM audit_entries WHERE run_id = %s ORDER BY seq"
@@ -19,7 +21,9 @@ CHAIN = """SELECT r.audit_count AS entries, r.audit_head AS head, t.pruned_at, e
     LEFT JOIN audit_entries e USING (run_id) ORDER BY e.seq"""
 
 
-async def append(conn: Connection, run_id: str, count: int, head: str, happened: Sequence[Event], now: datetime) -> tuple[int, str]:
+async def append(
+    conn: Connection, run_id: str, count: int, head: str, happened: Sequence[Event], now: datetime
+) -> tuple[int, str]:
     """The chain's new count and head."""
     for event in happened:
         if action := VOICES[event.kind].audit:
@@ -36,7 +40,13 @@ def link(head: str, body: str) -> str:
 
 def _body(seq: int, action: str, event: Event, now: datetime) -> str:
     entry = AuditEntry(
-        seq=seq, at=now, action=action, requestId=event.requestId, operator=event.operator, note=event.note, reason=event.reason
+        seq=seq,
+        at=now,
+        action=action,
+        requestId=event.requestId,
+        operator=event.operator,
+        note=event.note,
+        reason=event.reason,
     )
     return json.dumps(entry.json_object(), sort_keys=True, ensure_ascii=False)
 
@@ -46,19 +56,37 @@ async def of_run(conn: Connection, run_id: str) -> list[AuditEntry]:
     return [AuditEntry.model_validate_json(row["body"]) for row in rows]
 
 
-async def verify(conn: Connection, run_id: str | None) -> AsyncIterator[tuple[str, int, str | None]]:
-    """(run, entries, what is wrong with its chain or None) of every run, or of one. A pruned one has no entries any more."""
+async def verify(
+    conn: Connection, run_id: str | None
+) -> AsyncIterator[tuple[str, int, str | None]]:
+    """(run, entries, what is wrong with its chain or None) of every run, or of one. A pruned one
+    has no entries any more.
+    """
     for row in await (await conn.execute(RUNS, {"run_id": run_id})).fetchall():
         chain = await (await conn.execute(CHAIN, (row["run_id"],))).fetchall()
-        entries = [(entry["seq"], entry["body"], entry["hash"]) for entry in chain if entry["seq"] is not None]
+        entries = [
+            (entry["seq"], entry["body"], entry["hash"])
+            for entry in chain
+            if entry["seq"] is not None
+        ]
         if chain[0]["pruned_at"] is not None:
             is_there = entries or chain[0]["entries"] is not None
-            yield row["run_id"], len(entries), "has a tombstone, yet was not pruned" if is_there else None
+            yield (
+                row["run_id"],
+                len(entries),
+                "has a tombstone, yet was not pruned" if is_there else None,
+            )
         else:
-            yield row["run_id"], len(entries), _broken(entries, chain[0]["entries"], chain[0]["head"])
+            yield (
+                row["run_id"],
+                len(entries),
+                _broken(entries, chain[0]["entries"], chain[0]["head"]),
+            )
 
 
-def _broken(entries: Sequence[tuple[int, str, str]], count: int | None, head: str | None) -> str | None:
+def _broken(
+    entries: Sequence[tuple[int, str, str]], count: int | None, head: str | None
+) -> str | None:
     if count is None:
         return "has entries, but no run and no tombstone"
     before = ""
@@ -69,5 +97,9 @@ def _broken(entries: Sequence[tuple[int, str, str]], count: int | None, head: st
             return f"entry {seq} was altered"
         before = digest
     if len(entries) != count:
-        return f"has {len(entries)} entries of {count}: the end was cut off" if len(entries) < count else f"has entries after {count}"
+        return (
+            f"has {len(entries)} entries of {count}: the end was cut off"
+            if len(entries) < count
+            else f"has entries after {count}"
+        )
     return None if before == head else "its last entry is not the one the run remembers"

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from checkpoints.pool import Connection
-from domain.ports import Claim
+from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.domain.ports import Claim
 
 TAKE = """UPDATE orchestrator_runs SET claim_token = %s, claimed_by = %s, claimed_until = now() + %s
     WHERE run_id = %s AND status IN ('queued', 'running') AND (claim_token IS NULL OR claimed_until < now()) RETURNING claim_token"""
@@ -11,7 +11,8 @@ TAKE_LAPSED = """UPDATE orchestrator_runs SET claim_token = gen_random_uuid()::t
     WHERE run_id IN (SELECT run_id FROM orchestrator_runs WHERE status IN ('queued', 'running')
         AND (claim_token IS NULL OR claimed_until < now()) ORDER BY claimed_until NULLS FIRST LIMIT %s FOR UPDATE SKIP LOCKED)
     RETURNING run_id, claim_token"""
-# Given back, or left alone for so long that its job must be lost; not those that wait in the queue again already.
+# Given back, or left alone for so long that its job must be lost; not those that wait in the queue
+# again already.
 LAPSED = """SELECT run_id, thread_id FROM orchestrator_runs r WHERE status IN ('queued', 'running')
     AND (claim_token IS NULL OR claimed_until < now()) AND (claimed_until = 'epoch' OR updated_at < now() - %s)
     AND NOT EXISTS (SELECT FROM procrastinate_jobs j WHERE j.queueing_lock = r.run_id AND j.status = 'todo') LIMIT %s"""
@@ -23,7 +24,10 @@ RELEASE = """UPDATE orchestrator_runs SET claim_token = NULL, claimed_by = NULL,
 
 async def take(conn: Connection, claim: Claim, driver: str, lease: timedelta) -> bool:
     """Claim one run, if nobody drives it."""
-    return await (await conn.execute(TAKE, (claim.token, driver, lease, claim.run_id))).fetchone() is not None
+    return (
+        await (await conn.execute(TAKE, (claim.token, driver, lease, claim.run_id))).fetchone()
+        is not None
+    )
 
 
 async def take_lapsed(conn: Connection, driver: str, lease: timedelta, limit: int) -> list[Claim]:
@@ -33,13 +37,21 @@ async def take_lapsed(conn: Connection, driver: str, lease: timedelta, limit: in
 
 
 async def lapsed(conn: Connection, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:
-    """(run, thread) of runs that should run, that nobody drives, and that were given back or left alone for that long."""
-    return [(r["run_id"], r["thread_id"]) for r in await (await conn.execute(LAPSED, (left_alone, limit))).fetchall()]
+    """(run, thread) of runs that should run, that nobody drives, and that were given back or left
+    alone for that long.
+    """
+    return [
+        (r["run_id"], r["thread_id"])
+        for r in await (await conn.execute(LAPSED, (left_alone, limit))).fetchall()
+    ]
 
 
 async def beat(conn: Connection, driver: str, lease: timedelta) -> set[str]:
     """One statement keeps all of a process' claims. Returns the tokens it still holds."""
-    return {row["claim_token"] for row in await (await conn.execute(HEARTBEAT, (lease, driver))).fetchall()}
+    return {
+        row["claim_token"]
+        for row in await (await conn.execute(HEARTBEAT, (lease, driver))).fetchall()
+    }
 
 
 async def release(conn: Connection, claim: Claim) -> None:

@@ -5,16 +5,20 @@ from datetime import datetime
 
 from psycopg.types.json import Json
 
-from checkpoints.pool import Connection
-from domain.events import LAST_FRAMES, VOICES, Event, Kind
-from domain.records import JsonObject
-from domain.run import StoredRun
+from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.domain.events import LAST_FRAMES, VOICES, Event, Kind
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.run import StoredRun
 
 CHANNEL = "hitl_events"  # payload: the run's id
 CANCELLED_CHANNEL = "hitl_cancelled"  # the same, for whoever drives it
-INSERT = "INSERT INTO run_events (run_id, seq, frame, queue, last, at) VALUES (%s, %s, %s, %s, %s, %s)"
+INSERT = (
+    "INSERT INTO run_events (run_id, seq, frame, queue, last, at) VALUES (%s, %s, %s, %s, %s, %s)"
+)
 NOTIFY = "SELECT pg_notify(%s, %s)"
-OF_RUN = "SELECT seq, frame, last FROM run_events WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s"
+OF_RUN = (
+    "SELECT seq, frame, last FROM run_events WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s"
+)
 COUNTER = "SELECT last FROM queue_counter FOR UPDATE"
 NUMBER = """WITH fresh AS (SELECT run_id, seq, row_number() OVER (ORDER BY at, run_id, seq) AS n
         FROM run_events WHERE queue AND queue_seq IS NULL),
@@ -24,14 +28,18 @@ NUMBER = """WITH fresh AS (SELECT run_id, seq, row_number() OVER (ORDER BY at, r
 OF_QUEUE = "SELECT queue_seq AS seq, frame, false AS last FROM run_events WHERE queue_seq > %s ORDER BY queue_seq LIMIT %s"
 
 
-async def append(conn: Connection, run: StoredRun, count: int, happened: Sequence[Event], now: datetime) -> int:
+async def append(
+    conn: Connection, run: StoredRun, count: int, happened: Sequence[Event], now: datetime
+) -> int:
     """The run's new number of frames. Wakes who listens when the transaction commits."""
     for event in happened:
         voice = VOICES[event.kind]
         if voice.frame:
             count += 1
             frame = _frame(run, count, voice.frame, event, now)
-            await conn.execute(INSERT, (run.runId, count, Json(frame), voice.queue, event.kind in LAST_FRAMES, now))
+            await conn.execute(
+                INSERT, (run.runId, count, Json(frame), voice.queue, event.kind in LAST_FRAMES, now)
+            )
     await conn.execute(NOTIFY, (CHANNEL, run.runId))
     if any(event.kind is Kind.RUN_CANCELLED for event in happened):
         await conn.execute(NOTIFY, (CANCELLED_CHANNEL, run.runId))
@@ -51,13 +59,17 @@ def _frame(run: StoredRun, seq: int, type_: str, event: Event, now: datetime) ->
     }
 
 
-async def of_run(conn: Connection, run_id: str, after: int, limit: int) -> list[tuple[int, JsonObject, bool]]:
+async def of_run(
+    conn: Connection, run_id: str, after: int, limit: int
+) -> list[tuple[int, JsonObject, bool]]:
     rows = await (await conn.execute(OF_RUN, (run_id, after, limit))).fetchall()
     return [(row["seq"], row["frame"], row["last"]) for row in rows]
 
 
 async def number_the_queue(conn: Connection) -> int:
-    """Give the queue's new frames their numbers, in the order in which they became visible. The highest number."""
+    """Give the queue's new frames their numbers, in the order in which they became visible. The
+    highest number.
+    """
     async with conn.transaction():
         # A statement of its own: the next one must see what was numbered while this one waited.
         counter = await (await conn.execute(COUNTER)).fetchone()

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from psycopg.types.json import Json
 
-from checkpoints.pool import Connection
-from domain.errors import IdempotencyKeyReused
-from domain.records import JsonObject
+from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.domain.errors import IdempotencyKeyReused
+from hitl_orchestrator.domain.records import JsonObject
 
 # The second call with a key waits here until the first has committed or is gone.
 WAIT = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 4717))"

@@ -9,15 +9,17 @@ from psycopg import sql
 from psycopg.rows import DictRow
 from pydantic import AwareDatetime, Field, TypeAdapter
 
-from checkpoints import audit, requests, runs
-from checkpoints.pool import Connection
-from domain.errors import Invalid
-from domain.hitl import HitlRequest
-from domain.run import Run, RunStatus, StoredRun, shown
+from hitl_orchestrator.checkpoints import audit, requests, runs
+from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.domain.errors import Invalid
+from hitl_orchestrator.domain.hitl import HitlRequest
+from hitl_orchestrator.domain.run import Run, RunStatus, StoredRun, shown
 
 T = TypeVar("T")
 
-_RUNS = sql.SQL("SELECT * FROM orchestrator_runs r WHERE {} ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s")
+_RUNS = sql.SQL(
+    "SELECT * FROM orchestrator_runs r WHERE {} ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s"
+)
 _WAITING = sql.SQL("""SELECT * FROM orchestrator_runs r WHERE r.status = 'awaiting_hitl' AND r.pending_urgency IS NOT NULL AND {}
     ORDER BY r.pending_urgency DESC, r.pending_since, r.run_id LIMIT %(limit)s""")
 _ASKS = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id AND q.status = 'pending'
@@ -44,19 +46,36 @@ class Waiting(NamedTuple):
     requests: list[HitlRequest]
 
 
-async def newest(conn: Connection, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None) -> Page[Run]:
-    values: dict[str, Any] = {"status": status, "thread_id": thread_id, **_read(cursor, _after_newest, ("at", "id"))}
+async def newest(
+    conn: Connection,
+    status: RunStatus | None,
+    thread_id: str | None,
+    limit: int,
+    cursor: str | None,
+) -> Page[Run]:
+    values: dict[str, Any] = {
+        "status": status,
+        "thread_id": thread_id,
+        **_read(cursor, _after_newest, ("at", "id")),
+    }
     rows, more = await _page(conn, _RUNS, limit, values, {
         "r.status = %(status)s": status is not None,
         "r.thread_id = %(thread_id)s": thread_id is not None,
         "(r.created_at, r.run_id) < (%(at)s::timestamptz, %(id)s)": cursor is not None,
     })  # fmt: skip
     found = [await _shown(conn, row) for row in rows]
-    return Page(found, _cursor(rows[-1]["created_at"].isoformat(), rows[-1]["run_id"]) if more else None)
+    return Page(
+        found, _cursor(rows[-1]["created_at"].isoformat(), rows[-1]["run_id"]) if more else None
+    )
 
 
 async def waiting(
-    conn: Connection, agent: str | None, urgency: str | None, thread_id: str | None, limit: int, cursor: str | None
+    conn: Connection,
+    agent: str | None,
+    urgency: str | None,
+    thread_id: str | None,
+    limit: int,
+    cursor: str | None,
 ) -> Page[Waiting]:
     """Paused runs, most urgent first, then oldest."""
     values: dict[str, Any] = {
@@ -76,21 +95,43 @@ async def waiting(
     found = [Waiting(runs.of_row(row), pending[row["run_id"]]) for row in rows]
     if not more:
         return Page(found, None)
-    return Page(found, _cursor(str(rows[-1]["pending_urgency"]), rows[-1]["pending_since"].isoformat(), rows[-1]["run_id"]))
+    return Page(
+        found,
+        _cursor(
+            str(rows[-1]["pending_urgency"]),
+            rows[-1]["pending_since"].isoformat(),
+            rows[-1]["run_id"],
+        ),
+    )
 
 
 async def _page(
-    conn: Connection, query: sql.SQL, limit: int, values: dict[str, Any], conditions: dict[LiteralString, bool]
+    conn: Connection,
+    query: sql.SQL,
+    limit: int,
+    values: dict[str, Any],
+    conditions: dict[LiteralString, bool],
 ) -> tuple[Sequence[DictRow], bool]:
     """The rows of the page, and whether there are more. `conditions`: which of them apply."""
-    where = sql.SQL(" AND ").join([sql.SQL("true"), *(sql.SQL(condition) for condition, applies in conditions.items() if applies)])
-    rows = await (await conn.execute(query.format(where), {**values, "limit": limit + 1})).fetchall()
+    where = sql.SQL(" AND ").join(
+        [
+            sql.SQL("true"),
+            *(sql.SQL(condition) for condition, applies in conditions.items() if applies),
+        ]
+    )
+    rows = await (
+        await conn.execute(query.format(where), {**values, "limit": limit + 1})
+    ).fetchall()
     return rows[:limit], len(rows) > limit
 
 
 async def _shown(conn: Connection, row: DictRow) -> Run:
     asked = await requests.of_run(conn, row["run_id"]) if row["request_count"] else []
-    return shown(runs.of_row(row), [requests.of_row(one) for one in asked], await audit.of_run(conn, row["run_id"]))
+    return shown(
+        runs.of_row(row),
+        [requests.of_row(one) for one in asked],
+        await audit.of_run(conn, row["run_id"]),
+    )
 
 
 def _cursor(*values: str) -> str:

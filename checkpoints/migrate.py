@@ -1,4 +1,6 @@
-"""Bring the database up to date: our numbered files, then LangGraph's tables, then the queue's. Safe for many starters at once."""
+"""Bring the database up to date: our numbered files, then LangGraph's tables, then the queue's.
+Safe for many starters at once.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,11 +10,12 @@ from importlib.resources import files
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from checkpoints.pool import Connection, Pool, connection
-from checkpoints.saver import BufferedSaver
-from domain.errors import ConfigurationError
+from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
+from hitl_orchestrator.checkpoints.saver import BufferedSaver
+from hitl_orchestrator.domain.errors import ConfigurationError
 
-# Polled, not waited for: LangGraph's CREATE INDEX CONCURRENTLY would wait for a transaction that waits for the lock.
+# Polled, not waited for: LangGraph's CREATE INDEX CONCURRENTLY would wait for a transaction that
+# waits for the lock.
 _TRY_LOCK = "SELECT pg_try_advisory_lock(471947) AS got"
 _UNLOCK = "SELECT pg_advisory_unlock(471947)"
 _POLL_SECONDS = 0.05
@@ -23,12 +26,21 @@ _QUEUE = "SELECT to_regclass('procrastinate_jobs') IS NOT NULL AS there"
 
 def migrations() -> list[tuple[int, str, str]]:
     """(version, name, SQL) in order. Append-only: a file that was released is never changed."""
-    found = sorted((f for f in files("checkpoints.migrations").iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    found = sorted(
+        (
+            f
+            for f in files("hitl_orchestrator.checkpoints.migrations").iterdir()
+            if f.name.endswith(".sql")
+        ),
+        key=lambda f: f.name,
+    )
     return [(int(f.name.split("_")[0]), f.name, f.read_text("utf-8")) for f in found]
 
 
 async def migrate(pool: Pool, saver: BufferedSaver) -> list[str]:
-    """The names of what was applied. Raises ConfigurationError when the database is newer than this program."""
+    """The names of what was applied. Raises ConfigurationError when the database is newer than this
+    program.
+    """
     async with _alone(pool) as conn:
         await conn.execute(_VERSIONS)
         applied = await _check_not_newer(conn)
@@ -36,7 +48,9 @@ async def migrate(pool: Pool, saver: BufferedSaver) -> list[str]:
         for version, name, sql in fresh:
             async with conn.transaction():
                 await conn.execute(sql.encode())
-                await conn.execute("INSERT INTO hitl_migrations (version, name) VALUES (%s, %s)", (version, name))
+                await conn.execute(
+                    "INSERT INTO hitl_migrations (version, name) VALUES (%s, %s)", (version, name)
+                )
         await saver.setup()
         await _apply_queue_schema(conn)
         return [name for _, name, _ in fresh]
@@ -45,24 +59,33 @@ async def migrate(pool: Pool, saver: BufferedSaver) -> list[str]:
 async def check_migrated(pool: Pool) -> None:
     """Raises ConfigurationError when the database is older or newer than this program."""
     async with connection(pool) as conn:
-        there = await (await conn.execute("SELECT to_regclass('hitl_migrations') IS NOT NULL AS there")).fetchone()
+        there = await (
+            await conn.execute("SELECT to_regclass('hitl_migrations') IS NOT NULL AS there")
+        ).fetchone()
         applied = await _check_not_newer(conn) if there and there["there"] else set[int]()
         if missing := [name for version, name, _ in migrations() if version not in applied]:
-            raise ConfigurationError(f"The database is not up to date ({', '.join(missing)} missing): run `hitl migrate`.")
+            raise ConfigurationError(
+                f"The database is not up to date ({', '.join(missing)} missing): run `hitl migrate`."
+            )
 
 
 async def _check_not_newer(conn: AsyncConnection[DictRow]) -> set[int]:
-    rows = await (await conn.execute("SELECT version, name FROM hitl_migrations ORDER BY version")).fetchall()
+    rows = await (
+        await conn.execute("SELECT version, name FROM hitl_migrations ORDER BY version")
+    ).fetchall()
     known = {version for version, _, _ in migrations()}
     if newer := [row["name"] for row in rows if row["version"] not in known]:
-        raise ConfigurationError(f"The database is newer than this program (it has {', '.join(newer)}): update the program.")
+        raise ConfigurationError(
+            f"The database is newer than this program (it has {', '.join(newer)}): update the program."
+        )
     return {row["version"] for row in rows}
 
 
 @asynccontextmanager
 async def _alone(pool: Pool) -> AsyncGenerator[Connection]:
     async with connection(pool) as conn:
-        while not (row := await (await conn.execute(_TRY_LOCK)).fetchone()) or not row["got"]:  # noqa: ASYNC110  # it is in the database
+        # it is in the database
+        while not (row := await (await conn.execute(_TRY_LOCK)).fetchone()) or not row["got"]:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         try:
             yield conn

@@ -1,4 +1,6 @@
-"""The connections to Postgres. A database out of reach becomes our own error here, so that nobody else needs psycopg's."""
+"""The connections to Postgres. A database out of reach becomes our own error here, so that nobody
+else needs psycopg's.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,29 +10,41 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from domain.errors import ConfigurationError, StoreUnavailable
+from hitl_orchestrator.domain.errors import ConfigurationError, StoreUnavailable
 
 Connection = AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
 
 ACQUIRE_TIMEOUT_SECONDS = 3.0
-# A host that vanished without a goodbye is noticed within seconds; the kernel alone takes 15 minutes.
-VANISHED_HOST = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+# A host that vanished without a goodbye is noticed within seconds; the kernel alone takes 15
+# minutes.
+VANISHED_HOST = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 
 
 def connection_pool(conninfo: str, *, max_size: int) -> Pool:
-    """Closed: `async with` opens it. In autocommit: a transaction is `async with conn.transaction()`.
+    """Closed: `async with` opens it. In autocommit: a transaction is `async with
+    conn.transaction()`.
 
-    Statements are prepared from their fifth use on (psycopg's default): that halves Postgres' CPU time for a flush, as the stock
-    saver's "at once" does, but leaves what runs once unprepared.
+    Statements are prepared from their fifth use on (psycopg's default): that halves Postgres' CPU
+    time for a flush, as the stock saver's "at once" does, but leaves what runs once unprepared.
     """
 
     async def check(conn: Connection) -> None:
         try:
-            conn.pgconn.consume_input()  # the server's last words, if it has closed the connection ...
-            conn.pgconn.consume_input()  # ... and then the end; psycopg's own check asks the server each time: a round trip, 0.08 ms of CPU
+            # the server's last words, if it has closed the connection ...
+            conn.pgconn.consume_input()
+            # ... and then the end; psycopg's own check asks the server each time: a round trip,
+            # 0.08 ms of CPU
+            conn.pgconn.consume_input()
         except OperationalError:
-            # A restart kills all of them. Trying them one by one, with psycopg's pauses in between, took longer than the timeout.
+            # A restart kills all of them. Trying them one by one, with psycopg's pauses in between,
+            # took longer than the timeout.
             await pool.check()
             raise
 
@@ -44,26 +58,34 @@ def connection_pool(conninfo: str, *, max_size: int) -> Pool:
         configure=let_go_of_locks,
         check=check,
         timeout=ACQUIRE_TIMEOUT_SECONDS,
-        # As long as somebody waits, and no longer: psycopg doubles its pauses, and the next to come starts over with short ones.
+        # As long as somebody waits, and no longer: psycopg doubles its pauses, and the next to come
+        # starts over with short ones.
         reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
     )
     return pool
 
 
 async def let_go_of_locks(conn: Connection) -> None:
-    """A process frozen inside a transaction must not keep a run locked against the people who answer."""
+    """A process frozen inside a transaction must not keep a run locked against the people who
+    answer.
+    """
     await conn.execute("SET idle_in_transaction_session_timeout = '10s'")
 
 
 async def check_reachable(conninfo: str) -> None:
-    """One try, before a pool goes on trying. Raises StoreUnavailable with the reason, or ConfigurationError."""
+    """One try, before a pool goes on trying. Raises StoreUnavailable with the reason, or
+    ConfigurationError.
+    """
     try:
-        if "@" in str(conninfo_to_dict(conninfo).get("host", "")):  # a password's own: what follows must not be told as a host
+        # a password's own: what follows must not be told as a host
+        if "@" in str(conninfo_to_dict(conninfo).get("host", "")):
             raise ProgrammingError
         async with await Connection.connect(conninfo, connect_timeout=5):
             pass
     except OperationalError as error:
-        raise StoreUnavailable(f"The database cannot be reached: {' '.join(str(error).split())}") from error
+        raise StoreUnavailable(
+            f"The database cannot be reached: {' '.join(str(error).split())}"
+        ) from error
     except ProgrammingError as error:  # its text may quote the address, password and all
         raise ConfigurationError(
             "DATABASE_URL is not an address of Postgres; a password's special characters are written as %XX in it."
@@ -72,7 +94,9 @@ async def check_reachable(conninfo: str) -> None:
 
 @asynccontextmanager
 async def connection(pool: Pool) -> AsyncGenerator[Connection]:
-    """Raises StoreUnavailable when the database cannot be reached, goes away in between, or asks to try again (deadlock, full)."""
+    """Raises StoreUnavailable when the database cannot be reached, goes away in between, or asks to
+    try again (deadlock, full).
+    """
     try:
         async with pool.connection() as conn:
             yield conn

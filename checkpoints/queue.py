@@ -9,11 +9,11 @@ from typing import NoReturn
 from procrastinate import App, PsycopgConnector, exceptions
 from procrastinate.signals import on_stop
 
-from checkpoints.pool import ACQUIRE_TIMEOUT_SECONDS, VANISHED_HOST, Connection
-from checkpoints.transaction import Dispatch
-from domain.errors import StoreUnavailable
-from domain.ports import Claim
-from domain.run import StoredRun
+from hitl_orchestrator.checkpoints.pool import ACQUIRE_TIMEOUT_SECONDS, VANISHED_HOST, Connection
+from hitl_orchestrator.checkpoints.transaction import Dispatch
+from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.ports import Claim
+from hitl_orchestrator.domain.run import StoredRun
 
 DRIVE = "hitl.drive"
 STALLED_SECONDS = 20.0  # without a heartbeat a worker is dead, and its jobs go to others
@@ -46,10 +46,12 @@ def enqueueing(app: App) -> Dispatch:
 
 
 async def defer(app: App, conn: Connection | None, run_id: str) -> bool:
-    """Whether it was enqueued. `conn` None: in a transaction of its own, and not if the run already waits in the queue.
+    """Whether it was enqueued. `conn` None: in a transaction of its own, and not if the run already
+    waits in the queue.
 
-    Without procrastinate's `lock`: the claim keeps two from driving one run. A job that waits for a lock is not announced when the lock
-    is free (an answer that came right after the question waited for the next poll), and a dead worker's job keeps it until it is found.
+    Without procrastinate's `lock`: the claim keeps two from driving one run. A job that waits for a
+    lock is not announced when the lock is free (an answer that came right after the question waited
+    for the next poll), and a dead worker's job keeps it until it is found.
     """
     task = app.configure_task(DRIVE, queueing_lock=None if conn else run_id, connection=conn)
     with _translated(), suppress(exceptions.AlreadyEnqueued):
@@ -59,7 +61,9 @@ async def defer(app: App, conn: Connection | None, run_id: str) -> bool:
 
 
 async def work(app: App, drive_run: DriveRun, concurrency: int) -> None:
-    """Take jobs until SIGTERM or SIGINT. What is under way then is left to the drivers, who drain it. `app` is open."""
+    """Take jobs until SIGTERM or SIGINT. What is under way then is left to the drivers, who drain
+    it. `app` is open.
+    """
 
     @app.task(name=DRIVE)
     async def drive(run_id: str) -> None:
@@ -78,7 +82,8 @@ async def work(app: App, drive_run: DriveRun, concurrency: int) -> None:
                     shutdown_graceful_timeout=0,
                     install_signal_handlers=False,
                 )
-            _log.warning("the queue cannot be reached now")  # procrastinate's worker ends with its connection
+            # procrastinate's worker ends with its connection
+            _log.warning("the queue cannot be reached now")
             await asyncio.sleep(_RETRY_SECONDS)
 
     def stop() -> None:

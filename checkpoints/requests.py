@@ -7,16 +7,18 @@ from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 from psycopg.types.json import Json
 
-from checkpoints.pool import Connection
-from domain.hitl import HitlRequest, HitlResponse, Person, Settled
-from domain.ports import Settlement
-from domain.state import Asked
+from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Person, Settled
+from hitl_orchestrator.domain.ports import Settlement
+from hitl_orchestrator.domain.state import Asked
 
 _SELECT = """SELECT r.*, coalesce((SELECT json_agg(a.response ORDER BY a.response_id) FROM hitl_responses a
     WHERE a.request_id = r.request_id), '[]') AS responses FROM hitl_requests r """
 OF_RUN = _SELECT + "WHERE r.run_id = %s ORDER BY r.position"
 ONE = _SELECT + "WHERE r.request_id = %s"
-PENDING_OF_RUNS = _SELECT + "WHERE r.run_id = ANY(%s) AND r.status = 'pending' ORDER BY r.run_id, r.position"
+PENDING_OF_RUNS = (
+    _SELECT + "WHERE r.run_id = ANY(%s) AND r.status = 'pending' ORDER BY r.run_id, r.position"
+)
 INSERT = """INSERT INTO hitl_requests (request_id, run_id, thread_id, position, status, origin_agent, urgency, request,
     denial_reason, created_at, updated_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 SETTLE = """UPDATE hitl_requests SET status = %s, denial_reason = %s, settled = %s, resolved_by = %s, resolved_at = now(),
@@ -25,7 +27,15 @@ RESPOND = "INSERT INTO hitl_responses (request_id, response) VALUES (%s, %s)"
 DELIVER = "UPDATE hitl_requests SET delivered_at = now(), updated_at = now() WHERE request_id = %s AND delivered_at IS NULL"
 EXPIRED = """SELECT DISTINCT run_id FROM hitl_requests WHERE status = 'pending' AND expires_at <= now() LIMIT %s"""
 
-_KEPT_IN_COLUMNS = {"status", "denialReason", "createdAt", "updatedAt", "expiresAt", "deliveredAt", "responses"}
+_KEPT_IN_COLUMNS = {
+    "status",
+    "denialReason",
+    "createdAt",
+    "updatedAt",
+    "expiresAt",
+    "deliveredAt",
+    "responses",
+}
 
 
 async def of_run(conn: Connection, run_id: str) -> list[DictRow]:
@@ -36,7 +46,15 @@ async def insert(conn: Connection, asked: Sequence[Asked], first_position: int) 
     for position, request in enumerate((one.request for one in asked), first_position):
         times = (request.createdAt, request.createdAt, request.expiresAt)
         static = Json(request.model_dump(mode="json", exclude=_KEPT_IN_COLUMNS))
-        values = (request.requestId, request.runId, request.threadId, position, request.status, request.originAgent, request.urgency)
+        values = (
+            request.requestId,
+            request.runId,
+            request.threadId,
+            position,
+            request.status,
+            request.originAgent,
+            request.urgency,
+        )
         await conn.execute(INSERT, (*values, static, request.denialReason, *times))
 
 
@@ -46,7 +64,12 @@ async def settle(conn: Connection, settlements: Sequence[Settlement]) -> list[As
     for one in settlements:
         by = one.by and Json(one.by.json_object())
         settled = Json(one.settled.json_object())
-        cursors.append(await conn.execute(SETTLE, (one.request.status, one.request.denialReason, settled, by, one.request.requestId)))
+        cursors.append(
+            await conn.execute(
+                SETTLE,
+                (one.request.status, one.request.denialReason, settled, by, one.request.requestId),
+            )
+        )
     return cursors
 
 

@@ -1,8 +1,10 @@
-"""Forgetting: ended runs with their checkpoints, questions and frames. A paused run is never touched."""
+"""Forgetting: ended runs with their checkpoints, questions and frames. A paused run is never
+touched.
+"""
 
 from datetime import timedelta
 
-from checkpoints.pool import Connection, Pool, connection
+from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 
 BATCH = 200
 
@@ -14,8 +16,8 @@ BURY = """INSERT INTO audit_tombstones (run_id, entries, head)
     SELECT run_id, audit_count, audit_head FROM orchestrator_runs WHERE run_id = ANY(%s)"""
 DELETE_AUDIT = "DELETE FROM audit_entries WHERE run_id = ANY(%s)"
 DELETE_RUNS = "DELETE FROM orchestrator_runs WHERE run_id = ANY(%s)"
-# A thread's checkpoints serve all of its runs: they go with the last one. In one statement: checkpoints of a run that starts
-# meanwhile are never visible without its row.
+# A thread's checkpoints serve all of its runs: they go with the last one. In one statement:
+# checkpoints of a run that starts meanwhile are never visible without its row.
 DELETE_CHECKPOINTS = (
     """DELETE FROM checkpoints c WHERE thread_id = ANY(%s)
         AND NOT EXISTS (SELECT FROM orchestrator_runs r WHERE r.thread_id = c.thread_id)""",
@@ -41,7 +43,9 @@ async def _prune_batch(conn: Connection, older_than: timedelta) -> int:
         ids = [row["run_id"] for row in rows]
         for statement in (BURY, DELETE_AUDIT, DELETE_RUNS):
             await conn.execute(statement, (ids,))
-        children = [f"{row['thread_id']}:{row['run_id']}:{step}" for row in rows for step in row["steps"]]
+        children = [
+            f"{row['thread_id']}:{row['run_id']}:{step}" for row in rows for step in row["steps"]
+        ]
         for statement in DELETE_CHECKPOINTS:
             await conn.execute(statement, ([*(row["thread_id"] for row in rows), *children],))
     return len(ids)

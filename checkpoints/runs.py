@@ -7,10 +7,10 @@ from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Json
 
-from checkpoints.pool import Connection
-from domain.errors import Invalid, NotFound, ThreadBusy
-from domain.ports import RunRef
-from domain.run import StoredRun
+from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.domain.errors import Invalid, NotFound, ThreadBusy
+from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.domain.run import StoredRun
 
 READ = "SELECT *, now() AS now FROM orchestrator_runs WHERE run_id = %s"
 LOCK = READ + " FOR UPDATE"
@@ -62,7 +62,13 @@ async def _row(conn: Connection, ref: RunRef, query: LiteralString) -> Row:
         raise NotFound(f"There is no run {run_id}.")
     if ref.thread_id is not None and row["thread_id"] != ref.thread_id:
         raise Invalid(f"Run {run_id} is not of thread {ref.thread_id}.")
-    counters = Counters(row["request_count"], row["event_count"], row["audit_count"], row["audit_head"], row["last_update_id"])
+    counters = Counters(
+        row["request_count"],
+        row["event_count"],
+        row["audit_count"],
+        row["audit_head"],
+        row["last_update_id"],
+    )
     return Row(of_row(row), counters, row["now"])
 
 
@@ -75,7 +81,16 @@ async def _of_thread(conn: Connection, thread_id: str | None) -> str:
 
 async def insert(conn: Connection, run: StoredRun) -> None:
     settings, metadata = Json(run.settings.json_object()), Json(run.metadata)
-    values = (run.runId, run.threadId, run.status, settings, metadata, _facets(run), run.createdAt, run.createdAt)
+    values = (
+        run.runId,
+        run.threadId,
+        run.status,
+        settings,
+        metadata,
+        _facets(run),
+        run.createdAt,
+        run.createdAt,
+    )
     try:
         await conn.execute(INSERT, values)
     except UniqueViolation as error:
@@ -93,7 +108,10 @@ async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
 
 
 def of_row(row: DictRow) -> StoredRun:
-    fields: dict[str, Any] = {name: row[name] for name in ("settings", "metadata", "status", "plan", "facets", "result", "error")}
+    fields: dict[str, Any] = {
+        name: row[name]
+        for name in ("settings", "metadata", "status", "plan", "facets", "result", "error")
+    }
     times = {"createdAt": row["created_at"], "updatedAt": row["updated_at"]}
     return StoredRun.model_validate({**fields, **times, "claimToken": row["claim_token"]})
 

@@ -1,13 +1,16 @@
-"""LangGraph's Postgres saver with a unit of work: what the graph writes is committed together with the rows that describe it.
+"""LangGraph's Postgres saver with a unit of work: what the graph writes is committed together with
+the rows that describe it.
 
     async with saver.unit() as unit:
         async with flushing(unit, lambda: saver.flush(unit, rows)):  # what a task has finished is committed at most 0.1 s later
             await graph.ainvoke(...)                                 # itself commits nothing; it reads its own writes
         await saver.flush(unit, rows)                                # fence, rows, checkpoints: one transaction, or nothing
 
-Outside a unit it is the stock saver without its lock, which lets one connection of the pool work at a time.
+Outside a unit it is the stock saver without its lock, which lets one connection of the pool work at
+a time.
 
-Any prefix of LangGraph's writes is a consistent state (the stock saver commits each on its own), so a flush may come at any moment.
+Any prefix of LangGraph's writes is a consistent state (the stock saver commits each on its own), so
+a flush may come at any moment.
 """
 
 import asyncio
@@ -35,12 +38,14 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]  # the stock `aput` asks for it too
+
+# the stock `aput` asks for it too
+from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from checkpoints.pool import Connection, Pool, connection
-from domain.errors import StoreUnavailable
+from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
+from hitl_orchestrator.domain.errors import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -56,7 +61,8 @@ class Update(NamedTuple):
 
 
 Rows = Callable[[Connection, list[Update]], Awaitable[T]]
-Batch = dict[str, list[tuple[Any, ...]]]  # statement of the stock saver -> its parameters, the thread's id first
+# statement of the stock saver -> its parameters, the thread's id first
+Batch = dict[str, list[tuple[Any, ...]]]
 
 
 def not_yet_written(updates: list[Update], last_id: str | None) -> list[Update]:
@@ -76,7 +82,10 @@ class Unit:
 
     def batch(self, thread_id: str | None = None) -> Batch:
         """The rows collected so far, for one thread or for all."""
-        return {sql: [row for row in rows if thread_id in (None, row[0])] for sql, rows in self.collected.items()}
+        return {
+            sql: [row for row in rows if thread_id in (None, row[0])]
+            for sql, rows in self.collected.items()
+        }
 
     def forget(self, batch: Batch, updates: list[Update]) -> None:
         for statement, rows in batch.items():
@@ -98,7 +107,8 @@ class BufferedSaver(AsyncPostgresSaver):
 
     @asynccontextmanager
     async def unit(self) -> AsyncGenerator[Unit]:
-        """Inside, whatever LangGraph writes, to any thread, is collected and not stored. Leaving drops what was not flushed.
+        """Inside, whatever LangGraph writes, to any thread, is collected and not stored. Leaving
+        drops what was not flushed.
 
         Delete and prune threads outside: they know only what is stored.
         """
@@ -110,10 +120,12 @@ class BufferedSaver(AsyncPostgresSaver):
             _unit.reset(token)
 
     async def flush(self, unit: Unit, rows: Rows[T]) -> T:
-        """One transaction: `rows`, which checks the fence (raises Fenced) and writes what describes the updates; then the checkpoints.
+        """One transaction: `rows`, which checks the fence (raises Fenced) and writes what describes
+        the updates; then the checkpoints.
 
-        On any error everything collected is kept, and may be flushed again. Raises StoreUnavailable, and then nobody knows whether the
-        COMMIT went through: the next flush brings the same updates again, newer ones behind them. So `rows` stores the id of the last
+        On any error everything collected is kept, and may be flushed again. Raises
+        StoreUnavailable, and then nobody knows whether the COMMIT went through: the next flush
+        brings the same updates again, newer ones behind them. So `rows` stores the id of the last
         update beside the claim, in the same transaction, and takes only those `not_yet_written`.
         """
         async with unit.lock:
@@ -124,11 +136,16 @@ class BufferedSaver(AsyncPostgresSaver):
             unit.forget(batch, updates)
             return result
 
-    # Writing inside a unit awaits nothing, so writes arrive in LangGraph's order: a checkpoint, then what its tasks wrote.
-    # The stock methods hop to a thread to serialise; the order is then anybody's, and for 2 KB the hop costs more than the work.
+    # Writing inside a unit awaits nothing, so writes arrive in LangGraph's order: a checkpoint,
+    # then what its tasks wrote. The stock methods hop to a thread to serialise; the order is then
+    # anybody's, and for 2 KB the hop costs more than the work.
 
     async def aput(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
     ) -> RunnableConfig:
         if (unit := _unit.get()) is None:
             return await super().aput(config, checkpoint, metadata, new_versions)
@@ -137,23 +154,47 @@ class BufferedSaver(AsyncPostgresSaver):
         values = checkpoint["channel_values"]
         blobs = {channel: value for channel, value in values.items() if not fits_inline(value)}
         inline = {channel: value for channel, value in values.items() if channel not in blobs}
-        inline |= {channel: True for channel, value in blobs.items() if isinstance(value, _DeltaSnapshot)}
-        versions = {channel: version for channel, version in new_versions.items() if channel in blobs}
-        unit.collected[self.UPSERT_CHECKPOINT_BLOBS_SQL] += self._dump_blobs(thread_id, ns, blobs, versions)
+        inline |= {
+            channel: True for channel, value in blobs.items() if isinstance(value, _DeltaSnapshot)
+        }
+        versions = {
+            channel: version for channel, version in new_versions.items() if channel in blobs
+        }
+        unit.collected[self.UPSERT_CHECKPOINT_BLOBS_SQL] += self._dump_blobs(
+            thread_id, ns, blobs, versions
+        )
         row = json.dumps({**checkpoint, "channel_values": inline})
         about = json.dumps(get_serializable_checkpoint_metadata(config, metadata))
-        unit.collected[self.UPSERT_CHECKPOINTS_SQL].append((thread_id, ns, checkpoint["id"], get_checkpoint_id(config), row, about))
-        return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}
+        unit.collected[self.UPSERT_CHECKPOINTS_SQL].append(
+            (thread_id, ns, checkpoint["id"], get_checkpoint_id(config), row, about)
+        )
+        return {
+            "configurable": {
+                "thread_id": thread_id,
+                "checkpoint_ns": ns,
+                "checkpoint_id": checkpoint["id"],
+            }
+        }
 
-    async def aput_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
         if (unit := _unit.get()) is None:
             await super().aput_writes(config, writes, task_id, task_path)
             return
         at = config.get("configurable", {})
         thread_id, ns = at["thread_id"], at["checkpoint_ns"]
         replaces = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        statement = self.UPSERT_CHECKPOINT_WRITES_SQL if replaces else self.INSERT_CHECKPOINT_WRITES_SQL
-        unit.collected[statement] += self._dump_writes(thread_id, ns, at["checkpoint_id"], task_id, task_path, writes)
+        statement = (
+            self.UPSERT_CHECKPOINT_WRITES_SQL if replaces else self.INSERT_CHECKPOINT_WRITES_SQL
+        )
+        unit.collected[statement] += self._dump_writes(
+            thread_id, ns, at["checkpoint_id"], task_id, task_path, writes
+        )
         if not ns:
             unit.updates.append(Update(uuid4().hex, thread_id, list(writes)))
         unit.changed.set()
@@ -171,17 +212,28 @@ class BufferedSaver(AsyncPostgresSaver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        found = super(BufferedSaver, self._reading(config)).alist(config, filter=filter, before=before, limit=limit)
-        for checkpoint in [checkpoint async for checkpoint in found]:  # the connection is back before the caller looks at the first
+        found = super(BufferedSaver, self._reading(config)).alist(
+            config, filter=filter, before=before, limit=limit
+        )
+        # the connection is back before the caller looks at the first
+        for checkpoint in [checkpoint async for checkpoint in found]:
             yield checkpoint
 
-    async def aget_delta_channel_history(self, *, config: RunnableConfig, channels: Sequence[str]) -> Mapping[str, DeltaChannelHistory]:
-        return await super(BufferedSaver, self._reading(config)).aget_delta_channel_history(config=config, channels=channels)
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        return await super(BufferedSaver, self._reading(config)).aget_delta_channel_history(
+            config=config, channels=channels
+        )
 
     def _reading(self, config: RunnableConfig | None) -> Self:
         """This saver, as it were if what was collected for the thread were stored."""
         unit = _unit.get()
-        unstored = unit.batch(config.get("configurable", {}).get("thread_id") if config else None) if unit else {}
+        unstored = (
+            unit.batch(config.get("configurable", {}).get("thread_id") if config else None)
+            if unit
+            else {}
+        )
         if not any(unstored.values()):
             return self
         view = copy(self)
@@ -195,7 +247,8 @@ class BufferedSaver(AsyncPostgresSaver):
                 async with conn.pipeline():
                     yield cursor
             elif self._unstored:
-                # LangGraph rarely reads what it has just written: an insert that is rolled back is cheaper than a second way to read.
+                # LangGraph rarely reads what it has just written: an insert that is rolled back is
+                # cheaper than a second way to read.
                 async with conn.transaction(force_rollback=True):
                     await insert(conn, self._unstored)
                     yield cursor
@@ -204,7 +257,9 @@ class BufferedSaver(AsyncPostgresSaver):
 
 
 def fits_inline(value: object) -> bool:
-    """As the stock saver decides, but what jsonb refuses becomes a blob: one such value of any agent would fail every flush of the run."""
+    """As the stock saver decides, but what jsonb refuses becomes a blob: one such value of any
+    agent would fail every flush of the run.
+    """
     match value:
         case str():
             return not REFUSED_BY_JSONB.search(value)
@@ -222,10 +277,13 @@ async def insert(conn: Connection, batch: Batch) -> None:
 
 
 @asynccontextmanager
-async def flushing(unit: Unit, flush: Callable[[], Awaitable[object]], after_seconds: float = 0.1) -> AsyncGenerator[None]:
+async def flushing(
+    unit: Unit, flush: Callable[[], Awaitable[object]], after_seconds: float = 0.1
+) -> AsyncGenerator[None]:
     """While the block works, what its tasks finish is flushed within `after_seconds`.
 
-    A database out of reach is tried again; the work goes on. Any other error, a lost claim above all, cancels the block and is raised.
+    A database out of reach is tried again; the work goes on. Any other error, a lost claim above
+    all, cancels the block and is raised.
     """
     driver = cast("asyncio.Task[Any]", asyncio.current_task())
     cancels_before, leaving = driver.cancelling(), False
@@ -256,5 +314,6 @@ async def flushing(unit: Unit, flush: Callable[[], Awaitable[object]], after_sec
                 pass
         finally:
             background.cancel()
-        if failed and driver.cancelling() <= cancels_before:  # else somebody else cancels the driver, and that goes on
+        # else somebody else cancels the driver, and that goes on
+        if failed and driver.cancelling() <= cancels_before:
             raise failed[0]

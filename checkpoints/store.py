@@ -1,20 +1,30 @@
-"""The store: transactions for what people decide, units for who drives, and what is read. Implements domain.ports.Memory."""
+"""The store: transactions for what people decide, units for who drives, and what is read.
+Implements domain.ports.Memory.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
-from checkpoints import audit, claims, events, idempotency, listing, requests, runs
-from checkpoints.listing import Page, Waiting
-from checkpoints.pool import Connection, Pool, connection
-from checkpoints.saver import BufferedSaver, Update, flushing, not_yet_written
-from checkpoints.saver import Unit as Collected
-from checkpoints.transaction import Dispatch, PgTransaction
-from domain.errors import Fenced, NotFound
-from domain.hitl import HitlRequest
-from domain.ports import Change, Claim, Committed, Decide, Locked, RunRef
-from domain.records import JsonObject
-from domain.run import Run, RunStatus, shown
+from hitl_orchestrator.checkpoints import (
+    audit,
+    claims,
+    events,
+    idempotency,
+    listing,
+    requests,
+    runs,
+)
+from hitl_orchestrator.checkpoints.listing import Page, Waiting
+from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
+from hitl_orchestrator.checkpoints.saver import BufferedSaver, Update, flushing, not_yet_written
+from hitl_orchestrator.checkpoints.saver import Unit as Collected
+from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
+from hitl_orchestrator.domain.errors import Fenced, NotFound
+from hitl_orchestrator.domain.hitl import HitlRequest
+from hitl_orchestrator.domain.ports import Change, Claim, Committed, Decide, Locked, RunRef
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.run import Run, RunStatus, shown
 
 _DEPTH = """SELECT count(*) AS depth, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS oldest
     FROM hitl_requests WHERE status = 'pending'"""
@@ -23,9 +33,13 @@ Frame = tuple[int, JsonObject, bool]  # seq, frame, whether the stream ends with
 
 
 class Store:
-    """`dispatch` sees to it that a started or answered run is driven; `committed` is told of each committed change."""
+    """`dispatch` sees to it that a started or answered run is driven; `committed` is told of each
+    committed change.
+    """
 
-    def __init__(self, pool: Pool, saver: BufferedSaver, dispatch: Dispatch, committed: Committed) -> None:
+    def __init__(
+        self, pool: Pool, saver: BufferedSaver, dispatch: Dispatch, committed: Committed
+    ) -> None:
         self.pool, self.saver, self.dispatch, self.committed = pool, saver, dispatch, committed
 
     @asynccontextmanager
@@ -60,11 +74,20 @@ class Store:
             raise NotFound(f"There is no request {request_id}.")
         return requests.of_row(row)
 
-    async def newest(self, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None) -> Page[Run]:
+    async def newest(
+        self, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None
+    ) -> Page[Run]:
         async with self._snapshot() as conn:
             return await listing.newest(conn, status, thread_id, limit, cursor)
 
-    async def waiting(self, agent: str | None, urgency: str | None, thread_id: str | None, limit: int, cursor: str | None) -> Page[Waiting]:
+    async def waiting(
+        self,
+        agent: str | None,
+        urgency: str | None,
+        thread_id: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Waiting]:
         async with self._snapshot() as conn:
             return await listing.waiting(conn, agent, urgency, thread_id, limit, cursor)
 
@@ -120,7 +143,10 @@ class Store:
     async def expired(self, limit: int) -> list[str]:
         """Runs with a pending question whose time is over."""
         async with connection(self.pool) as conn:
-            return [row["run_id"] for row in await (await conn.execute(requests.EXPIRED, (limit,))).fetchall()]
+            return [
+                row["run_id"]
+                for row in await (await conn.execute(requests.EXPIRED, (limit,))).fetchall()
+            ]
 
     async def forget_old_keys(self) -> None:
         async with connection(self.pool) as conn:
@@ -134,8 +160,11 @@ class PgUnit:
         self._store, self._claim, self._collected = store, claim, collected
 
     async def look(self) -> Locked:
-        async with connection(self._store.pool) as conn:  # not locked, which would cost a commit: the flush looks again
-            locked = await PgTransaction(conn, self._store.dispatch).read(RunRef(self._claim.run_id))
+        # not locked, which would cost a commit: the flush looks again
+        async with connection(self._store.pool) as conn:
+            locked = await PgTransaction(conn, self._store.dispatch).read(
+                RunRef(self._claim.run_id)
+            )
         if locked.run.claimToken != self._claim.token:
             raise Fenced(f"Run {self._claim.run_id} is driven by another process.")
         return locked

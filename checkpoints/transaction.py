@@ -5,17 +5,19 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from checkpoints import audit, claims, events, idempotency, requests, runs
-from checkpoints.idempotency import Once, Reply
-from checkpoints.pool import Connection
-from checkpoints.runs import Counters
-from domain.errors import Conflict, StoreUnavailable
-from domain.events import Event
-from domain.ports import Change, Claim, Locked, RunRef
-from domain.run import Run, StoredRun, shown
+from hitl_orchestrator.checkpoints import audit, claims, events, idempotency, requests, runs
+from hitl_orchestrator.checkpoints.idempotency import Once, Reply
+from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.checkpoints.runs import Counters
+from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable
+from hitl_orchestrator.domain.events import Event
+from hitl_orchestrator.domain.ports import Change, Claim, Locked, RunRef
+from hitl_orchestrator.domain.run import Run, StoredRun, shown
 
 Dispatch = Callable[[Connection, StoredRun], Awaitable[Claim | None]]
-"""Inside the transaction: see to it that the run is driven. A claim, if this process is to do it."""
+"""Inside the transaction: see to it that the run is driven. A claim, if this process is to do
+it.
+"""
 
 
 def inline(driver: str, lease_seconds: float) -> Dispatch:
@@ -23,7 +25,11 @@ def inline(driver: str, lease_seconds: float) -> Dispatch:
 
     async def claim(conn: Connection, run: StoredRun) -> Claim | None:
         claim = Claim(run.runId, uuid4().hex)
-        return claim if await claims.take(conn, claim, driver, timedelta(seconds=lease_seconds)) else None
+        return (
+            claim
+            if await claims.take(conn, claim, driver, timedelta(seconds=lease_seconds))
+            else None
+        )
 
     return claim
 
@@ -62,10 +68,13 @@ class PgTransaction:
     async def _with_requests(self, row: runs.Row) -> Locked:
         run, counters, now = row
         self._counters[run.runId], self._now = counters, now
-        # A statement of its own, after the lock: it sees what was committed while the lock was waited for.
+        # A statement of its own, after the lock: it sees what was committed while the lock was
+        # waited for.
         rows = await requests.of_run(self.conn, run.runId) if counters.requests else []
         settled = {row["request_id"]: found for row in rows if (found := requests.settled_of(row))}
-        resolved = {row["request_id"]: found for row in rows if (found := requests.resolved_of(row))}
+        resolved = {
+            row["request_id"]: found for row in rows if (found := requests.resolved_of(row))
+        }
         return Locked(run, [requests.of_row(row) for row in rows], settled, resolved, now)
 
     def last_update_id(self, run_id: str) -> str | None:
@@ -79,7 +88,9 @@ class PgTransaction:
             settled = await requests.settle(self.conn, change.settled)
             await requests.respond(self.conn, change.responses)
             await requests.deliver(self.conn, change.delivered)
-            count, head = await audit.append(self.conn, run.runId, counters.audit, counters.audit_head, change.events, at)
+            count, head = await audit.append(
+                self.conn, run.runId, counters.audit, counters.audit_head, change.events, at
+            )
             seq = await events.append(self.conn, run, counters.events, change.events, at)
             asked = counters.requests + len(change.asked)
             counters = Counters(asked, seq, count, head, last_update_id or counters.last_update_id)
@@ -96,7 +107,11 @@ class PgTransaction:
     async def show(self, run_id: str) -> Run:
         """The run as it will be when this commits."""
         run, _, _ = await runs.lock(self.conn, RunRef(run_id))
-        return shown(run, [requests.of_row(row) for row in await requests.of_run(self.conn, run_id)], await audit.of_run(self.conn, run_id))
+        return shown(
+            run,
+            [requests.of_row(row) for row in await requests.of_run(self.conn, run_id)],
+            await audit.of_run(self.conn, run_id),
+        )
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:

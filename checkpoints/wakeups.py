@@ -1,4 +1,6 @@
-"""One LISTEN connection a process: whoever waits for a run, or for any, is woken when a transaction touched it."""
+"""One LISTEN connection a process: whoever waits for a run, or for any, is woken when a transaction
+touched it.
+"""
 
 import asyncio
 from collections import defaultdict
@@ -8,21 +10,27 @@ from contextlib import contextmanager, suppress
 from psycopg import AsyncConnection, OperationalError, sql
 from psycopg.conninfo import make_conninfo
 
-from checkpoints.events import CANCELLED_CHANNEL, CHANNEL
-from checkpoints.pool import VANISHED_HOST
+from hitl_orchestrator.checkpoints.events import CANCELLED_CHANNEL, CHANNEL
+from hitl_orchestrator.checkpoints.pool import VANISHED_HOST
 
-NET_SECONDS = 2.0  # everybody is woken that often anyway: a NOTIFY may be lost while the connection is away
+# everybody is woken that often anyway: a NOTIFY may be lost while the connection is away
+NET_SECONDS = 2.0
 
 
 class Wakeups:
-    """`async with` it. Events are set, never cleared, here: whoever waits clears its own before it reads."""
+    """`async with` it. Events are set, never cleared, here: whoever waits clears its own before it
+    reads.
+    """
 
     def __init__(self, conninfo: str, on_cancelled: Callable[[str], None]) -> None:
         self._conninfo, self._on_cancelled = conninfo, on_cancelled
         self._waiting: dict[str | None, set[asyncio.Event]] = defaultdict(set)
 
     async def __aenter__(self) -> "Wakeups":
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._cast_the_net())]
+        self._tasks = [
+            asyncio.create_task(self._listen()),
+            asyncio.create_task(self._cast_the_net()),
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -45,7 +53,9 @@ class Wakeups:
     async def _listen(self) -> None:
         while True:
             with suppress(OperationalError):
-                async with await AsyncConnection.connect(make_conninfo(self._conninfo, **VANISHED_HOST), autocommit=True) as conn:
+                async with await AsyncConnection.connect(
+                    make_conninfo(self._conninfo, **VANISHED_HOST), autocommit=True
+                ) as conn:
                     for channel in (CHANNEL, CANCELLED_CHANNEL):
                         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     self._wake_all()  # for what happened while nobody listened

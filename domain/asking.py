@@ -1,4 +1,6 @@
-"""Reading a question from what an agent handed to `interrupt()`, and knowing the same question again."""
+"""Reading a question from what an agent handed to `interrupt()`, and knowing the same question
+again.
+"""
 
 import hashlib
 import json
@@ -7,21 +9,25 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from domain.errors import NotAQuestion
-from domain.hitl import MAX_QUESTION_BYTES, Action, Kind, Question
-from domain.schemas import dangling_reference, schema_error
+from hitl_orchestrator.domain.errors import NotAQuestion
+from hitl_orchestrator.domain.hitl import MAX_QUESTION_BYTES, Action, Kind, Question
+from hitl_orchestrator.domain.schemas import dangling_reference, schema_error
 
 _FIELDS = set(Question.model_fields)
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as json.dumps writes it, and not a backslash followed by u0000
+# as json.dumps writes it, and not a backslash followed by u0000
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def parse_question(payload: object) -> Question:
-    """A payload of the contract's section 3, or a plain string as the question. Fields we do not know (an agent's own notes,
-    an `originAgent` it claims to be) are left out. Raises NotAQuestion, which says what is missing."""
+    """A payload of the contract's section 3, or a plain string as the question. Fields we do not
+    know (an agent's own notes, an `originAgent` it claims to be) are left out. Raises NotAQuestion,
+    which says what is missing."""
     if isinstance(payload, str):
         payload = {"question": payload}
     if not isinstance(payload, dict):
-        raise NotAQuestion(f"an interrupt needs a mapping with `question`, or a string, not {type(payload).__name__}")
+        raise NotAQuestion(
+            f"an interrupt needs a mapping with `question`, or a string, not {type(payload).__name__}"
+        )
     fields = cast(dict[str, Any], payload)
     check_size(fields)
     given = {name: value for name, value in fields.items() if name in _FIELDS and value is not None}
@@ -31,7 +37,9 @@ def parse_question(payload: object) -> Question:
         question = Question.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise NotAQuestion(f"the question does not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}") from error
+        raise NotAQuestion(
+            f"the question does not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+        ) from error
     if problem := _problem(question):
         raise NotAQuestion(problem)
     return question
@@ -42,7 +50,8 @@ def check_size(payload: object) -> None:
     try:
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError: a lone surrogate
+    except (TypeError, ValueError, RecursionError) as error:
+        # UnicodeEncodeError is a ValueError: a lone surrogate
         raise NotAQuestion(f"the question is not plain JSON: {error}") from error
     if _NUL.search(text):
         raise NotAQuestion("the question holds a NUL character, which cannot be stored")
@@ -52,7 +61,9 @@ def check_size(payload: object) -> None:
 
 def fingerprint(question: Question) -> str:
     """The same for the same question: its payload, urgency, context and expiry aside."""
-    same = question.model_dump(mode="json", exclude={"urgency", "additionalContext", "expiresInSeconds"})
+    same = question.model_dump(
+        mode="json", exclude={"urgency", "additionalContext", "expiresInSeconds"}
+    )
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 

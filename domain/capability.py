@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from domain.hitl import Contract
-from domain.records import JsonObject, Record
+from hitl_orchestrator.domain.hitl import Contract
+from hitl_orchestrator.domain.records import JsonObject, Record
 
 # A leading letter also keeps LangGraph's reserved "__…__" keys out of the state's maps.
 FacetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,99}$")]
@@ -18,8 +18,8 @@ OBJECTIVE = "objective"  # always at hand
 class Capability(Record):
     """The public face of a specialist.
 
-    `reworks`: facets made again after a person gave this step freeform guidance. `disagreesWith`: those that make one of its
-    inputs by another schema; a plan has never both.
+    `reworks`: facets made again after a person gave this step freeform guidance. `disagreesWith`:
+    those that make one of its inputs by another schema; a plan has never both.
     """
 
     capabilityId: CapabilityId
@@ -37,8 +37,15 @@ class Capability(Record):
 Registry = Mapping[str, Capability]  # by id, in the order of registration
 
 
-def contract_of(schemas: Mapping[str, JsonObject], inputs: Iterable[str], optional: Iterable[str], outputs: Iterable[str]) -> Contract:
-    """The schemas of the facets merged into one object schema for what goes in and one for what comes out."""
+def contract_of(
+    schemas: Mapping[str, JsonObject],
+    inputs: Iterable[str],
+    optional: Iterable[str],
+    outputs: Iterable[str],
+) -> Contract:
+    """The schemas of the facets merged into one object schema for what goes in and one for what
+    comes out.
+    """
     required = list(inputs)
     return Contract(
         input=_object_schema(schemas, [*required, *optional], required),
@@ -46,9 +53,14 @@ def contract_of(schemas: Mapping[str, JsonObject], inputs: Iterable[str], option
     )
 
 
-def _object_schema(schemas: Mapping[str, JsonObject], names: Iterable[str], required: list[str]) -> JsonObject:
+def _object_schema(
+    schemas: Mapping[str, JsonObject], names: Iterable[str], required: list[str]
+) -> JsonObject:
     return {
         "type": "object",
-        "properties": {name: schemas.get(name, {"type": "string"} if name == OBJECTIVE else {}) for name in names},
+        "properties": {
+            name: schemas.get(name, {"type": "string"} if name == OBJECTIVE else {})
+            for name in names
+        },
         "required": [*required],
     }

@@ -47,7 +47,9 @@ class NotFound(OrchestratorError):
 class Invalid(OrchestratorError):
     """`errors`: [{path, message}], the path in the input's own spelling."""
 
-    def __init__(self, detail: str, errors: Sequence[Mapping[str, str]] = (), **more: JsonValue) -> None:
+    def __init__(
+        self, detail: str, errors: Sequence[Mapping[str, str]] = (), **more: JsonValue
+    ) -> None:
         super().__init__(detail, errors=[dict[str, JsonValue](e) for e in errors], **more)
 
 
@@ -64,7 +66,9 @@ class Conflict(OrchestratorError):
 
 
 class RequestNotPending(Conflict):
-    """`more`: requestStatus, pendingRequestId, and resolvedBy and resolvedAt if somebody was first."""
+    """`more`: requestStatus, pendingRequestId, and resolvedBy and resolvedAt if somebody was
+    first.
+    """
 
 
 class RunEnded(Conflict):

@@ -1,12 +1,14 @@
-"""What happened, in one vocabulary: audit entries, frames, log lines and metrics are all made of these."""
+"""What happened, in one vocabulary: audit entries, frames, log lines and metrics are all made of
+these.
+"""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import Field
 
-from domain.hitl import Answer, Denied, HitlRequest, Person, RequestStatus
-from domain.records import JsonObject, Record
+from hitl_orchestrator.domain.hitl import Answer, Denied, HitlRequest, Person, RequestStatus
+from hitl_orchestrator.domain.records import JsonObject, Record
 
 
 class Kind(StrEnum):
@@ -29,7 +31,9 @@ class Kind(StrEnum):
 
 
 class Voice(NamedTuple):
-    """How an event is heard: the action of its audit entry, the type of its frame, the name of its log line; None: not there."""
+    """How an event is heard: the action of its audit entry, the type of its frame, the name of its
+    log line; None: not there.
+    """
 
     audit: str | None
     frame: str | None
@@ -59,7 +63,9 @@ LAST_FRAMES = frozenset({Kind.RUN_CANCELLED, Kind.RUN_COMPLETED, Kind.RUN_FAILED
 
 
 class Cause(StrEnum):
-    """Why a question was denied, as a metric's label: free-text reasons never become label values."""
+    """Why a question was denied, as a metric's label: free-text reasons never become label
+    values.
+    """
 
     LIMIT = "limit"
     DISABLED = "disabled"
@@ -75,7 +81,9 @@ class Phase(StrEnum):
 
 
 class Event(Record):
-    """One thing that happened to a run. `data` is its frame's `data`; `seconds` what its histogram observes."""
+    """One thing that happened to a run. `data` is its frame's `data`; `seconds` what its histogram
+    observes.
+    """
 
     kind: Kind
     message: str
@@ -102,7 +110,9 @@ def asked(request: HitlRequest) -> Event:
 def denied(request: HitlRequest, cause: Cause) -> Event:
     """Refused by a guard, before anybody saw it."""
     data: JsonObject = {"from": request.originAgent, "to": HUMAN, "hitl": request.json_object()}
-    return _of(Kind.QUESTION_DENIED, request, "denied", data).but(reason=request.denialReason, cause=cause)
+    return _of(Kind.QUESTION_DENIED, request, "denied", data).but(
+        reason=request.denialReason, cause=cause
+    )
 
 
 def ended(kind: Kind, request: HitlRequest, answer: Answer) -> Event:
@@ -121,4 +131,11 @@ def delivered(request: HitlRequest) -> Event:
 
 
 def _of(kind: Kind, request: HitlRequest, message: str, data: JsonObject) -> Event:
-    return Event(kind=kind, message=message, data=data, requestId=request.requestId, stepId=request.stepId, originAgent=request.originAgent)
+    return Event(
+        kind=kind,
+        message=message,
+        data=data,
+        requestId=request.requestId,
+        stepId=request.stepId,
+        originAgent=request.originAgent,
+    )

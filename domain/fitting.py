@@ -1,14 +1,28 @@
-"""Does this answer fit this question? One table: `FITS`, printed in docs/hitl-lifecycle.md and tested cell by cell."""
+"""Does this answer fit this question? One table: `FITS`, printed in docs/hitl-lifecycle.md and
+tested cell by cell.
+"""
 
 from collections.abc import Callable, Sequence
 
-from domain.errors import Invalid
-from domain.hitl import Answer, Answered, Decision, Denied, HitlRequest, HitlResponse, Kind, RequestStatus, ResponseType, Settled
-from domain.schemas import mismatches
+from hitl_orchestrator.domain.errors import Invalid
+from hitl_orchestrator.domain.hitl import (
+    Answer,
+    Answered,
+    Decision,
+    Denied,
+    HitlRequest,
+    HitlResponse,
+    Kind,
+    RequestStatus,
+    ResponseType,
+    Settled,
+)
+from hitl_orchestrator.domain.schemas import mismatches
 
 REJECTED = "Rejected"  # the reason of a rejection that gives none
 
-# The fields each type of response may carry, beside who gave it. A field of another type contradicts it.
+# The fields each type of response may carry, beside who gave it. A field of another type
+# contradicts it.
 CARRIES: dict[ResponseType, frozenset[str]] = {
     ResponseType.APPROVAL: frozenset({"approved", "freeformText", "editedArguments"}),
     ResponseType.REJECTION: frozenset({"approved", "freeformText"}),
@@ -20,13 +34,15 @@ _DECIDING = ("approved", "selectedOptionId", "data", "editedArguments", "freefor
 
 
 def response_type(given: dict[str, object]) -> ResponseType:
-    """Inferred from the fields that are there: approved, selectedOptionId, data, else freeform. Null is as if it were not there,
-    save for `data` where nothing else is."""
+    """Inferred from the fields that are there: approved, selectedOptionId, data, else freeform.
+    Null is as if it were not there, save for `data` where nothing else is."""
     if given.get("approved") is not None:
         return ResponseType.APPROVAL if given["approved"] else ResponseType.REJECTION
     if given.get("selectedOptionId") is not None:
         return ResponseType.OPTION
-    is_form = given.get("data") is not None or ("data" in given and given.get("freeformText") is None)
+    is_form = given.get("data") is not None or (
+        "data" in given and given.get("freeformText") is None
+    )
     return ResponseType.FORM if is_form else ResponseType.FREEFORM
 
 
@@ -37,7 +53,9 @@ def contradiction(type_: ResponseType, given: dict[str, object]) -> str | None:
             return f"`{name}` does not go with the response type `{type_}`"
     expected = {ResponseType.APPROVAL: True, ResponseType.REJECTION: False}.get(type_)
     if given.get("approved") is not None and given["approved"] is not expected:
-        return f"`approved: {str(given['approved']).lower()}` contradicts the response type `{type_}`"
+        return (
+            f"`approved: {str(given['approved']).lower()}` contradicts the response type `{type_}`"
+        )
     if type_ is ResponseType.OPTION and given.get("selectedOptionId") is None:
         return "the response type `option` needs a `selectedOptionId`"
     if type_ is ResponseType.FORM and "data" not in given:
@@ -59,7 +77,11 @@ def _approval(request: HitlRequest, response: HitlResponse) -> str | Misfit | No
     if request.action is None:
         return "`editedArguments` need a question about an action"
     schema = request.responseSchema or {}  # beside an action it is that of the arguments
-    return _allowed(request, Decision.EDIT) or mismatches(response.editedArguments, schema, "/editedArguments") or None
+    return (
+        _allowed(request, Decision.EDIT)
+        or mismatches(response.editedArguments, schema, "/editedArguments")
+        or None
+    )
 
 
 def _rejection(request: HitlRequest, response: HitlResponse) -> str | None:
@@ -74,11 +96,19 @@ def _respond(request: HitlRequest, response: HitlResponse) -> str | None:
 
 def _option(request: HitlRequest, response: HitlResponse) -> str | None:
     ids = [option.id for option in request.options]
-    return None if response.selectedOptionId in ids else f"`{response.selectedOptionId}` is none of the options: {', '.join(ids)}"
+    return (
+        None
+        if response.selectedOptionId in ids
+        else f"`{response.selectedOptionId}` is none of the options: {', '.join(ids)}"
+    )
 
 
 def _text_of_choice(request: HitlRequest, response: HitlResponse) -> str | None:
-    return _text(request, response) if request.allowFreeForm else "this question takes one of its options, no free text"
+    return (
+        _text(request, response)
+        if request.allowFreeForm
+        else "this question takes one of its options, no free text"
+    )
 
 
 def _text(request: HitlRequest, response: HitlResponse) -> str | None:
@@ -97,19 +127,26 @@ def _allowed(request: HitlRequest, decision: Decision) -> str | None:
 
 _REJECTABLE: dict[ResponseType, Rule] = {ResponseType.REJECTION: _rejection}
 FITS: dict[Kind, dict[ResponseType, Rule]] = {
-    Kind.APPROVAL: _REJECTABLE | {ResponseType.APPROVAL: _approval, ResponseType.FREEFORM: _respond},
-    Kind.CHOICE: _REJECTABLE | {ResponseType.OPTION: _option, ResponseType.FREEFORM: _text_of_choice},
+    Kind.APPROVAL: _REJECTABLE
+    | {ResponseType.APPROVAL: _approval, ResponseType.FREEFORM: _respond},
+    Kind.CHOICE: _REJECTABLE
+    | {ResponseType.OPTION: _option, ResponseType.FREEFORM: _text_of_choice},
     Kind.FREEFORM: _REJECTABLE | {ResponseType.FREEFORM: _text},
     Kind.FORM: _REJECTABLE | {ResponseType.FORM: _form},
 }
 
 
 def settle(request: HitlRequest, responses: Sequence[HitlResponse]) -> Settled:
-    """What the responses to one request come to. One decides; freeform ones beside it are comments. Raises Invalid."""
+    """What the responses to one request come to. One decides; freeform ones beside it are comments.
+    Raises Invalid.
+    """
     decider = _decider(request, responses)
     wrong = FITS[request.kind].get(decider.responseType, _refused)(request, decider)
     if isinstance(wrong, str):
-        raise Invalid(f"The answer does not fit request {request.requestId}: {wrong}.", requestId=request.requestId)
+        raise Invalid(
+            f"The answer does not fit request {request.requestId}: {wrong}.",
+            requestId=request.requestId,
+        )
     if wrong:
         detail = f"The answer does not fit request {request.requestId}: {wrong[0]['path']}: {wrong[0]['message']}."
         raise Invalid(detail, wrong, requestId=request.requestId)
@@ -117,9 +154,14 @@ def settle(request: HitlRequest, responses: Sequence[HitlResponse]) -> Settled:
 
 
 def _decider(request: HitlRequest, responses: Sequence[HitlResponse]) -> HitlResponse:
-    deciding = [r for r in responses if r.responseType is not ResponseType.FREEFORM] or list(responses[:1])
+    deciding = [r for r in responses if r.responseType is not ResponseType.FREEFORM] or list(
+        responses[:1]
+    )
     if len(deciding) > 1:
-        raise Invalid(f"Request {request.requestId} is decided twice in one call.", requestId=request.requestId)
+        raise Invalid(
+            f"Request {request.requestId} is decided twice in one call.",
+            requestId=request.requestId,
+        )
     return deciding[0]
 
 
@@ -146,5 +188,10 @@ def markdown() -> str:
         _respond: "an action that allows `respond`", _option: "one of the list", _text_of_choice: "if `allowFreeForm`",
         _text: "not empty", _form: "valid against `responseSchema`",
     }  # fmt: skip
-    lines += [f"| {kind} | " + " | ".join(names[FITS[kind][t]] if t in FITS[kind] else "422" for t in types) + " |" for kind in FITS]
+    lines += [
+        f"| {kind} | "
+        + " | ".join(names[FITS[kind][t]] if t in FITS[kind] else "422" for t in types)
+        + " |"
+        for kind in FITS
+    ]
     return "\n".join(lines)

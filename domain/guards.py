@@ -1,12 +1,14 @@
-"""Guards: limits, the tally and earlier denials -> a verdict. Exact, because one function judges a whole wave in its order."""
+"""Guards: limits, the tally and earlier denials -> a verdict. Exact, because one function judges a
+whole wave in its order.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from domain.asking import fingerprint
-from domain.events import Cause
-from domain.hitl import MAX_DENIALS, MAX_REPEATS, Denied, RequestStatus
-from domain.state import Ask, Asked, RunSettings
+from hitl_orchestrator.domain.asking import fingerprint
+from hitl_orchestrator.domain.events import Cause
+from hitl_orchestrator.domain.hitl import MAX_DENIALS, MAX_REPEATS, Denied, RequestStatus
+from hitl_orchestrator.domain.state import Ask, Asked, RunSettings
 
 LIMIT_REASON = "Too many HITL requests"
 DISABLED_REASON = "HITL is disabled"
@@ -29,7 +31,9 @@ Verdict = Admitted | Refused
 
 
 class Judged(NamedTuple):
-    """A question with its verdict. `keys`: all of the step's questions of this wave that are this very question."""
+    """A question with its verdict. `keys`: all of the step's questions of this wave that are this
+    very question.
+    """
 
     step_id: str
     ask: Ask
@@ -38,10 +42,18 @@ class Judged(NamedTuple):
     verdict: Verdict
 
 
-def judge(run: RunSettings, known: Sequence[Asked], wave: Sequence[tuple[str, Ask]]) -> list[Judged]:
-    """`wave`: (stepId, question) in the order of the plan's steps and, in a step, as LangGraph lists them."""
+def judge(
+    run: RunSettings, known: Sequence[Asked], wave: Sequence[tuple[str, Ask]]
+) -> list[Judged]:
+    """`wave`: (stepId, question) in the order of the plan's steps and, in a step, as LangGraph
+    lists them.
+    """
     admitted = sum(1 for asked in known if counts(asked))
-    refusals = {(a.request.stepId, a.fingerprint): a for a in known if _refusal(a) is not None and a.repeats is None}
+    refusals = {
+        (a.request.stepId, a.fingerprint): a
+        for a in known
+        if _refusal(a) is not None and a.repeats is None
+    }
     judged: list[Judged] = []
     for (step_id, print_), asks in _same_together(wave).items():
         verdict: Verdict = Admitted()
@@ -62,8 +74,14 @@ def counts(asked: Asked) -> bool:
 
 
 def insists(known: Sequence[Asked], step_id: str) -> bool:
-    """Whether the step has asked denied questions again, or in ever new words, more often than is borne."""
-    denied = [asked for asked in known if asked.request.stepId == step_id and asked.request.status is RequestStatus.DENIED]
+    """Whether the step has asked denied questions again, or in ever new words, more often than is
+    borne.
+    """
+    denied = [
+        asked
+        for asked in known
+        if asked.request.stepId == step_id and asked.request.status is RequestStatus.DENIED
+    ]
     repeated = sum(asked.repeats is not None for asked in denied)
     return repeated > MAX_REPEATS or len(denied) - repeated > MAX_DENIALS
 

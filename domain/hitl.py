@@ -1,4 +1,6 @@
-"""Questions and answers: what an agent may ask, what a person may answer, and whether the two fit."""
+"""Questions and answers: what an agent may ask, what a person may answer, and whether the two
+fit.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,10 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from domain.records import Json, JsonObject, Record
+from hitl_orchestrator.domain.records import Json, JsonObject, Record
 
 MAX_QUESTION_BYTES = 256 * 1024
-MAX_DENIALS = 500  # of one step; a denied agent that words its question anew each time would never end
+# of one step; a denied agent that words its question anew each time would never end
+MAX_DENIALS = 500
 MAX_REPEATS = 3  # a step that insists on a denied question more often than this fails
 
 
@@ -103,7 +106,9 @@ class Answered(Record):
 
 
 class Denied(Record):
-    """What `interrupt()` returns to an agent that was refused: by a guard, or by a person who rejected."""
+    """What `interrupt()` returns to an agent that was refused: by a guard, or by a person who
+    rejected.
+    """
 
     status: Literal["denied"] = "denied"
     reason: str
@@ -120,7 +125,9 @@ class Settled(Record):
 
 
 class HitlResponse(Record):
-    """One response as a person gave it. A request may have several: one that decides, and comments."""
+    """One response as a person gave it. A request may have several: one that decides, and
+    comments.
+    """
 
     requestId: Name
     responseType: ResponseType
@@ -136,7 +143,11 @@ class HitlResponse(Record):
 
     @property
     def responder(self) -> Person | None:
-        return Person(id=self.responderId, displayName=self.responderDisplayName) if self.responderId else None
+        return (
+            Person(id=self.responderId, displayName=self.responderDisplayName)
+            if self.responderId
+            else None
+        )
 
 
 class FacetNames(Record):
@@ -164,7 +175,9 @@ class ContractSummary(Record):
 
 
 class HitlRequest(Record):
-    """A question that was put to a person, or that a guard refused. Times are set where it is written down."""
+    """A question that was put to a person, or that a guard refused. Times are set where it is
+    written down.
+    """
 
     requestId: str
     runId: str

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from domain.records import Record
+from hitl_orchestrator.domain.records import Record
 
 MAX_REVISIONS = 10
 MAX_STEPS = 50

@@ -1,14 +1,16 @@
-"""Backwards over the contracts, from the wanted facets to those at hand; and around what people and guards refused."""
+"""Backwards over the contracts, from the wanted facets to those at hand; and around what people and
+guards refused.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from domain.capability import Capability, Registry
-from domain.errors import Invalid
-from domain.hitl import Answered, ResponseType
-from domain.plan import MAX_REVISIONS, MAX_STEPS, Plan, Step, StepStatus
-from domain.progress import is_open, questions_of
-from domain.state import Ending, NotDone, Outcome, Result, RunError, Snapshot
+from hitl_orchestrator.domain.capability import Capability, Registry
+from hitl_orchestrator.domain.errors import Invalid
+from hitl_orchestrator.domain.hitl import Answered, ResponseType
+from hitl_orchestrator.domain.plan import MAX_REVISIONS, MAX_STEPS, Plan, Step, StepStatus
+from hitl_orchestrator.domain.progress import is_open, questions_of
+from hitl_orchestrator.domain.state import Ending, NotDone, Outcome, Result, RunError, Snapshot
 
 _NOT_NEEDED = "no longer needed"
 _MAX_TRIES = 20_000  # of the search; past it the best plan found so far is taken
@@ -20,22 +22,38 @@ class Unreachable(NamedTuple):
     facets: tuple[str, ...]
 
 
-def allowed(registry: Registry, agents: Iterable[str] | None, without: Collection[str] = ()) -> list[Capability]:
+def allowed(
+    registry: Registry, agents: Iterable[str] | None, without: Collection[str] = ()
+) -> list[Capability]:
     names = set(registry if agents is None else agents) - set(without)
     return [capability for capability in registry.values() if capability.capabilityId in names]
 
 
-def check_start(registry: Registry, agents: Sequence[str] | None, outputs: Sequence[str], at_hand: Collection[str]) -> None:
+def check_start(
+    registry: Registry,
+    agents: Sequence[str] | None,
+    outputs: Sequence[str],
+    at_hand: Collection[str],
+) -> None:
     """Raises Invalid, naming the unknown capability or the facets that cannot be made."""
     if unknown := [name for name in agents or () if name not in registry]:
-        raise Invalid(f"Unknown capability: {', '.join(unknown)}. There are: {', '.join(registry) or 'none'}.")
+        raise Invalid(
+            f"Unknown capability: {', '.join(unknown)}. There are: {', '.join(registry) or 'none'}."
+        )
     plan = chain(allowed(registry, agents), outputs, at_hand)
     if isinstance(plan, Unreachable):
-        raise Invalid(f"No allowed capability can make {', '.join(plan.facets)} of what is at hand: {', '.join(sorted(at_hand))}.")
+        raise Invalid(
+            f"No allowed capability can make {', '.join(plan.facets)} of what is at hand: {', '.join(sorted(at_hand))}."
+        )
 
 
 def first_plan(chosen: Sequence[Capability]) -> Plan | RunError:
-    return _within_limits(Plan(version=1, steps=tuple(_step(f"s{n}", capability) for n, capability in enumerate(chosen, 1))))
+    return _within_limits(
+        Plan(
+            version=1,
+            steps=tuple(_step(f"s{n}", capability) for n, capability in enumerate(chosen, 1)),
+        )
+    )
 
 
 class Task(NamedTuple):
@@ -47,14 +65,26 @@ class Task(NamedTuple):
 
 
 def task(state: Snapshot, registry: Registry) -> Task:
-    refused = {step.capabilityId for step in _steps(state) if _outcome(state, step) in (Outcome.DENIED, Outcome.FAILED)}
+    refused = {
+        step.capabilityId
+        for step in _steps(state)
+        if _outcome(state, step) in (Outcome.DENIED, Outcome.FAILED)
+    }
     return Task(_able(state, registry, refused), state.run.outputs, _at_hand(state, registry))
 
 
 def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list[Capability]:
     """Those allowed, without some and without those that disagree with a finished step."""
-    finished = [registry[step.capabilityId] for step in _steps(state) if _outcome(state, step) is Outcome.COMPLETED]
-    return [capability for capability in allowed(registry, state.run.agents, without) if not _disagree(capability, finished)]
+    finished = [
+        registry[step.capabilityId]
+        for step in _steps(state)
+        if _outcome(state, step) is Outcome.COMPLETED
+    ]
+    return [
+        capability
+        for capability in allowed(registry, state.run.agents, without)
+        if not _disagree(capability, finished)
+    ]
 
 
 def best(task: Task) -> list[Capability]:
@@ -69,7 +99,11 @@ def best(task: Task) -> list[Capability]:
 
 def problems(task: Task, proposed: Sequence[str]) -> list[str]:
     """What is wrong with a plan that somebody else proposed: capability ids in their order."""
-    by_id, have, found = {c.capabilityId: c for c in task.capabilities}, set(task.at_hand), list[str]()
+    by_id, have, found = (
+        {c.capabilityId: c for c in task.capabilities},
+        set(task.at_hand),
+        list[str](),
+    )
     for name in proposed:
         if name not in by_id:
             found.append(f"{name} is not an allowed capability, or was denied or failed")
@@ -83,49 +117,80 @@ def problems(task: Task, proposed: Sequence[str]) -> list[str]:
     if missing := [facet for facet in task.wanted if facet in makeable and facet not in have]:
         found.append(f"nobody makes {', '.join(missing)}")
     known = [by_id[name] for name in proposed if name in by_id]
-    found += [f"{c.capabilityId} cannot be with one that makes its input in another shape" for c in known if _disagree(c, known)]
+    found += [
+        f"{c.capabilityId} cannot be with one that makes its input in another shape"
+        for c in known
+        if _disagree(c, known)
+    ]
     if len(proposed) != len(set(proposed)):
         found.append("a capability stands twice")
     return found
 
 
 def revised(state: Snapshot, chosen: Sequence[Capability]) -> Plan | RunError:
-    """The plan with finished steps as they are, `chosen` still to come, and what cannot or need not be done skipped."""
+    """The plan with finished steps as they are, `chosen` still to come, and what cannot or need not
+    be done skipped.
+    """
     plan = state.plan or Plan(version=0, steps=())
     if plan.version > MAX_REVISIONS:
-        return RunError(message=f"The plan was revised {MAX_REVISIONS} times; it is not revised again.")
+        return RunError(
+            message=f"The plan was revised {MAX_REVISIONS} times; it is not revised again."
+        )
     pending = {step.capabilityId: step for step in plan.steps if is_open(state, step)}
     wanted = {capability.capabilityId for capability in chosen}
-    kept = [_skipped(state, s) if is_open(state, s) else s for s in plan.steps if s.capabilityId not in wanted or not is_open(state, s)]
+    kept = [
+        _skipped(state, s) if is_open(state, s) else s
+        for s in plan.steps
+        if s.capabilityId not in wanted or not is_open(state, s)
+    ]
     fresh = iter(range(len(plan.steps) + 1, len(plan.steps) + len(chosen) + 1))
     to_come = [pending.get(c.capabilityId) or _step(f"s{next(fresh)}", c) for c in chosen]
     return _within_limits(plan.but(version=plan.version + 1, steps=(*kept, *to_come)))
 
 
 def _within_limits(plan: Plan) -> Plan | RunError:
-    return plan if len(plan.steps) <= MAX_STEPS else RunError(message=f"The plan would have more than {MAX_STEPS} steps.")
+    return (
+        plan
+        if len(plan.steps) <= MAX_STEPS
+        else RunError(message=f"The plan would have more than {MAX_STEPS} steps.")
+    )
 
 
 def ending(state: Snapshot, registry: Registry) -> Ending:
     """What the run comes to when nothing is left to do."""
     not_done = [
-        NotDone(stepId=step.stepId, capabilityId=step.capabilityId, reason=(report and report.reason) or step.reason or "not reached")
+        NotDone(
+            stepId=step.stepId,
+            capabilityId=step.capabilityId,
+            reason=(report and report.reason) or step.reason or "not reached",
+        )
         for step in _steps(state)
-        if (report := state.reports.get(step.stepId)) is None or report.outcome in (Outcome.DENIED, Outcome.FAILED)
+        if (report := state.reports.get(step.stepId)) is None
+        or report.outcome in (Outcome.DENIED, Outcome.FAILED)
     ]
     outputs = {name: state.facets[name].value for name in state.run.outputs if name in state.facets}
     result = Result(outputs=outputs, notDone=tuple(not_done))
     at_hand = _at_hand(state, registry)
     missing = [name for name in state.run.outputs if name not in at_hand]
-    return Ending(result=result, error=_failure(state, registry, at_hand, missing) if missing else None)
+    return Ending(
+        result=result, error=_failure(state, registry, at_hand, missing) if missing else None
+    )
 
 
-def _failure(state: Snapshot, registry: Registry, at_hand: Collection[str], missing: Sequence[str]) -> RunError | None:
-    """A failed step is to blame if, had it not failed, the missing facets could be made; else people or guards said no."""
-    denied = {step.capabilityId for step in _steps(state) if _outcome(state, step) is Outcome.DENIED}
+def _failure(
+    state: Snapshot, registry: Registry, at_hand: Collection[str], missing: Sequence[str]
+) -> RunError | None:
+    """A failed step is to blame if, had it not failed, the missing facets could be made; else
+    people or guards said no.
+    """
+    denied = {
+        step.capabilityId for step in _steps(state) if _outcome(state, step) is Outcome.DENIED
+    }
     others = _able(state, registry, denied)
     failed = [step for step in _steps(state) if _outcome(state, step) is Outcome.FAILED]
-    if denied and all(isinstance(chain(others, [facet], at_hand), Unreachable) for facet in missing):
+    if denied and all(
+        isinstance(chain(others, [facet], at_hand), Unreachable) for facet in missing
+    ):
         return None
     if failed:
         reason = state.reports[failed[0].stepId].reason
@@ -134,14 +199,18 @@ def _failure(state: Snapshot, registry: Registry, at_hand: Collection[str], miss
 
 
 def _at_hand(state: Snapshot, registry: Registry) -> frozenset[str]:
-    """What was given or made, without what is to be made again and, were nobody refused and did nobody fail, could be."""
+    """What was given or made, without what is to be made again and, were nobody refused and did
+    nobody fail, could be.
+    """
     made = frozenset(state.facets)
     stale = _to_rework(state, registry)
     return made - (stale & _reachable(allowed(registry, state.run.agents), made - stale))
 
 
 def _to_rework(state: Snapshot, registry: Registry) -> frozenset[str]:
-    """Facets that a step reviewed, and its own, if a person gave it guidance and nobody has made them anew since."""
+    """Facets that a step reviewed, and its own, if a person gave it guidance and nobody has made
+    them anew since.
+    """
     facets: set[str] = set()
     for step in _steps(state):
         if _outcome(state, step) is Outcome.COMPLETED:
@@ -196,10 +265,14 @@ def _outcome(state: Snapshot, step: Step) -> Outcome | None:
     return report.outcome if report else None
 
 
-def chain(capabilities: Sequence[Capability], wanted: Iterable[str], at_hand: Collection[str]) -> list[Capability] | Unreachable:
-    """The smallest set of capabilities that makes the wanted facets, in an order in which they can work.
+def chain(
+    capabilities: Sequence[Capability], wanted: Iterable[str], at_hand: Collection[str]
+) -> list[Capability] | Unreachable:
+    """The smallest set of capabilities that makes the wanted facets, in an order in which they can
+    work.
 
-    Ties go to what was registered first. Optional inputs never make a plan fail; their makers come first where they can.
+    Ties go to what was registered first. Optional inputs never make a plan fail; their makers come
+    first where they can.
     """
     goal = [facet for facet in dict.fromkeys(wanted) if facet not in at_hand]
     makeable = _reachable(capabilities, at_hand)
@@ -207,18 +280,27 @@ def chain(capabilities: Sequence[Capability], wanted: Iterable[str], at_hand: Co
     smallest = _smallest(usable, goal, set(at_hand)) if makeable.issuperset(goal) else None
     if smallest is not None:
         return in_order(smallest, at_hand)
-    alone = tuple(facet for facet in goal if facet not in makeable or _smallest(usable, [facet], set(at_hand)) is None)
-    return Unreachable(alone or tuple(goal))  # each could be made alone, but those that make them disagree
+    alone = tuple(
+        facet
+        for facet in goal
+        if facet not in makeable or _smallest(usable, [facet], set(at_hand)) is None
+    )
+    # each could be made alone, but those that make them disagree
+    return Unreachable(alone or tuple(goal))
 
 
 def in_order(chosen: Collection[Capability], at_hand: Collection[str]) -> list[Capability]:
-    """An order in which each finds its inputs, makers of optional inputs first where that is no circle. Shorter if there is none."""
+    """An order in which each finds its inputs, makers of optional inputs first where that is no
+    circle. Shorter if there is none.
+    """
     left, have, ordered = list(chosen), set(at_hand), list[Capability]()
     while left:
         able = [c for c in left if set(c.inputFacets) <= have]
         if not able:
             break
-        following = [c for c in able if not any(_helps(other, c, have) for other in left if other is not c)]
+        following = [
+            c for c in able if not any(_helps(other, c, have) for other in left if other is not c)
+        ]
         ordered.append((following or able)[0])
         left.remove(ordered[-1])
         have |= set(ordered[-1].outputFacets)
@@ -231,29 +313,45 @@ def _helps(other: Capability, capability: Capability, have: set[str]) -> bool:
 
 def _reachable(capabilities: Sequence[Capability], at_hand: Collection[str]) -> set[str]:
     have = set(at_hand)
-    while more := {f for c in capabilities if set(c.inputFacets) <= have for f in c.outputFacets} - have:
+    while (
+        more := {f for c in capabilities if set(c.inputFacets) <= have for f in c.outputFacets}
+        - have
+    ):
         have |= more
     return have
 
 
-def _smallest(capabilities: Sequence[Capability], goal: Sequence[str], at_hand: set[str]) -> list[Capability] | None:
-    """Branch and bound: for the first facet not yet made, every maker in the order of registration. None: no set agrees."""
+def _smallest(
+    capabilities: Sequence[Capability], goal: Sequence[str], at_hand: set[str]
+) -> list[Capability] | None:
+    """Branch and bound: for the first facet not yet made, every maker in the order of registration.
+    None: no set agrees.
+    """
     best = None if any(c.disagreesWith for c in capabilities) else list(capabilities)
     tries = 0
 
     def search(chosen: list[Capability], open_facets: list[str]) -> None:
         nonlocal best, tries
         tries += 1
-        if tries > _MAX_TRIES or (best is not None and len(chosen) + bool(open_facets) >= len(best)):
+        if tries > _MAX_TRIES or (
+            best is not None and len(chosen) + bool(open_facets) >= len(best)
+        ):
             return
         missing = open_facets[:1] or _stuck(chosen, at_hand)
         if not missing:
             best = chosen
             return
-        makers = (c for c in capabilities if not set(missing).isdisjoint(c.outputFacets) and c not in chosen)
+        makers = (
+            c
+            for c in capabilities
+            if not set(missing).isdisjoint(c.outputFacets) and c not in chosen
+        )
         for maker in (c for c in makers if not _disagree(c, chosen)):
             made = {f for c in (*chosen, maker) for f in c.outputFacets} | at_hand
-            search([*chosen, maker], [f for f in dict.fromkeys((*open_facets, *maker.inputFacets)) if f not in made])
+            search(
+                [*chosen, maker],
+                [f for f in dict.fromkeys((*open_facets, *maker.inputFacets)) if f not in made],
+            )
 
     search([], list(goal))
     return best
@@ -261,7 +359,10 @@ def _smallest(capabilities: Sequence[Capability], goal: Sequence[str], at_hand: 
 
 def _disagree(maker: Capability, chosen: Sequence[Capability]) -> bool:
     """Whether one of them takes a facet that the other makes in another shape."""
-    return any(maker.capabilityId in c.disagreesWith or c.capabilityId in maker.disagreesWith for c in chosen)
+    return any(
+        maker.capabilityId in c.disagreesWith or c.capabilityId in maker.disagreesWith
+        for c in chosen
+    )
 
 
 def _stuck(chosen: Sequence[Capability], at_hand: set[str]) -> list[str]:

@@ -1,4 +1,6 @@
-"""What the inside needs from outside: the memory. `checkpoints` has it; the graph and its rules only know this page."""
+"""What the inside needs from outside: the memory. `checkpoints` has it; the graph and its rules
+only know this page.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -6,14 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from domain.events import Event
-from domain.hitl import HitlRequest, HitlResponse, Person, Settled
-from domain.run import StoredRun
-from domain.state import Asked
+from hitl_orchestrator.domain.events import Event
+from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Person, Settled
+from hitl_orchestrator.domain.run import StoredRun
+from hitl_orchestrator.domain.state import Asked
 
 
 class RunRef(NamedTuple):
-    """A run by its id, or by its thread: then the run that has not ended is meant, else the newest. Both must agree."""
+    """A run by its id, or by its thread: then the run that has not ended is meant, else the newest.
+    Both must agree.
+    """
 
     run_id: str | None = None
     thread_id: str | None = None
@@ -28,7 +32,9 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Locked:
-    """A run that nobody else can change until the transaction ends. `now` is the database's clock."""
+    """A run that nobody else can change until the transaction ends. `now` is the database's
+    clock.
+    """
 
     run: StoredRun
     requests: Sequence[HitlRequest]
@@ -94,11 +100,15 @@ class Unit(Protocol):
         ...
 
     async def flush(self, decide: Decide) -> Change:
-        """One transaction: the run locked, `decide` (which checks the fence), its rows, the checkpoints."""
+        """One transaction: the run locked, `decide` (which checks the fence), its rows, the
+        checkpoints.
+        """
         ...
 
     def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:
-        """Meanwhile flush what a task finished at most 0.1 s later. A lost claim ends the work with Fenced."""
+        """Meanwhile flush what a task finished at most 0.1 s later. A lost claim ends the work with
+        Fenced.
+        """
         ...
 
 

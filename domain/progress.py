@@ -1,17 +1,25 @@
-"""How far a run is, read off its state: what is ready, what each step's status is, what there is to think about again."""
+"""How far a run is, read off its state: what is ready, what each step's status is, what there is to
+think about again.
+"""
 
 from collections.abc import Sequence
 
-from domain.hitl import Denied, RequestStatus
-from domain.plan import Plan, Step, StepStatus
-from domain.state import Ask, Asked, Outcome, Snapshot
+from hitl_orchestrator.domain.hitl import Denied, RequestStatus
+from hitl_orchestrator.domain.plan import Plan, Step, StepStatus
+from hitl_orchestrator.domain.state import Ask, Asked, Outcome, Snapshot
 
-_STATUS_OF = {Outcome.COMPLETED: StepStatus.COMPLETED, Outcome.DENIED: StepStatus.DENIED, Outcome.FAILED: StepStatus.FAILED}
+_STATUS_OF = {
+    Outcome.COMPLETED: StepStatus.COMPLETED,
+    Outcome.DENIED: StepStatus.DENIED,
+    Outcome.FAILED: StepStatus.FAILED,
+}
 _OPEN = {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.AWAITING_HITL}
 
 
 def ready_steps(state: Snapshot) -> list[Step]:
-    """Steps that can start: never visited, every input at hand, and nothing before them that would still make one of their inputs."""
+    """Steps that can start: never visited, every input at hand, and nothing before them that would
+    still make one of their inputs.
+    """
     if state.plan is None:
         return []
     ready: list[Step] = []
@@ -29,7 +37,9 @@ def ready_steps(state: Snapshot) -> list[Step]:
 
 def is_open(state: Snapshot, step: Step) -> bool:
     report = state.reports.get(step.stepId)
-    return step.status is not StepStatus.SKIPPED and (report is None or report.outcome is Outcome.ASKING)
+    return step.status is not StepStatus.SKIPPED and (
+        report is None or report.outcome is Outcome.ASKING
+    )
 
 
 def asking(state: Snapshot) -> list[tuple[Step, tuple[Ask, ...]]]:
@@ -37,32 +47,57 @@ def asking(state: Snapshot) -> list[tuple[Step, tuple[Ask, ...]]]:
     if state.plan is None:
         return []
     reports = [(step, state.reports.get(step.stepId)) for step in state.plan.steps]
-    return [(step, report.asks) for step, report in reports if report and report.outcome is Outcome.ASKING]
+    return [
+        (step, report.asks)
+        for step, report in reports
+        if report and report.outcome is Outcome.ASKING
+    ]
 
 
 def to_consider(state: Snapshot) -> list[str]:
-    """What has happened that makes the planner think: ids of settled requests and of failed and denied steps."""
-    settled = [a.request.requestId for a in state.questions.values() if not a.waits and a.repeats is None]
-    refused = [step_id for step_id, report in state.reports.items() if report.outcome in (Outcome.FAILED, Outcome.DENIED)]
+    """What has happened that makes the planner think: ids of settled requests and of failed and
+    denied steps.
+    """
+    settled = [
+        a.request.requestId for a in state.questions.values() if not a.waits and a.repeats is None
+    ]
+    refused = [
+        step_id
+        for step_id, report in state.reports.items()
+        if report.outcome in (Outcome.FAILED, Outcome.DENIED)
+    ]
     return [*settled, *refused]
 
 
 def next_wave(state: Snapshot) -> list[Step]:
-    """What can start without thinking: nobody asks, and nothing happened since the plan was made that changes it."""
-    return [] if asking(state) or set(to_consider(state)) - set(state.considered) else ready_steps(state)
+    """What can start without thinking: nobody asks, and nothing happened since the plan was made
+    that changes it.
+    """
+    return (
+        []
+        if asking(state) or set(to_consider(state)) - set(state.considered)
+        else ready_steps(state)
+    )
 
 
 def plan_with_statuses(state: Snapshot, *, running: bool = True) -> Plan | None:
-    """The plan as it is shown. `running`: whether ready steps are at work, or the run has stopped."""
+    """The plan as it is shown. `running`: whether ready steps are at work, or the run has
+    stopped.
+    """
     if state.plan is None:
         return None
     at_work = {step.stepId for step in ready_steps(state)} if running else set[str]()
-    return state.plan.but(steps=tuple(_with_status(state, step, at_work) for step in state.plan.steps))
+    return state.plan.but(
+        steps=tuple(_with_status(state, step, at_work) for step in state.plan.steps)
+    )
 
 
 def stopped(plan: Plan, reason: str) -> Plan:
     """The plan of a run that was cancelled or failed: what was still open is skipped."""
-    steps = (s.but(status=StepStatus.SKIPPED, reason=reason) if s.status in _OPEN else s for s in plan.steps)
+    steps = (
+        s.but(status=StepStatus.SKIPPED, reason=reason) if s.status in _OPEN else s
+        for s in plan.steps
+    )
     return plan.but(steps=tuple(steps))
 
 

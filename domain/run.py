@@ -5,10 +5,10 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from domain.hitl import HitlRequest, HitlResponse, Person, RequestStatus
-from domain.plan import Plan
-from domain.records import JsonObject, Record
-from domain.state import Facet, Result, RunError, RunSettings
+from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Person, RequestStatus
+from hitl_orchestrator.domain.plan import Plan
+from hitl_orchestrator.domain.records import JsonObject, Record
+from hitl_orchestrator.domain.state import Facet, Result, RunError, RunSettings
 
 
 class RunStatus(StrEnum):
@@ -105,4 +105,6 @@ def shown(run: StoredRun, requests: list[HitlRequest], audit: list[AuditEntry]) 
 
 def current_request_id(requests: list[HitlRequest]) -> str | None:
     """The oldest that is pending."""
-    return next((request.requestId for request in requests if request.status is RequestStatus.PENDING), None)
+    return next(
+        (request.requestId for request in requests if request.status is RequestStatus.PENDING), None
+    )

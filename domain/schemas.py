@@ -10,7 +10,7 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from domain.records import Json, JsonObject
+from hitl_orchestrator.domain.records import Json, JsonObject
 
 MAX_MISMATCHES = 20
 
@@ -25,18 +25,26 @@ def schema_error(schema: JsonObject) -> str | None:
 
 
 def dangling_reference(schema: JsonObject) -> str | None:
-    """The first `$ref` that leads nowhere within the schema, or None: nothing could be checked against it."""
+    """The first `$ref` that leads nowhere within the schema, or None: nothing could be checked
+    against it.
+    """
     root: Resource[Any] = DRAFT202012.create_resource(schema)
     return _dangling(root, REGISTRY.with_resource("", root).resolver())
 
 
 def mismatches(value: Json, schema: JsonObject, root: str = "") -> list[dict[str, str]]:
-    """[{path, rule, message}] of what does not fit, paths as JSON pointers below `root`. Remote `$ref`s are not fetched."""
+    """[{path, rule, message}] of what does not fit, paths as JSON pointers below `root`. Remote
+    `$ref`s are not fetched.
+    """
     validator = Draft202012Validator(schema, registry=Registry())
     errors: Iterable[ValidationError] = validator.iter_errors(value)
     try:
         found = [
-            {"path": root + _pointer(error), "rule": str(error.validator), "message": error.message[:500]}
+            {
+                "path": root + _pointer(error),
+                "rule": str(error.validator),
+                "message": error.message[:500],
+            }
             for error, _ in zip(errors, range(MAX_MISMATCHES), strict=False)
         ]
     except (Unresolvable, RecursionError) as error:
@@ -45,12 +53,16 @@ def mismatches(value: Json, schema: JsonObject, root: str = "") -> list[dict[str
 
 
 def _pointer(error: ValidationError) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
+    return "".join(
+        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path
+    )
 
 
 def _dangling(resource: Resource[Any], resolver: Any) -> str | None:
     contents: Any = resource.contents
-    reference = cast(Mapping[str, str], contents).get("$ref") if isinstance(contents, Mapping) else None
+    reference = (
+        cast(Mapping[str, str], contents).get("$ref") if isinstance(contents, Mapping) else None
+    )
     try:
         _ = reference and resolver.lookup(reference)
     except Unresolvable:

@@ -1,7 +1,8 @@
 """The graph's channels, plain JSON, and the same read as records.
 
-A Pydantic object in a checkpoint would carry its module's path and come back as a bare dict in strict mode, so the channels
-hold what `Record.json_object` makes, and the nodes read them through `Snapshot`.
+A Pydantic object in a checkpoint would carry its module's path and come back as a bare dict in
+strict mode, so the channels hold what `Record.json_object` makes, and the nodes read them through
+`Snapshot`.
 """
 
 from collections.abc import Mapping
@@ -11,38 +12,46 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from domain.capability import OBJECTIVE
-from domain.events import Cause
-from domain.hitl import Answer, HitlRequest, Question, RequestStatus
-from domain.plan import Plan
-from domain.records import Json, JsonObject, Record
+from hitl_orchestrator.domain.capability import OBJECTIVE
+from hitl_orchestrator.domain.events import Cause
+from hitl_orchestrator.domain.hitl import Answer, HitlRequest, Question, RequestStatus
+from hitl_orchestrator.domain.plan import Plan
+from hitl_orchestrator.domain.records import Json, JsonObject, Record
 
 INPUT = "input"  # who made a facet that came with the start
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Reducer: later keys win. Parallel specialists write different keys; LangGraph applies them in the order of the wave."""
+    """Reducer: later keys win. Parallel specialists write different keys; LangGraph applies them in
+    the order of the wave.
+    """
     return {**old, **new}
 
 
 def forgotten(old: list[JsonObject], new: list[JsonObject]) -> list[JsonObject]:
-    """Reducer: nothing stays in the state. What happened is read from the writes as they are made durable."""
+    """Reducer: nothing stays in the state. What happened is read from the writes as they are made
+    durable.
+    """
     return []
 
 
 class State(TypedDict, total=False):
     run: JsonObject  # RunSettings
     plan: JsonObject  # Plan
-    considered: list[str]  # the answers, denials and failures the planner has seen: ids of requests and steps
+    # the answers, denials and failures the planner has seen: ids of requests and steps
+    considered: list[str]
     facets: Annotated[dict[str, JsonObject], merged]  # name -> Facet
     reports: Annotated[dict[str, JsonObject], merged]  # stepId -> Report
-    questions: Annotated[dict[str, JsonObject], merged]  # requestId -> Asked, in the order of asking
+    # requestId -> Asked, in the order of asking
+    questions: Annotated[dict[str, JsonObject], merged]
     result: JsonObject | None  # Result
     events: Annotated[list[JsonObject], forgotten]  # domain.events.Event
 
 
 class RunSettings(Record):
-    """Copied into the state when the run starts and never changed, so that a replay reaches the same verdicts."""
+    """Copied into the state when the run starts and never changed, so that a replay reaches the
+    same verdicts.
+    """
 
     runId: str
     threadId: str
@@ -79,16 +88,18 @@ class Report(Record):
 
     outcome: Outcome
     asks: tuple[Ask, ...] = ()
-    facets: JsonObject = Field(default_factory=dict, exclude=True)  # kept in the channel of that name, once
+    # kept in the channel of that name, once
+    facets: JsonObject = Field(default_factory=dict, exclude=True)
     reason: str | None = None
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
 
 
 class Asked(Record):
-    """A question after the guard: the request as it is known outside, the agent's keys it answers, and its end.
+    """A question after the guard: the request as it is known outside, the agent's keys it answers,
+    and its end.
 
-    `repeats`: the earlier request whose denial this one repeats; such a one is no request of its own and has no row.
-    `cause`: why the guard refused it, if it did.
+    `repeats`: the earlier request whose denial this one repeats; such a one is no request of its
+    own and has no row. `cause`: why the guard refused it, if it did.
     """
 
     request: HitlRequest
@@ -144,11 +155,16 @@ class Snapshot(Record):
     def first(cls, run: RunSettings) -> "Snapshot":
         """Before the planner has seen it."""
         at_hand = {OBJECTIVE: run.objective, **run.inputs}
-        return cls(run=run, facets={name: Facet(value=value, producedBy=INPUT) for name, value in at_hand.items()})
+        return cls(
+            run=run,
+            facets={name: Facet(value=value, producedBy=INPUT) for name, value in at_hand.items()},
+        )
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "Snapshot":
-        return cls.model_validate({name: value for name, value in state.items() if name in cls.model_fields})
+        return cls.model_validate(
+            {name: value for name, value in state.items() if name in cls.model_fields}
+        )
 
     def after(self, writes: list[tuple[str, Any]]) -> "Snapshot":
         """With a finished task's writes folded in, as LangGraph's reducers do."""
@@ -162,23 +178,34 @@ class Snapshot(Record):
                 case "result":
                     changes[channel] = value and Ending.model_validate(value)
                 case "facets":
-                    changes[channel] = self.facets | {k: Facet.model_validate(v) for k, v in value.items()}
+                    changes[channel] = self.facets | {
+                        k: Facet.model_validate(v) for k, v in value.items()
+                    }
                 case "reports":
-                    changes[channel] = self.reports | {k: Report.model_validate(v) for k, v in value.items()}
+                    changes[channel] = self.reports | {
+                        k: Report.model_validate(v) for k, v in value.items()
+                    }
                 case "questions":
-                    changes[channel] = self.questions | {k: Asked.model_validate(v) for k, v in value.items()}
+                    changes[channel] = self.questions | {
+                        k: Asked.model_validate(v) for k, v in value.items()
+                    }
                 case _:
                     pass
         return self.but(**changes)
 
 
 def first_state(snapshot: Snapshot) -> dict[str, Any]:
-    """The graph's input. Every channel is overwritten: nothing of an earlier run of the thread leaks into this one."""
+    """The graph's input. Every channel is overwritten: nothing of an earlier run of the thread
+    leaks into this one.
+    """
     return {
         "run": snapshot.run.json_object(),
         "plan": None,
         "considered": [],
-        "facets": {"__overwrite__": {name: facet.json_object() for name, facet in snapshot.facets.items()}},  # past the reducer
+        # past the reducer
+        "facets": {
+            "__overwrite__": {name: facet.json_object() for name, facet in snapshot.facets.items()}
+        },
         "reports": {"__overwrite__": {}},
         "questions": {"__overwrite__": {}},
         "result": None,

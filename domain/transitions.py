@@ -1,11 +1,13 @@
-"""The two state machines, each one table. `run_after` and `request_after` are the only ways to a new status."""
+"""The two state machines, each one table. `run_after` and `request_after` are the only ways to a
+new status.
+"""
 
 from enum import StrEnum
 from typing import TypeVar
 
-from domain.errors import Conflict
-from domain.hitl import RequestStatus as Request
-from domain.run import RunStatus as Run
+from hitl_orchestrator.domain.errors import Conflict
+from hitl_orchestrator.domain.hitl import RequestStatus as Request
+from hitl_orchestrator.domain.run import RunStatus as Run
 
 
 class RunAct(StrEnum):
@@ -61,8 +63,13 @@ def request_after(status: Request, act: RequestAct) -> Request:
 
 def mermaid() -> str:
     """Both tables as Mermaid state diagrams, as docs/hitl-lifecycle.md shows them."""
-    run = _diagram([*((Run.QUEUED, "start", None),), *((a, act, b) for (a, act), b in RUN.items())], Run)
-    born: list[tuple[Request, str, Request | None]] = [(Request.PENDING, "admitted", None), (Request.DENIED, "refused by a guard", None)]
+    run = _diagram(
+        [*((Run.QUEUED, "start", None),), *((a, act, b) for (a, act), b in RUN.items())], Run
+    )
+    born: list[tuple[Request, str, Request | None]] = [
+        (Request.PENDING, "admitted", None),
+        (Request.DENIED, "refused by a guard", None),
+    ]
     request = _diagram([*born, *((a, act, b) for (a, act), b in REQUEST.items())], Request)
     return f"{run}\n\n{request}\n"
 
@@ -71,7 +78,9 @@ T = TypeVar("T", bound=StrEnum)
 
 
 def _diagram(edges: list[tuple[T, str, T | None]], statuses: type[T]) -> str:
-    lines = [f"    [*] --> {a}: {act}" if b is None else f"    {a} --> {b}: {act}" for a, act, b in edges]
+    lines = [
+        f"    [*] --> {a}: {act}" if b is None else f"    {a} --> {b}: {act}" for a, act, b in edges
+    ]
     ends = [s for s in statuses if not any(a is s and b is not None for a, _, b in edges)]
     return "\n".join(["stateDiagram-v2", *lines, *(f"    {s} --> [*]" for s in ends)])
 

@@ -22,6 +22,12 @@ agent = {
     "summary": "Finds whom to address.",
     "inputFacets": ["objective"],
     "outputFacets": ["brief"],
-    "facets": {"brief": {"type": "object", "required": ["audience"], "properties": {"audience": {"type": "string"}}}},
+    "facets": {
+        "brief": {
+            "type": "object",
+            "required": ["audience"],
+            "properties": {"audience": {"type": "string"}},
+        }
+    },
     "run": run,
 }

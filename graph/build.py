@@ -1,6 +1,8 @@
-"""The compiled graph: nodes, edges, routes. Runs on any LangGraph checkpointer, without server and database.
+"""The compiled graph: nodes, edges, routes. Runs on any LangGraph checkpointer, without server and
+database.
 
-planner -> specialists of the wave, in parallel -> guard -> the same specialists again (to pause, or with a denial)
+planner -> specialists of the wave, in parallel -> guard -> the same specialists again (to pause, or
+with a denial)
                                                          -> the next wave, if there is nothing to think about
                                                          -> planner -> END
 """
@@ -13,31 +15,41 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Send
 
-from domain.capability import Registry
-from domain.progress import asking, next_wave, ready_steps
-from domain.state import Snapshot, State
-from nodes.agents import Agent, catalogue, registry
-from nodes.embed import embedded
-from nodes.guard import guard
-from nodes.planner import Propose, planner
-from nodes.specialist import Work, specialist, visit
+from hitl_orchestrator.domain.capability import Registry
+from hitl_orchestrator.domain.progress import asking, next_wave, ready_steps
+from hitl_orchestrator.domain.state import Snapshot, State
+from hitl_orchestrator.nodes.agents import Agent, catalogue, registry
+from hitl_orchestrator.nodes.embed import embedded
+from hitl_orchestrator.nodes.guard import guard
+from hitl_orchestrator.nodes.planner import Propose, planner
+from hitl_orchestrator.nodes.specialist import Work, specialist, visit
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 
-def build(agents: Sequence[Agent], saver: BaseCheckpointSaver[Any], propose: Propose | None = None) -> Graph:
-    """The orchestrator over these agents. Plugged-in graphs keep their own threads in the same saver."""
+def build(
+    agents: Sequence[Agent], saver: BaseCheckpointSaver[Any], propose: Propose | None = None
+) -> Graph:
+    """The orchestrator over these agents. Plugged-in graphs keep their own threads in the same
+    saver.
+    """
     works = {name: embedded(agent, saver) for name, agent in catalogue(agents).items()}
     return assemble(registry(agents), works, saver, propose)
 
 
-def assemble(capabilities: Registry, works: Mapping[str, Work], saver: BaseCheckpointSaver[Any], propose: Propose | None = None) -> Graph:
+def assemble(
+    capabilities: Registry,
+    works: Mapping[str, Work],
+    saver: BaseCheckpointSaver[Any],
+    propose: Propose | None = None,
+) -> Graph:
     graph = StateGraph(State)
     graph.add_node("planner", planner(capabilities, propose))
     graph.add_node("guard", guard(capabilities))
     graph.add_edge(START, "planner")
     for name, capability in capabilities.items():
-        graph.add_node(name, specialist(capability, works[name]))  # one node a capability: a picture shows the agents
+        # one node a capability: a picture shows the agents
+        graph.add_node(name, specialist(capability, works[name]))
         graph.add_edge(name, "guard")
     graph.add_conditional_edges("planner", _after_planner, [*capabilities, END])
     graph.add_conditional_edges("guard", _after_guard, [*capabilities, "planner"])

@@ -1,1 +1,3 @@
-"""The thinking: planner, guard, and the node around every specialist. Knows no database and no server."""
+"""The thinking: planner, guard, and the node around every specialist. Knows no database and no
+server.
+"""

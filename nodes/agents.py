@@ -1,4 +1,6 @@
-"""How an agent is plugged in: contract section 8. A mapping, or the name of one, becomes an `Agent`, or stops the start with one line."""
+"""How an agent is plugged in: contract section 8. A mapping, or the name of one, becomes an
+`Agent`, or stops the start with one line.
+"""
 
 import hashlib
 import importlib
@@ -15,12 +17,12 @@ from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from pydantic import TypeAdapter, ValidationError
 
-from domain.capability import Capability, FacetName, contract_of
-from domain.errors import ConfigurationError
-from domain.hitl import Contract
-from domain.records import JsonObject
-from domain.schemas import schema_error
-from domain.state import State
+from hitl_orchestrator.domain.capability import Capability, FacetName, contract_of
+from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.hitl import Contract
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.schemas import schema_error
+from hitl_orchestrator.domain.state import State
 
 Graph = Pregel[Any, Any, Any, Any]
 Run = Graph | Callable[[Any], Any]  # a function, sync or async
@@ -28,7 +30,9 @@ Run = Graph | Callable[[Any], Any]  # a function, sync or async
 
 @dataclass(frozen=True)
 class Agent:
-    """`schemas`: by facet, JSON Schemas. `input` and `output` replace how a graph is given its task and how its facets are found."""
+    """`schemas`: by facet, JSON Schemas. `input` and `output` replace how a graph is given its task
+    and how its facets are found.
+    """
 
     capability: Capability
     schemas: Mapping[str, JsonObject]
@@ -39,27 +43,39 @@ class Agent:
 
 _schemas = TypeAdapter(dict[FacetName, JsonObject])
 _OPTIONAL = ("input", "output")
-_TAKEN = {"planner", "guard", *State.__annotations__}  # LangGraph gives a node and a channel of one graph no common name
-_KEYS = Capability.model_fields.keys() - {"contract", "disagreesWith"} | {"facets", "run", *_OPTIONAL}
+# LangGraph gives a node and a channel of one graph no common name
+_TAKEN = {"planner", "guard", *State.__annotations__}
+_KEYS = Capability.model_fields.keys() - {"contract", "disagreesWith"} | {
+    "facets",
+    "run",
+    *_OPTIONAL,
+}
 
 
 def load_agent(entry: str) -> Agent:
     """An entry of HITL_AGENTS: `package.module:name` or `path/to/file.py:name`."""
     place, _, name = entry.rpartition(":")
     if not place or not name:
-        raise ConfigurationError(f"HITL_AGENTS: {entry!r} is neither `package.module:name` nor `path/to/file.py:name`")
+        raise ConfigurationError(
+            f"HITL_AGENTS: {entry!r} is neither `package.module:name` nor `path/to/file.py:name`"
+        )
     try:
         module = _file(place) if place.endswith(".py") else importlib.import_module(place)
         mapping = getattr(module, name)
-    except (Exception, SystemExit) as error:  # foreign code runs here: whatever it raises, one line says so
-        raise ConfigurationError(f"HITL_AGENTS: {entry} cannot be loaded: {_line(error)}") from error
+    except (Exception, SystemExit) as error:
+        # foreign code runs here: whatever it raises, one line says so
+        raise ConfigurationError(
+            f"HITL_AGENTS: {entry} cannot be loaded: {_line(error)}"
+        ) from error
     return agent_of(mapping, f"HITL_AGENTS: {entry}")
 
 
 def agent_of(mapping: object, where: str) -> Agent:
     """The mapping, checked. `where` stands first in what is raised: a ConfigurationError."""
     if not isinstance(mapping, Mapping):
-        raise ConfigurationError(f"{where} is no mapping that describes an agent, but of type {type(mapping).__name__}")
+        raise ConfigurationError(
+            f"{where} is no mapping that describes an agent, but of type {type(mapping).__name__}"
+        )
     given = dict(cast(Mapping[str, Any], mapping))
     try:
         if unknown := [str(key) for key in given if key not in _KEYS]:
@@ -73,9 +89,11 @@ def agent_of(mapping: object, where: str) -> Agent:
 
 
 def catalogue(agents: Sequence[Agent]) -> dict[str, Agent]:
-    """By capability id, in the order given. An agent may use a facet that another one defines: the first to define it.
+    """By capability id, in the order given. An agent may use a facet that another one defines: the
+    first to define it.
 
-    Two may define one facet differently: each is held to its own schema, and they never work in one plan together.
+    Two may define one facet differently: each is held to its own schema, and they never work in one
+    plan together.
     """
     known: dict[str, Agent] = {}
     shared: dict[str, JsonObject] = {}
@@ -84,20 +102,31 @@ def catalogue(agents: Sequence[Agent]) -> dict[str, Agent]:
         if name in known:
             raise ConfigurationError(f"Two agents have the capabilityId {name}")
         if name in _TAKEN:
-            raise ConfigurationError(f"The capabilityId {name} is a name of the orchestrator's own graph; choose another")
+            raise ConfigurationError(
+                f"The capabilityId {name} is a name of the orchestrator's own graph; choose another"
+            )
         known[name] = agent
         shared = {**agent.schemas, **shared}
-    return {name: _among(agent, agents, {**shared, **agent.schemas}) for name, agent in known.items()}
+    return {
+        name: _among(agent, agents, {**shared, **agent.schemas}) for name, agent in known.items()
+    }
 
 
 def _among(agent: Agent, agents: Sequence[Agent], schemas: dict[str, JsonObject]) -> Agent:
-    taken = {*agent.capability.inputFacets, *agent.capability.optionalInputFacets} & set(agent.schemas)
+    taken = {*agent.capability.inputFacets, *agent.capability.optionalInputFacets} & set(
+        agent.schemas
+    )
     others = tuple(
         other.capability.capabilityId
         for other in agents
-        if any(other.schemas.get(facet, schemas[facet]) != schemas[facet] for facet in taken & set(other.capability.outputFacets))
+        if any(
+            other.schemas.get(facet, schemas[facet]) != schemas[facet]
+            for facet in taken & set(other.capability.outputFacets)
+        )
     )
-    capability = agent.capability.but(contract=_contract(agent.capability, schemas), disagreesWith=others)
+    capability = agent.capability.but(
+        contract=_contract(agent.capability, schemas), disagreesWith=others
+    )
     return replace(agent, schemas=schemas, capability=capability)
 
 
@@ -111,22 +140,32 @@ class _Unfit(Exception):
 
 def _run(run: object) -> Run:
     try:
-        graph: object = cast(StateGraph[Any, Any, Any, Any], run).compile() if isinstance(run, StateGraph) else run
+        graph: object = (
+            cast(StateGraph[Any, Any, Any, Any], run).compile()
+            if isinstance(run, StateGraph)
+            else run
+        )
     except Exception as error:  # foreign code: what it raises is the reason
         raise _Unfit(f"`run` is a graph that does not compile: {_line(error)}") from error
     if isinstance(graph, Pregel):
         return _without_breakpoints(cast(Graph, graph))
     if not callable(graph):
-        raise _Unfit(f"`run` must be a function, a compiled LangGraph graph or a StateGraph, not {type(graph).__name__}")
+        raise _Unfit(
+            f"`run` must be a function, a compiled LangGraph graph or a StateGraph, not {type(graph).__name__}"
+        )
     return graph
 
 
 def _without_breakpoints(graph: Graph) -> Graph:
-    """A static breakpoint stops without a question; to go on past it would skip what may be somebody's approval."""
+    """A static breakpoint stops without a question; to go on past it would skip what may be
+    somebody's approval.
+    """
     subgraphs = cast(Iterable[tuple[str, object]], graph.get_subgraphs(recurse=True))
     for each in (graph, *(subgraph for _, subgraph in subgraphs)):
         if isinstance(each, Pregel) and (each.interrupt_before_nodes or each.interrupt_after_nodes):
-            raise _Unfit("`run` has a static breakpoint (interrupt_before, interrupt_after), which asks no question; use interrupt()")
+            raise _Unfit(
+                "`run` has a static breakpoint (interrupt_before, interrupt_after), which asks no question; use interrupt()"
+            )
     return graph
 
 
@@ -152,14 +191,19 @@ def _capability(given: Mapping[str, Any], schemas: Mapping[str, JsonObject]) -> 
         capability = Capability.model_validate({**given, "contract": Contract(input={}, output={})})
     except ValidationError as error:
         raise _Unfit(_first(error)) from error
-    for names in ((*capability.inputFacets, *capability.optionalInputFacets), capability.outputFacets):
+    for names in (
+        (*capability.inputFacets, *capability.optionalInputFacets),
+        capability.outputFacets,
+    ):
         if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
             raise _Unfit(f"the facet {', '.join(twice)} is named twice")
     return capability.but(contract=_contract(capability, schemas))
 
 
 def _contract(capability: Capability, schemas: Mapping[str, JsonObject]) -> Contract:
-    return contract_of(schemas, capability.inputFacets, capability.optionalInputFacets, capability.outputFacets)
+    return contract_of(
+        schemas, capability.inputFacets, capability.optionalInputFacets, capability.outputFacets
+    )
 
 
 def _first(error: ValidationError, *under: str) -> str:
@@ -172,7 +216,9 @@ def _line(error: BaseException) -> str:
 
 
 def _file(path: str) -> ModuleType:
-    """Under a name made of the path as it is written: typed state in a checkpoint names its module, on every machine the same."""
+    """Under a name made of the path as it is written: typed state in a checkpoint names its module,
+    on every machine the same.
+    """
     name = f"hitl_agent_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]

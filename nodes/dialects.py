@@ -1,6 +1,8 @@
-"""What agents hand to `interrupt()` and how they want to be answered: the table of contract section 8.
+"""What agents hand to `interrupt()` and how they want to be answered: the table of contract section
+8.
 
-`payloads(value)` -> its questions in our form, one or several; `reply(value, answers)` -> what `interrupt()` returns.
+`payloads(value)` -> its questions in our form, one or several; `reply(value, answers)` -> what
+`interrupt()` returns.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,12 +11,21 @@ from typing import Annotated, Any, NamedTuple, cast
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from domain.asking import parse_question
-from domain.errors import Invalid, NotAQuestion
-from domain.hitl import Action, Answer, Decision, Denied, Kind, Question, ResponseType
-from domain.records import Json, JsonObject
+from hitl_orchestrator.domain.asking import parse_question
+from hitl_orchestrator.domain.errors import Invalid, NotAQuestion
+from hitl_orchestrator.domain.hitl import (
+    Action,
+    Answer,
+    Decision,
+    Denied,
+    Kind,
+    Question,
+    ResponseType,
+)
+from hitl_orchestrator.domain.records import Json, JsonObject
 
-HEADLINE_LENGTH = 300  # a description of an action that is longer, or of several lines, is context and not the question
+# a description of an action that is longer, or of several lines, is context and not the question
+HEADLINE_LENGTH = 300
 
 
 class RefusalNotAllowed(Invalid):
@@ -22,18 +33,27 @@ class RefusalNotAllowed(Invalid):
 
 
 def payloads(value: object, schema: JsonObject | None = None) -> list[Question]:
-    """`schema`: the interrupt's `response_schema`. Raises NotAQuestion, which says what is missing."""
+    """`schema`: the interrupt's `response_schema`. Raises NotAQuestion, which says what is
+    missing.
+    """
     return _read(value, schema).questions
 
 
 def reply(value: object, answers: Sequence[Answer], schema: JsonObject | None = None) -> Json:
     """`answers`: one for each question, in their order. Raises RefusalNotAllowed."""
     asked = _read(value, schema)
-    return asked.together([asked.worded(question, answer) for question, answer in zip(asked.questions, answers, strict=True)])
+    return asked.together(
+        [
+            asked.worded(question, answer)
+            for question, answer in zip(asked.questions, answers, strict=True)
+        ]
+    )
 
 
 class _Asked(NamedTuple):
-    """What was asked, an answer in the agent's words, and all of them together as `interrupt()` returns them."""
+    """What was asked, an answer in the agent's words, and all of them together as `interrupt()`
+    returns them.
+    """
 
     questions: list[Question]
     worded: Callable[[Question, Answer], Json]
@@ -93,7 +113,9 @@ def _read(value: object, schema: JsonObject | None) -> _Asked:
     except ValidationError as error:
         first = error.errors()[0]
         name = error.title.removeprefix("_")
-        raise NotAQuestion(f"the {name} does not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}") from error
+        raise NotAQuestion(
+            f"the {name} does not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+        ) from error
     except PydanticSerializationError as error:
         raise NotAQuestion(f"the question is not plain JSON: {error}") from error
 
@@ -106,21 +128,34 @@ def _hitl_request(request: _HITLRequest) -> _Asked:
 
 
 def _tool_approval(request: _ActionRequest, schema: JsonObject | None) -> _Asked:
-    """The same middleware with `interrupt_mode="per_call"`: what it allows is in the interrupt's `response_schema`."""
-    return _Asked([_question(request, _config(request.name, schema) if schema else None)], _langchain, _only)
+    """The same middleware with `interrupt_mode="per_call"`: what it allows is in the interrupt's
+    `response_schema`.
+    """
+    return _Asked(
+        [_question(request, _config(request.name, schema) if schema else None)], _langchain, _only
+    )
 
 
 def _config(name: str, schema: Mapping[str, Any]) -> _ReviewConfig:
-    """One branch of the schema for each decision; that of `edit` holds the schema of the tool's arguments."""
+    """One branch of the schema for each decision; that of `edit` holds the schema of the tool's
+    arguments.
+    """
     definitions = schema.get("$defs", {})
 
     def properties(of: Mapping[str, Any]) -> dict[str, Any]:
-        return definitions.get(of.get("$ref", "").removeprefix("#/$defs/"), of).get("properties", {})
+        return definitions.get(of.get("$ref", "").removeprefix("#/$defs/"), of).get(
+            "properties", {}
+        )
 
-    branches = {branch.get("type", {}).get("const"): branch for branch in map(properties, schema.get("oneOf", [schema]))}
+    branches = {
+        branch.get("type", {}).get("const"): branch
+        for branch in map(properties, schema.get("oneOf", [schema]))
+    }
     args = properties(branches.get("edit", {}).get("edited_action", {})).get("args")
     args_schema = {**args, "$defs": definitions} if args else None
-    return _ReviewConfig.model_validate({"action_name": name, "allowed_decisions": [*branches], "args_schema": args_schema})
+    return _ReviewConfig.model_validate(
+        {"action_name": name, "allowed_decisions": [*branches], "args_schema": args_schema}
+    )
 
 
 def _decisions(said: list[Json]) -> Json:
@@ -133,17 +168,32 @@ def _only(said: list[Json]) -> Json:
 
 def _human_interrupt(request: _HumanInterrupt) -> _Asked:
     """Agent Inbox's. It is answered by a list of one, also when it came without its list."""
-    action = _ActionRequest(name=request.action_request.action, args=request.action_request.args, description=request.description)
+    action = _ActionRequest(
+        name=request.action_request.action,
+        args=request.action_request.args,
+        description=request.description,
+    )
     allowed = tuple(decision for flag, decision in _INBOX_FLAGS.items() if request.config.get(flag))
-    return _Asked([_question(action, _ReviewConfig(action_name=action.name, allowed_decisions=allowed))], _inbox, list)
+    return _Asked(
+        [_question(action, _ReviewConfig(action_name=action.name, allowed_decisions=allowed))],
+        _inbox,
+        list,
+    )
 
 
 def _own(payload: Any, schema: JsonObject | None) -> _Asked:
-    """Our own form, or a string. Asked with a `response_schema` and no other kind it is a form, and its data alone is the reply."""
+    """Our own form, or a string. Asked with a `response_schema` and no other kind it is a form, and
+    its data alone is the reply.
+    """
     if schema is not None and isinstance(payload, str | dict):
-        payload = {"responseSchema": schema, **({"question": payload} if isinstance(payload, str) else payload)}
+        payload = {
+            "responseSchema": schema,
+            **({"question": payload} if isinstance(payload, str) else payload),
+        }
     question = parse_question(payload)
-    return _Asked([question], _data if schema is not None and question.kind is Kind.FORM else _envelope, _only)
+    return _Asked(
+        [question], _data if schema is not None and question.kind is Kind.FORM else _envelope, _only
+    )
 
 
 def _envelope(question: Question, answer: Answer) -> Json:
@@ -157,7 +207,9 @@ def _data(question: Question, answer: Answer) -> Json:
 
 
 def _question(request: _ActionRequest, config: _ReviewConfig | None) -> Question:
-    """`responseSchema` is that of the arguments, where it is known: what a person edits can be checked against it."""
+    """`responseSchema` is that of the arguments, where it is known: what a person edits can be
+    checked against it.
+    """
     description = (request.description or "").strip()
     is_headline = 0 < len(description) <= HEADLINE_LENGTH and "\n" not in description
     action: dict[str, Any] = {"name": request.name, "arguments": request.args}
@@ -198,10 +250,14 @@ def _inbox(question: Question, answer: Answer) -> JsonObject:
 
 
 def _decided(question: Question, answer: Answer) -> tuple[Action, Decision, Json]:
-    """The action, the decision about it, and what goes with it: edited arguments, a reason or a text."""
+    """The action, the decision about it, and what goes with it: edited arguments, a reason or a
+    text.
+    """
     action = cast(Action, question.action)
     if isinstance(answer, Denied):
-        refusal = next((d for d in (Decision.REJECT, Decision.RESPOND) if d in action.allowedDecisions), None)
+        refusal = next(
+            (d for d in (Decision.REJECT, Decision.RESPOND) if d in action.allowedDecisions), None
+        )
         if refusal is None:
             raise RefusalNotAllowed(answer.reason)
         return action, refusal, answer.reason

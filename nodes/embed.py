@@ -1,7 +1,9 @@
-"""Any LangGraph graph, or a function, as a specialist: it runs on a thread of its own in the same saver.
+"""Any LangGraph graph, or a function, as a specialist: it runs on a thread of its own in the same
+saver.
 
-Its interrupts become questions for the guard. What it already did is read from its thread first, so that a visit can be repeated
-after any crash: no finished node runs twice, and an answer goes only to the interrupt that waits for it.
+Its interrupts become questions for the guard. What it already did is read from its thread first, so
+that a visit can be repeated after any crash: no finished node runs twice, and an answer goes only
+to the interrupt that waits for it.
 """
 
 import asyncio
@@ -22,19 +24,20 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 from pydantic_core import to_jsonable_python
 
-from domain.capability import OBJECTIVE
-from domain.errors import Fenced, Invalid, StoreUnavailable
-from domain.records import Json, JsonObject
-from domain.schemas import mismatches
-from domain.state import Ask, Outcome, Report
-from nodes.agents import Agent, Graph, Run
-from nodes.dialects import payloads, reply
-from nodes.specialist import Answers, Task, Work
+from hitl_orchestrator.domain.capability import OBJECTIVE
+from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable
+from hitl_orchestrator.domain.records import Json, JsonObject
+from hitl_orchestrator.domain.schemas import mismatches
+from hitl_orchestrator.domain.state import Ask, Outcome, Report
+from hitl_orchestrator.nodes.agents import Agent, Graph, Run
+from hitl_orchestrator.nodes.dialects import payloads, reply
+from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 
 MAX_FACET_BYTES = 1024 * 1024
 MAX_TEXT_LENGTH = 2000  # of an agent's error, and of each of its warnings
 MAX_WARNINGS = 50
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as json.dumps writes it, and not a backslash followed by u0000
+# as json.dumps writes it, and not a backslash followed by u0000
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def embedded(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
@@ -45,8 +48,11 @@ def embedded(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
             return await _alone(_visit(agent, graph, task, answers))
         except (StoreUnavailable, Fenced):
             raise
-        except Exception as error:  # noqa: BLE001 - a foreign agent may raise anything: it fails its step and nothing else
-            reason = error.detail if isinstance(error, Invalid) else f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001
+            # a foreign agent may raise anything: it fails its step and nothing else
+            reason = (
+                error.detail if isinstance(error, Invalid) else f"{type(error).__name__}: {error}"
+            )
             return Report(outcome=Outcome.FAILED, reason=_text(reason))
 
     return work
@@ -56,45 +62,65 @@ def _graph(run: Run, saver: BaseCheckpointSaver[Any]) -> Graph:
     """On our saver, whatever it was compiled with."""
     if isinstance(run, Pregel):
         graph = cast(Graph, run)
-        types = getattr(graph, "_serde_allowlist", None)  # which types of its state may be read back; copy() forgets them
+        # which types of its state may be read back; copy() forgets them
+        types = getattr(graph, "_serde_allowlist", None)
         return graph.copy({"checkpointer": saver.with_allowlist(types) if types else saver})
 
     async def function(task: Any) -> Any:
         try:
-            made = run(task) if inspect.iscoroutinefunction(run) else await run_in_executor(None, run, task)
+            made = (
+                run(task)
+                if inspect.iscoroutinefunction(run)
+                else await run_in_executor(None, run, task)
+            )
             return _plain("What it returned", await made if inspect.isawaitable(made) else made)
-        except SystemExit as error:  # would end the process, and every other that takes the run over
+        except SystemExit as error:
+            # would end the process, and every other that takes the run over
             raise RuntimeError("the agent called sys.exit()") from error
 
     return cast(Graph, entrypoint(checkpointer=saver)(function))
 
 
 async def _alone(visit: Coroutine[Any, Any, Report]) -> Report:
-    """Outside the parent's RunnableConfig (callbacks, tags, metadata, task), inside everything else of the context."""
+    """Outside the parent's RunnableConfig (callbacks, tags, metadata, task), inside everything else
+    of the context.
+    """
     context = contextvars.copy_context()
     context.run(var_child_runnable_config.set, None)
     return await asyncio.create_task(visit, context=context)
 
 
 async def _visit(agent: Agent, graph: Graph, task: Task, answers: Answers) -> Report:
-    config: RunnableConfig = {"configurable": {"thread_id": f"{task.threadId}:{task.runId}:{task.stepId}"}}
+    config: RunnableConfig = {
+        "configurable": {"thread_id": f"{task.threadId}:{task.runId}:{task.stepId}"}
+    }
     ran = False
     while True:
         state = await graph.aget_state(config)
-        if state.created_at is not None and not state.tasks:  # not `next`: that is empty too when the last checkpoint of a step is missing
+        # not `next`: that is empty too when the last checkpoint of a step is missing
+        if state.created_at is not None and not state.tasks:
             return _report(agent, _made(agent, graph, state.values))
         asked = {interrupt.id: _asks(interrupt) for interrupt in state.interrupts}
         unanswered = [ask for asks in asked.values() for ask in asks if ask.key not in answers]
-        # A process died beside a sibling that asks: the others may ask too, and all of a wave's questions are judged together.
+        # A process died beside a sibling that asks: the others may ask too, and all of a wave's
+        # questions are judged together.
         died = any(each.result is None and not each.interrupts for each in state.tasks)
         if unanswered and not died:
-            return Report(outcome=Outcome.ASKING, asks=tuple(unanswered))  # not before all are answered: the others' nodes would run again
+            # not before all are answered: the others' nodes would run again
+            return Report(outcome=Outcome.ASKING, asks=tuple(unanswered))
         if ran and not asked:
-            raise Invalid("It stopped at a static breakpoint (interrupt_before, interrupt_after), which asks no question; use interrupt()")
+            raise Invalid(
+                "It stopped at a static breakpoint (interrupt_before, interrupt_after), which asks no question; use interrupt()"
+            )
         if state.created_at is None:
             step = _input(agent, graph, task)
         elif asked and not unanswered:
-            step = Command(resume={i.id: reply(i.value, [answers[ask.key] for ask in asked[i.id]], _schema(i)) for i in state.interrupts})
+            step = Command(
+                resume={
+                    i.id: reply(i.value, [answers[ask.key] for ask in asked[i.id]], _schema(i))
+                    for i in state.interrupts
+                }
+            )
         else:
             step = None
         await graph.ainvoke(step, config, durability="sync")
@@ -102,7 +128,10 @@ async def _visit(agent: Agent, graph: Graph, task: Task, answers: Answers) -> Re
 
 
 def _asks(interrupt: Interrupt[Any]) -> list[Ask]:
-    return [Ask(key=f"{interrupt.id}.{n}", question=question) for n, question in enumerate(payloads(interrupt.value, _schema(interrupt)))]
+    return [
+        Ask(key=f"{interrupt.id}.{n}", question=question)
+        for n, question in enumerate(payloads(interrupt.value, _schema(interrupt)))
+    ]
 
 
 def _schema(interrupt: Interrupt[Any]) -> JsonObject | None:
@@ -122,7 +151,14 @@ def _input(agent: Agent, graph: Graph, task: Task) -> Any:
 
 def _message(task: Task) -> HumanMessage:
     facets = {name: value for name, value in task.facets.items() if name != OBJECTIVE}
-    return HumanMessage("\n\n".join([task.objective, *([json.dumps(facets, ensure_ascii=False, indent=2)] if facets else [])]))
+    return HumanMessage(
+        "\n\n".join(
+            [
+                task.objective,
+                *([json.dumps(facets, ensure_ascii=False, indent=2)] if facets else []),
+            ]
+        )
+    )
 
 
 def _made(agent: Agent, graph: Graph, values: Any) -> Mapping[str, Any]:
@@ -134,7 +170,9 @@ def _made(agent: Agent, graph: Graph, values: Any) -> Mapping[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        raise Invalid(f"What it returned is of type {type(values).__name__}, not a mapping of its output facets")
+        raise Invalid(
+            f"What it returned is of type {type(values).__name__}, not a mapping of its output facets"
+        )
     return cast(Mapping[str, Any], values)
 
 
@@ -142,15 +180,23 @@ def _in_state(agent: Agent, state: Mapping[str, Any]) -> Mapping[str, Any]:
     outputs = agent.capability.outputFacets
     found = {name: state[name] for name in outputs if name in state}
     if not found and len(outputs) == 1:
-        found = {name: said for name in outputs for said in _said(state, agent.schemas.get(name, {}))}
+        found = {
+            name: said for name in outputs for said in _said(state, agent.schemas.get(name, {}))
+        }
     return {name: state[name] for name in ("warnings",) if name in state} | found
 
 
 def _said(state: Mapping[str, Any], schema: JsonObject) -> list[Json]:
-    """The structured response or the text of the last message: the first that fits, else the first, to say why it does not."""
+    """The structured response or the text of the last message: the first that fits, else the first,
+    to say why it does not.
+    """
     last = (state.get("messages") or [None])[-1]
     text = last.text if isinstance(last, BaseMessage) else None
-    said = [_plain("What it said", each) for each in (state.get("structured_response"), text) if each is not None]
+    said = [
+        _plain("What it said", each)
+        for each in (state.get("structured_response"), text)
+        if each is not None
+    ]
     return sorted(said, key=lambda each: bool(mismatches(each, schema)))[:1]
 
 
@@ -164,7 +210,11 @@ def _report(agent: Agent, made: Mapping[str, Any]) -> Report:
     ]
     return Report(
         outcome=Outcome.COMPLETED,
-        facets={name: _facet(name, made[name], agent.schemas.get(name, {})) for name in outputs if name in made},
+        facets={
+            name: _facet(name, made[name], agent.schemas.get(name, {}))
+            for name in outputs
+            if name in made
+        },
         warnings=tuple(_text(warning) for warning in warnings[:MAX_WARNINGS]),
     )
 
@@ -174,13 +224,17 @@ def _facet(name: str, value: object, schema: JsonObject) -> Json:
     if (size := len(json.dumps(plain, ensure_ascii=False).encode())) > MAX_FACET_BYTES:
         raise Invalid(f"The facet {name} has {size} bytes; {MAX_FACET_BYTES} are allowed")
     if wrong := mismatches(plain, schema, f"/{name}"):
-        details = "; ".join(f"{each['path']} breaks the rule `{each['rule']}`: {each['message']}" for each in wrong)
+        details = "; ".join(
+            f"{each['path']} breaks the rule `{each['rule']}`: {each['message']}" for each in wrong
+        )
         raise Invalid(f"The facet {name} does not fit its schema: {details}")
     return plain
 
 
 def _plain(what: str, value: object) -> Json:
-    """As JSON that can be stored: what is typed (Pydantic, dataclasses, dates) becomes what it is written as."""
+    """As JSON that can be stored: what is typed (Pydantic, dataclasses, dates) becomes what it is
+    written as.
+    """
     try:
         plain = to_jsonable_python(value)
         text = json.dumps(plain, ensure_ascii=False, allow_nan=False)

@@ -1,18 +1,26 @@
-"""The guard: admits or denies the questions of a wave, in order, exactly, and words each for the person who decides."""
+"""The guard: admits or denies the questions of a wave, in order, exactly, and words each for the
+person who decides.
+"""
 
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from domain import events
-from domain.capability import Capability, Registry
-from domain.events import Event
-from domain.guards import Judged, Refused, judge
-from domain.hitl import ContractSummary, FacetNames, HitlRequest, Kind, RequestStatus
-from domain.plan import Step
-from domain.progress import asking, is_open, next_wave
-from domain.state import Asked, Snapshot, State
-from nodes.planner import handed_over
-from nodes.specialist import Node
+from hitl_orchestrator.domain import events
+from hitl_orchestrator.domain.capability import Capability, Registry
+from hitl_orchestrator.domain.events import Event
+from hitl_orchestrator.domain.guards import Judged, Refused, judge
+from hitl_orchestrator.domain.hitl import (
+    ContractSummary,
+    FacetNames,
+    HitlRequest,
+    Kind,
+    RequestStatus,
+)
+from hitl_orchestrator.domain.plan import Step
+from hitl_orchestrator.domain.progress import asking, is_open, next_wave
+from hitl_orchestrator.domain.state import Asked, Snapshot, State
+from hitl_orchestrator.nodes.planner import handed_over
+from hitl_orchestrator.nodes.specialist import Node
 
 
 def guard(registry: Registry) -> Node:
@@ -36,10 +44,17 @@ def guard(registry: Registry) -> Node:
 
 
 def _asked(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[Asked]) -> Asked:
-    step = next(step for step in (state.plan.steps if state.plan else ()) if step.stepId == judged.step_id)
-    earlier = [a for a in (*state.questions.values(), *this_wave) if a.request.stepId == judged.step_id]
+    step = next(
+        step for step in (state.plan.steps if state.plan else ()) if step.stepId == judged.step_id
+    )
+    earlier = [
+        a for a in (*state.questions.values(), *this_wave) if a.request.stepId == judged.step_id
+    ]
     refused = judged.verdict if isinstance(judged.verdict, Refused) else None
-    request_id = f"hitl_{uuid5(NAMESPACE_URL, f'{state.run.runId}/{judged.step_id}/{len(earlier)}').hex}"  # a replay makes the same
+    # a replay makes the same
+    request_id = (
+        f"hitl_{uuid5(NAMESPACE_URL, f'{state.run.runId}/{judged.step_id}/{len(earlier)}').hex}"
+    )
     request = _request(state, registry[step.capabilityId], step, judged, request_id).but(
         attempt=1 + sum(a.fingerprint == judged.fingerprint for a in earlier),
         status=RequestStatus.DENIED if refused else RequestStatus.PENDING,
@@ -55,7 +70,9 @@ def _asked(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[
     )
 
 
-def _request(state: Snapshot, capability: Capability, step: Step, judged: Judged, request_id: str) -> HitlRequest:
+def _request(
+    state: Snapshot, capability: Capability, step: Step, judged: Judged, request_id: str
+) -> HitlRequest:
     question = judged.ask.question
     return HitlRequest(
         requestId=request_id,
@@ -85,7 +102,9 @@ def operator_prompt(state: Snapshot, step: Step, judged: Judged) -> str:
     question = judged.ask.question
     match question.kind:
         case Kind.CHOICE:
-            todo = f"Choose one of {len(question.options)} options" + (", or answer in your own words" if question.allowFreeForm else "")
+            todo = f"Choose one of {len(question.options)} options" + (
+                ", or answer in your own words" if question.allowFreeForm else ""
+            )
         case Kind.FREEFORM:
             todo = "Answer in your own words"
         case Kind.FORM:

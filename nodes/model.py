@@ -1,4 +1,6 @@
-"""The model that planner and specialists think with; without a key there is none, and they follow their offline rules."""
+"""The model that planner and specialists think with; without a key there is none, and they follow
+their offline rules.
+"""
 
 import asyncio
 import json
@@ -14,14 +16,19 @@ from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
 DEFAULT_MODEL = "gpt-5-mini"  # small, current, and able to answer in a JSON Schema
 CALL_TIMEOUT_SECONDS = 60
-CALL_RETRIES = 2  # after 408, 409, 429, 5xx and lost connections, by the client itself, which honours Retry-After
+# after 408, 409, 429, 5xx and lost connections, by the client itself, which honours Retry-After
+CALL_RETRIES = 2
 ANSWER_TIMEOUT_SECONDS = 240  # both attempts with all their retries; a step has 600 by default
 
 T = TypeVar("T", bound=BaseModel)
 
 
-def chat_model(api_key: SecretStr | None, model: str | None, base_url: str | None) -> ChatOpenAI | None:
-    """None without a key: offline. It speaks chat completions, which every server behind OPENAI_BASE_URL understands."""
+def chat_model(
+    api_key: SecretStr | None, model: str | None, base_url: str | None
+) -> ChatOpenAI | None:
+    """None without a key: offline. It speaks chat completions, which every server behind
+    OPENAI_BASE_URL understands.
+    """
     if api_key is None or not api_key.get_secret_value():
         return None
     return ChatOpenAI(
@@ -35,17 +42,23 @@ def chat_model(api_key: SecretStr | None, model: str | None, base_url: str | Non
 
 
 def prompt(instructions: str, data: Mapping[str, JsonValue]) -> list[BaseMessage]:
-    """What to do, and what to do it with as one JSON object: no text in it can end the data and become an instruction."""
+    """What to do, and what to do it with as one JSON object: no text in it can end the data and
+    become an instruction.
+    """
     return [SystemMessage(instructions), HumanMessage(json.dumps(data, ensure_ascii=False))]
 
 
 async def structured(
-    model: ChatOpenAI, messages: Sequence[BaseMessage], schema: type[T], misfit: Callable[[T], str | None] = lambda _: None
+    model: ChatOpenAI,
+    messages: Sequence[BaseMessage],
+    schema: type[T],
+    misfit: Callable[[T], str | None] = lambda _: None,
 ) -> tuple[T | None, str]:
     """The model's answer, or None and why there is none.
 
-    `misfit` says what is wrong with an answer that fits its schema. An answer that does not fit is asked for once more, with
-    the reason. The reasons quote neither the answer nor the API's errors, which can hold parts of a key.
+    `misfit` says what is wrong with an answer that fits its schema. An answer that does not fit is
+    asked for once more, with the reason. The reasons quote neither the answer nor the API's errors,
+    which can hold parts of a key.
     """
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
@@ -61,17 +74,24 @@ async def structured(
 
 
 async def _attempt(
-    model: ChatOpenAI, messages: Sequence[BaseMessage], schema: type[T], misfit: Callable[[T], str | None]
+    model: ChatOpenAI,
+    messages: Sequence[BaseMessage],
+    schema: type[T],
+    misfit: Callable[[T], str | None],
 ) -> tuple[T | None, str]:
     try:
-        asked = cast("Runnable[list[BaseMessage], object]", model.with_structured_output(schema, method="json_schema"))
+        asked = cast(
+            "Runnable[list[BaseMessage], object]",
+            model.with_structured_output(schema, method="json_schema"),
+        )
         answer = await asked.ainvoke([*messages])
     except OpenAIRefusalError:
         return None, "the model refused"
     except ValidationError as error:
         first = error.errors()[0]
         return None, f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
-    except (ValueError, TypeError, AttributeError, LookupError):  # how the client breaks on a reply that is no completion at all
+    except (ValueError, TypeError, AttributeError, LookupError):
+        # how the client breaks on a reply that is no completion at all
         return None, "it is not what was asked for"
     if not isinstance(answer, schema):
         return None, "it is not what was asked for"

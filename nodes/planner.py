@@ -1,17 +1,19 @@
-"""The planner: an objective and contracts -> a plan; revises it after answers, denials and failures; finishes."""
+"""The planner: an objective and contracts -> a plan; revises it after answers, denials and
+failures; finishes.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from domain import events, planning
-from domain.capability import Capability, Registry
-from domain.events import Event, Phase
-from domain.hitl import Denied
-from domain.plan import Plan, Step
-from domain.progress import plan_with_statuses, ready_steps, to_consider
-from domain.records import JsonObject
-from domain.state import Ending, Result, RunError, Snapshot, State
-from nodes.specialist import Node
+from hitl_orchestrator.domain import events, planning
+from hitl_orchestrator.domain.capability import Capability, Registry
+from hitl_orchestrator.domain.events import Event, Phase
+from hitl_orchestrator.domain.hitl import Denied
+from hitl_orchestrator.domain.plan import Plan, Step
+from hitl_orchestrator.domain.progress import plan_with_statuses, ready_steps, to_consider
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.state import Ending, Result, RunError, Snapshot, State
+from hitl_orchestrator.nodes.specialist import Node
 
 
 class Proposal(NamedTuple):
@@ -35,12 +37,27 @@ def planner(registry: Registry, propose: Propose | None = None) -> Node:
             chosen, warnings = await _chosen(state, task, propose)
             plan = planning.first_plan(chosen) if first else planning.revised(state, chosen)
             if isinstance(plan, RunError):
-                return _writes(state, considered, Ending(result=Result(outputs={}), error=plan), [*happened, *warnings])
+                return _writes(
+                    state,
+                    considered,
+                    Ending(result=Result(outputs={}), error=plan),
+                    [*happened, *warnings],
+                )
             happened += [*warnings, _revised(state, plan, considered)]
             state = state.but(plan=plan)
         if ready := ready_steps(state):
-            return _writes(state, considered, None, [*happened, *([_phase(Phase.EXECUTION)] if happened else []), *handed_over(ready)])
-        return _writes(state, considered, planning.ending(state, registry), [*happened, _phase(Phase.FINALIZATION)])
+            return _writes(
+                state,
+                considered,
+                None,
+                [*happened, *([_phase(Phase.EXECUTION)] if happened else []), *handed_over(ready)],
+            )
+        return _writes(
+            state,
+            considered,
+            planning.ending(state, registry),
+            [*happened, _phase(Phase.FINALIZATION)],
+        )
 
     return node
 
@@ -57,8 +74,12 @@ def handed_over(steps: Sequence[Step]) -> list[Event]:
     ]
 
 
-async def _chosen(state: Snapshot, task: planning.Task, propose: Propose | None) -> tuple[list[Capability], list[Event]]:
-    """A model may propose; the same check as for any plan disposes. Without one, or when it was refused: the smallest plan."""
+async def _chosen(
+    state: Snapshot, task: planning.Task, propose: Propose | None
+) -> tuple[list[Capability], list[Event]]:
+    """A model may propose; the same check as for any plan disposes. Without one, or when it was
+    refused: the smallest plan.
+    """
     if propose is None or not task.capabilities:
         return planning.best(task), []
     proposed, why = await propose(state, task)
@@ -67,10 +88,14 @@ async def _chosen(state: Snapshot, task: planning.Task, propose: Propose | None)
         by_id = {capability.capabilityId: capability for capability in task.capabilities}
         return [by_id[name] for name in proposed], []
     message = f"The model's plan was refused: {'; '.join(problems)}"
-    return planning.best(task), [Event(kind=events.Kind.WARNED, message=message, data={"from": "planner"})]
+    return planning.best(task), [
+        Event(kind=events.Kind.WARNED, message=message, data={"from": "planner"})
+    ]
 
 
-def _writes(state: Snapshot, considered: list[str], ending: Ending | None, happened: list[Event]) -> dict[str, Any]:
+def _writes(
+    state: Snapshot, considered: list[str], ending: Ending | None, happened: list[Event]
+) -> dict[str, Any]:
     return {
         "plan": state.plan and state.plan.json_object(),
         "considered": considered,
@@ -84,7 +109,10 @@ def _phase(phase: Phase) -> Event:
 
 
 def _revised(state: Snapshot, plan: Plan, considered: list[str]) -> Event:
-    reason = "; ".join(_why(state, one) for one in considered if one not in state.considered) or "the first plan"
+    reason = (
+        "; ".join(_why(state, one) for one in considered if one not in state.considered)
+        or "the first plan"
+    )
     shown = plan_with_statuses(state.but(plan=plan), running=False) or plan
     data: JsonObject = {
         "previousVersion": state.plan.version if state.plan else 0,
@@ -92,7 +120,9 @@ def _revised(state: Snapshot, plan: Plan, considered: list[str]) -> Event:
         "steps": [step.json_object() for step in shown.steps],
         "reason": reason,
     }
-    return Event(kind=events.Kind.PLAN_REVISED, message=f"plan version {plan.version}: {reason}", data=data)
+    return Event(
+        kind=events.Kind.PLAN_REVISED, message=f"plan version {plan.version}: {reason}", data=data
+    )
 
 
 def _why(state: Snapshot, considered: str) -> str:

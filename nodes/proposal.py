@@ -1,19 +1,21 @@
-"""A model proposes a plan. It is checked like any other plan; refused twice, the deterministic planner takes over."""
+"""A model proposes a plan. It is checked like any other plan; refused twice, the deterministic
+planner takes over.
+"""
 
 from importlib.resources import files
 
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field
 
-from domain import planning
-from domain.plan import MAX_STEPS
-from domain.records import Json
-from domain.state import Snapshot
-from nodes.model import prompt, structured
-from nodes.planner import Proposal, Propose
-from nodes.specialist import context_of
+from hitl_orchestrator.domain import planning
+from hitl_orchestrator.domain.plan import MAX_STEPS
+from hitl_orchestrator.domain.records import Json
+from hitl_orchestrator.domain.state import Snapshot
+from hitl_orchestrator.nodes.model import prompt, structured
+from hitl_orchestrator.nodes.planner import Proposal, Propose
+from hitl_orchestrator.nodes.specialist import context_of
 
-_INSTRUCTIONS = files("nodes").joinpath("prompts/planner.md")
+_INSTRUCTIONS = files("hitl_orchestrator.nodes").joinpath("prompts/planner.md")
 
 
 class Steps(BaseModel):
@@ -25,7 +27,9 @@ def proposer(model: ChatOpenAI) -> Propose:
         def misfit(steps: Steps) -> str | None:
             return "; ".join(planning.problems(task, steps.capabilityIds)) or None
 
-        steps, why = await structured(model, prompt(_INSTRUCTIONS.read_text("utf-8"), _data(state, task)), Steps, misfit)
+        steps, why = await structured(
+            model, prompt(_INSTRUCTIONS.read_text("utf-8"), _data(state, task)), Steps, misfit
+        )
         return Proposal(steps.capabilityIds if steps else None, why)
 
     return propose
@@ -38,6 +42,8 @@ def _data(state: Snapshot, task: planning.Task) -> dict[str, Json]:
         "objective": state.run.objective,
         "wanted": [*task.wanted],
         "atHand": [*sorted(task.at_hand)],
-        "capabilities": [capability.model_dump(mode="json", include=shown) for capability in task.capabilities],
+        "capabilities": [
+            capability.model_dump(mode="json", include=shown) for capability in task.capabilities
+        ],
         "soFar": [one.model_dump(mode="json", include=told) for one in context_of(state)],
     }

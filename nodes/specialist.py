@@ -1,4 +1,6 @@
-"""The node around every specialist: interrupt first, work after, so that a resume repeats nothing."""
+"""The node around every specialist: interrupt first, work after, so that a resume repeats
+nothing.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -7,15 +9,15 @@ from typing import Any
 from langgraph.types import Send, interrupt
 from pydantic import TypeAdapter
 
-from domain import events
-from domain.capability import Capability
-from domain.events import Event
-from domain.guards import insists
-from domain.hitl import Answer, Answered, Denied, RequestStatus, Settled
-from domain.plan import Step, StepStatus
-from domain.progress import last_denial, questions_of
-from domain.records import JsonObject, Record
-from domain.state import Asked, Facet, Outcome, Report, Snapshot
+from hitl_orchestrator.domain import events
+from hitl_orchestrator.domain.capability import Capability
+from hitl_orchestrator.domain.events import Event
+from hitl_orchestrator.domain.guards import insists
+from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, RequestStatus, Settled
+from hitl_orchestrator.domain.plan import Step, StepStatus
+from hitl_orchestrator.domain.progress import last_denial, questions_of
+from hitl_orchestrator.domain.records import JsonObject, Record
+from hitl_orchestrator.domain.state import Asked, Facet, Outcome, Report, Snapshot
 
 
 class Context(Record):
@@ -52,15 +54,18 @@ class Visit(Record):
 Node = Callable[..., Awaitable[dict[str, Any]]]  # of the graph: state or visit -> writes
 Answers = Mapping[str, Answer]  # by the key of the ask
 Work = Callable[[Task, Answers], Awaitable[Report]]
-"""What an agent does at one visit. May be repeated after a crash: it looks at what it did before. An agent's
-error comes back as a failed report; only the memory's own errors (StoreUnavailable, Fenced) are raised."""
+"""What an agent does at one visit. May be repeated after a crash: it looks at what it did before.
+An agent's error comes back as a failed report; only the memory's own errors (StoreUnavailable,
+Fenced) are raised."""
 
 
 _settled = TypeAdapter(dict[str, Settled])
 
 
 def specialist(capability: Capability, work: Work) -> Node:
-    """The node of one capability. Its first act is the one interrupt for all questions of the step that wait for people."""
+    """The node of one capability. Its first act is the one interrupt for all questions of the step
+    that wait for people.
+    """
 
     async def node(visit_json: JsonObject) -> dict[str, Any]:
         visit = Visit.model_validate(visit_json)
@@ -68,12 +73,19 @@ def specialist(capability: Capability, work: Work) -> Node:
         if waiting := [asked.request.requestId for asked in visit.asked if asked.waits]:
             resumed = interrupt({"stepId": visit.task.stepId, "requestIds": waiting})
             answers = _settled.validate_python(resumed["answers"])
-            ended = [_ended(asked, answers[asked.request.requestId]) for asked in visit.asked if asked.waits]
+            ended = [
+                _ended(asked, answers[asked.request.requestId])
+                for asked in visit.asked
+                if asked.waits
+            ]
         settled = _with(visit.asked, ended)
         report = await _work(capability, work, visit.task, settled)
         return {
             "reports": {visit.task.stepId: report.json_object()},
-            "facets": {name: Facet(value=v, producedBy=visit.task.stepId).json_object() for name, v in report.facets.items()},
+            "facets": {
+                name: Facet(value=v, producedBy=visit.task.stepId).json_object()
+                for name, v in report.facets.items()
+            },
             "questions": {asked.request.requestId: asked.json_object() for asked in ended},
             "events": [event.json_object() for event in _finished(capability, visit.task, report)],
         }
@@ -94,13 +106,19 @@ def visit(state: Snapshot, step: Step) -> Send:
     )
     return Send(
         step.capabilityId,
-        Visit(task=task, capabilityId=step.capabilityId, asked=tuple(questions_of(state, step.stepId))).json_object(),
+        Visit(
+            task=task, capabilityId=step.capabilityId, asked=tuple(questions_of(state, step.stepId))
+        ).json_object(),
     )
 
 
 def context_of(state: Snapshot) -> tuple[Context, ...]:
     """The answers and denials of the run so far."""
-    return tuple(_context(asked) for asked in state.questions.values() if not asked.waits and asked.repeats is None)
+    return tuple(
+        _context(asked)
+        for asked in state.questions.values()
+        if not asked.waits and asked.repeats is None
+    )
 
 
 async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[Asked]) -> Report:
@@ -110,37 +128,73 @@ async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[
     try:
         report = await asyncio.wait_for(work(task, answers), capability.timeoutSeconds)
     except TimeoutError:
-        return Report(outcome=Outcome.FAILED, reason=f"took longer than its {capability.timeoutSeconds:g} seconds")
+        return Report(
+            outcome=Outcome.FAILED,
+            reason=f"took longer than its {capability.timeoutSeconds:g} seconds",
+        )
     return _judged(capability, report, last_denial(asked))
 
 
 def _judged(capability: Capability, report: Report, denial: str | None) -> Report:
-    """Whether it made what its contract promises. If not: denied, when it was refused something; else failed."""
+    """Whether it made what its contract promises. If not: denied, when it was refused something;
+    else failed.
+    """
     missing = [name for name in capability.outputFacets if name not in report.facets]
     if report.outcome is not Outcome.COMPLETED or not missing:
         return report
     if denial is not None:
         return report.but(outcome=Outcome.DENIED, reason=denial)
-    return report.but(outcome=Outcome.FAILED, reason=f"did not return {', '.join(missing)}, which its contract promises")
+    return report.but(
+        outcome=Outcome.FAILED,
+        reason=f"did not return {', '.join(missing)}, which its contract promises",
+    )
 
 
 def _finished(capability: Capability, task: Task, report: Report) -> list[Event]:
     origin = capability.capabilityId
     warnings = [
-        Event(kind=events.Kind.WARNED, message=text, stepId=task.stepId, originAgent=origin, data={"stepId": task.stepId, "from": origin})
+        Event(
+            kind=events.Kind.WARNED,
+            message=text,
+            stepId=task.stepId,
+            originAgent=origin,
+            data={"stepId": task.stepId, "from": origin},
+        )
         for text in report.warnings
     ]
     if report.outcome is Outcome.ASKING:
         return warnings
-    status = {Outcome.DENIED: StepStatus.DENIED, Outcome.FAILED: StepStatus.FAILED}.get(report.outcome, StepStatus.COMPLETED)
-    data: JsonObject = {"stepId": task.stepId, "from": origin, "status": status.value, "facets": [*report.facets], "reason": report.reason}
-    message = f"{capability.displayName}: {status}" + (f" ({report.reason})" if report.reason else "")
-    return [*warnings, Event(kind=events.Kind.STEP_FINISHED, message=message, stepId=task.stepId, originAgent=origin, data=data)]
+    status = {Outcome.DENIED: StepStatus.DENIED, Outcome.FAILED: StepStatus.FAILED}.get(
+        report.outcome, StepStatus.COMPLETED
+    )
+    data: JsonObject = {
+        "stepId": task.stepId,
+        "from": origin,
+        "status": status.value,
+        "facets": [*report.facets],
+        "reason": report.reason,
+    }
+    message = f"{capability.displayName}: {status}" + (
+        f" ({report.reason})" if report.reason else ""
+    )
+    return [
+        *warnings,
+        Event(
+            kind=events.Kind.STEP_FINISHED,
+            message=message,
+            stepId=task.stepId,
+            originAgent=origin,
+            data=data,
+        ),
+    ]
 
 
 def _ended(asked: Asked, settled: Settled) -> Asked:
     reason = settled.answer.reason if isinstance(settled.answer, Denied) else None
-    request = asked.request.but(status=settled.status, denialReason=reason if settled.status is RequestStatus.DENIED else None)
+    request = asked.request.but(
+        status=settled.status,
+        denialReason=reason if settled.status is RequestStatus.DENIED else None,
+    )
     return asked.but(request=request, answer=settled.answer)
 
 

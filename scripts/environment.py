@@ -1,4 +1,5 @@
-"""Makes `.venv` from requirements.lock when it is missing, half made or out of date. Standard library only.
+"""Makes `.venv` from requirements.lock when it is missing, half made or out of date. Standard
+library only.
 
 It must also parse on an old Python, which then hands over to a newer one or says what is missing.
 """
@@ -19,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-# Removed before the first step and written after the last: a .venv without it is half made, or not of our making.
+# Removed before the first step and written after the last: a .venv without it is half made, or not
+# of our making.
 STAMP = VENV / "made-from"
 
 
@@ -40,7 +42,9 @@ def hand_over_if_too_old() -> None:
         newer = shutil.which(f"python3.{minor}")
         if newer:
             os.execv(newer, [newer, *sys.argv])  # noqa: S606
-    sys.exit(f"Python 3.11 or newer is needed; python3 here is {platform.python_version()} ({sys.executable}).")
+    sys.exit(
+        f"Python 3.11 or newer is needed; python3 here is {platform.python_version()} ({sys.executable})."
+    )
 
 
 def is_current() -> bool:
@@ -52,7 +56,9 @@ def made_from() -> str:
 
 
 def wanted() -> str:
-    """First line: interpreter and place, which an existing .venv cannot change. Second line: what is installed in it."""
+    """First line: interpreter and place, which an existing .venv cannot change. Second line: what
+    is installed in it.
+    """
     inputs = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     return f"{platform.python_version()} {sys.base_prefix} {VENV}\n{inputs}\n"
 
@@ -67,26 +73,57 @@ def wait_for_turn(lock: int) -> None:
 
 def make(lock: int) -> None:
     began, target = time.monotonic(), wanted()
-    # Updated in place where possible, so that a server which runs from it keeps the files that did not change.
+    # Updated in place where possible, so that a server which runs from it keeps the files that did
+    # not change.
     in_place = PYTHON.exists() and made_from().partition("\n")[0] == target.partition("\n")[0]
     STAMP.unlink(missing_ok=True)
     if not in_place:
         if importlib.util.find_spec("ensurepip") is None:
-            sys.exit(f"{sys.executable} cannot make virtual environments: install its venv package (Debian, Ubuntu: python3-venv).")
+            sys.exit(
+                f"{sys.executable} cannot make virtual environments: install its venv package (Debian, Ubuntu: python3-venv)."
+            )
         step("Making .venv ...", lock, sys.executable, "-I", "-m", "venv", "--clear", VENV)
-    pip = [PYTHON, "-I", "-m", "pip", "install", "--disable-pip-version-check", *([] if sys.stderr.isatty() else ["-qq"])]
-    step("Installing the locked packages; the first time takes about a minute ...", lock, *pip, "--require-hashes", "-r", LOCK)
-    step("Installing the project itself ...", lock, *pip, "--no-deps", "--no-build-isolation", "-e", ".")
+    pip = [
+        PYTHON,
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        *([] if sys.stderr.isatty() else ["-qq"]),
+    ]
+    step(
+        "Installing the locked packages; the first time takes about a minute ...",
+        lock,
+        *pip,
+        "--require-hashes",
+        "-r",
+        LOCK,
+    )
+    step(
+        "Installing the project itself ...",
+        lock,
+        *pip,
+        "--no-deps",
+        "--no-build-isolation",
+        "-e",
+        ".",
+    )
     STAMP.write_text(target)
     say(f".venv is ready ({time.monotonic() - began:.0f} s).")
 
 
 def step(title: str, lock: int, *command: "str | Path") -> None:
     say(title)
-    # The child inherits the lock: if this process is killed, the next one still waits for what the child is writing.
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=[lock])
+    # The child inherits the lock: if this process is killed, the next one still waits for what the
+    # child is writing.
+    done = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=[lock]
+    )
     if done.returncode:
-        sys.exit("This step failed, see above; .venv is half made, and the next run starts it over.")
+        sys.exit(
+            "This step failed, see above; .venv is half made, and the next run starts it over."
+        )
 
 
 def say(line: str) -> None:

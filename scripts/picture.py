@@ -1,27 +1,36 @@
-"""The picture of the graph, drawn from the compiled graph itself: in README.md between its markers, and alone in docs/graph.mmd."""
+"""The picture of the graph, drawn from the compiled graph itself: in README.md between its markers,
+and alone in docs/graph.mmd.
+"""
 
 import re
 from pathlib import Path
 
 from langgraph.checkpoint.memory import InMemorySaver
 
-from graph.build import build
-from nodes.agents import agent_of
-from nodes.specialists import builtin_agents
+from hitl_orchestrator.desk import builtin_agents
+from hitl_orchestrator.graph.build import build
+from hitl_orchestrator.nodes.agents import agent_of
 
 ROOT = Path(__file__).resolve().parent.parent
 README, ALONE = ROOT / "README.md", ROOT / "docs" / "graph.mmd"
-BETWEEN_MARKERS = re.compile(r"(<!-- drawn by scripts/picture -->\n).*?(<!-- end of the drawing -->)", re.DOTALL)
+BETWEEN_MARKERS = re.compile(
+    r"(<!-- drawn by scripts/picture -->\n).*?(<!-- end of the drawing -->)", re.DOTALL
+)
 
 
 def drawn() -> str:
     """As Mermaid."""
-    agents = [agent_of(mapping, "built in") for mapping in builtin_agents(model=None, outbox=Path("outbox"))]
+    agents = [
+        agent_of(mapping, "built in")
+        for mapping in builtin_agents(model=None, outbox=Path("outbox"))
+    ]
     return build(agents, InMemorySaver()).get_graph().draw_mermaid()
 
 
 def shown_in(page: str, picture: str) -> str:
-    return BETWEEN_MARKERS.sub(lambda found: f"{found[1]}```mermaid\n{picture}```\n{found[2]}", page)
+    return BETWEEN_MARKERS.sub(
+        lambda found: f"{found[1]}```mermaid\n{picture}```\n{found[2]}", page
+    )
 
 
 if __name__ == "__main__":

@@ -2,5 +2,6 @@
 
 import os
 
-# Read when LangGraph is imported, by whatever of ours comes first: a checkpoint holds data, and calls nothing.
+# Read when LangGraph is imported, by whatever of ours comes first: a checkpoint holds data, and
+# calls nothing.
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"

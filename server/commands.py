@@ -1,4 +1,6 @@
-"""What the commands do that are not calls of the API: serve, work, migrate, verify the audit, prune."""
+"""What the commands do that are not calls of the API: serve, work, migrate, verify the audit,
+prune.
+"""
 
 import asyncio
 import contextlib
@@ -13,24 +15,27 @@ from types import FrameType
 
 import uvicorn
 
-from checkpoints import audit, retention
-from checkpoints.migrate import check_migrated
-from checkpoints.migrate import migrate as migrate_database
-from checkpoints.pool import Pool, connection, connection_pool
-from checkpoints.saver import BufferedSaver
-from domain.errors import ConfigurationError
-from server.app import create_app
-from server.services import Place, open_place, open_services
-from server.settings import Settings, check_serving, load_settings
-from server.telemetry import log_as_json
+from hitl_orchestrator.checkpoints import audit, retention
+from hitl_orchestrator.checkpoints.migrate import check_migrated
+from hitl_orchestrator.checkpoints.migrate import migrate as migrate_database
+from hitl_orchestrator.checkpoints.pool import Pool, connection, connection_pool
+from hitl_orchestrator.checkpoints.saver import BufferedSaver
+from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.server.api.app import create_app
+from hitl_orchestrator.server.services import Place, open_place, open_services
+from hitl_orchestrator.server.settings import Settings, check_serving, load_settings
+from hitl_orchestrator.server.telemetry import log_as_json
 
 BACKLOG = 2048
-STREAMS_END_SECONDS = 2  # of patience with open streams at the end; clients reconnect and miss nothing
+# of patience with open streams at the end; clients reconnect and miss nothing
+STREAMS_END_SECONDS = 2
 
 
 def serve(host: str | None, port: int | None) -> None:
     settings = load_settings()
-    settings = settings.model_copy(update={"host": host or settings.host, "port": settings.port if port is None else port})
+    settings = settings.model_copy(
+        update={"host": host or settings.host, "port": settings.port if port is None else port}
+    )
     check_serving(settings)
     log_as_json(sys.stderr)
     asyncio.run(_serve(settings))
@@ -44,16 +49,23 @@ async def _serve(settings: Settings) -> None:
                 app, lifespan="off", log_config=None, access_log=False, server_header=False, backlog=BACKLOG,
                 timeout_graceful_shutdown=STREAMS_END_SECONDS,
             )  # fmt: skip
-            # Not in uvicorn's hands: what stops the start is to be one line, and draining comes after the last connection.
+            # Not in uvicorn's hands: what stops the start is to be one line, and draining comes
+            # after the last connection.
             async with app.router.lifespan_context(app):
                 with _announced(place, address):
-                    await _Server(config, lambda: _say(address, place), app.state.waiting.stop).serve(sockets=[listener])
+                    await _Server(
+                        config, lambda: _say(address, place), app.state.waiting.stop
+                    ).serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Says that it is up once it is; at the end it sends home who waits, before it closes their connections."""
+    """Says that it is up once it is; at the end it sends home who waits, before it closes their
+    connections.
+    """
 
-    def __init__(self, config: uvicorn.Config, up: Callable[[], None], down: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, up: Callable[[], None], down: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._up, self._down = up, down
 
@@ -72,7 +84,9 @@ def _say(address: str, place: Place) -> None:
         _print(f"Postgres cannot reach {place.data.moved_from}: the data is in {place.data.path}.")
     _print(f"HITL Orchestrator: {address}   API: {address}/docs")
     where = "API_KEY of the environment" if place.key_file is None else str(place.key_file)
-    _print(f"Database: {'embedded Postgres in ' + str(place.data.path) if place.data else 'DATABASE_URL'}   Key: {where}")
+    _print(
+        f"Database: {'embedded Postgres in ' + str(place.data.path) if place.data else 'DATABASE_URL'}   Key: {where}"
+    )
     if place.settings.openai_api_key is None:
         _print("No OPENAI_API_KEY: planner and specialists work offline, by rules.")
     if place.settings.dispatch == "queue":
@@ -84,11 +98,14 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
     """Bound before anything else starts, so that a used port leaves nothing half-started."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(*family[:3])  # with the protocol named, asyncio sets TCP_NODELAY: 40 ms an answer
+        # with the protocol named, asyncio sets TCP_NODELAY: 40 ms an answer
+        listener = socket.socket(*family[:3])
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(family[4])
     except OSError as error:
-        raise ConfigurationError(f"Cannot listen on {host}:{port}: {error.strerror or error}. Set HOST or PORT to another.") from error
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port}: {error.strerror or error}. Set HOST or PORT to another."
+        ) from error
     with contextlib.closing(listener):
         yield listener
 
@@ -114,7 +131,9 @@ def _announced(place: Place, address: str) -> Generator[None]:
 
 @contextmanager
 def _ends_well() -> Generator[None]:
-    """uvicorn and the worker raise the signal again that ended them; the process is to end with 0."""
+    """uvicorn and the worker raise the signal again that ended them; the process is to end with
+    0.
+    """
     before = {number: signal.signal(number, _heard) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -134,9 +153,14 @@ def work(concurrency: int) -> None:
 
 async def _work(settings: Settings, concurrency: int) -> None:
     if settings.dispatch != "queue":
-        raise ConfigurationError("HITL_DISPATCH is `inline`: the server drives the runs itself. Set HITL_DISPATCH=queue for both.")
+        raise ConfigurationError(
+            "HITL_DISPATCH is `inline`: the server drives the runs itself. Set HITL_DISPATCH=queue for both."
+        )
     with _ends_well():
-        async with open_place(settings, needs_key=False) as place, open_services(place.settings) as services:
+        async with (
+            open_place(settings, needs_key=False) as place,
+            open_services(place.settings) as services,
+        ):
             _print(f"Driving runs from the queue, {concurrency} at a time.")
             await services.drive_queued(concurrency)
 
@@ -164,7 +188,9 @@ def audit_verify(run_id: str | None) -> int:
                     _print(f"{name}: {wrong}")
         if run_id and not chains:
             raise ConfigurationError(f"There is no run {run_id}.")
-        _print(f"{chains} chains, {entries} entries: {'all whole' if not broken else f'{broken} broken'}")
+        _print(
+            f"{chains} chains, {entries} entries: {'all whole' if not broken else f'{broken} broken'}"
+        )
         return 1 if broken else 0
 
     return asyncio.run(run())
@@ -182,7 +208,10 @@ def prune(older_than_days: float) -> None:
 
 @asynccontextmanager
 async def _database() -> AsyncGenerator[Pool]:
-    async with open_place(load_settings(), needs_key=False) as place, connection_pool(place.database_url, max_size=4) as pool:
+    async with (
+        open_place(load_settings(), needs_key=False) as place,
+        connection_pool(place.database_url, max_size=4) as pool,
+    ):
         yield pool
 
 

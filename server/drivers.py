@@ -1,4 +1,6 @@
-"""The drivers of this process: each claimed run is driven in the background, kept claimed, and given back on the way out."""
+"""The drivers of this process: each claimed run is driven in the background, kept claimed, and
+given back on the way out.
+"""
 
 import asyncio
 import logging
@@ -10,12 +12,12 @@ from uuid import uuid4
 
 from langgraph.runtime import RunControl
 
-from checkpoints.store import Store
-from domain.errors import Fenced, StoreUnavailable
-from domain.ports import Claim
-from graph import runs
-from graph.build import Graph
-from graph.drive import drive
+from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
+from hitl_orchestrator.domain.ports import Claim
+from hitl_orchestrator.graph import runs
+from hitl_orchestrator.graph.build import Graph
+from hitl_orchestrator.graph.drive import drive
 
 _log = logging.getLogger("hitl.drivers")
 
@@ -28,8 +30,8 @@ Requeue = Callable[[], Awaitable[None]]
 
 
 class Drivers:
-    """`async with` it. `requeue`: with a queue, what is done about runs that nobody drives; None: this process takes them itself.
-    `rehydrated` is told which.
+    """`async with` it. `requeue`: with a queue, what is done about runs that nobody drives; None:
+    this process takes them itself. `rehydrated` is told which.
     """
 
     def __init__(
@@ -50,11 +52,16 @@ class Drivers:
 
     async def __aenter__(self) -> Self:
         beat_seconds = self._lease.total_seconds() / _BEATS_A_LEASE
-        self._loops = [asyncio.create_task(every(beat_seconds, self._beat)), asyncio.create_task(every(SWEEP_SECONDS, self._sweep))]
+        self._loops = [
+            asyncio.create_task(every(beat_seconds, self._beat)),
+            asyncio.create_task(every(SWEEP_SECONDS, self._sweep)),
+        ]
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Drain: running waves reach their flush, or are given up after the grace period. What is left is free for others."""
+        """Drain: running waves reach their flush, or are given up after the grace period. What is
+        left is free for others.
+        """
         self._draining = True
         self._loops[1].cancel()
         for _, control in self._driven.values():
@@ -90,7 +97,9 @@ class Drivers:
             await asyncio.wait([self._driven[claim][0]])
 
     def stop(self, run_id: str) -> None:
-        """A person cancelled the run: whoever drives it here stops at once. Its claim is gone already."""
+        """A person cancelled the run: whoever drives it here stops at once. Its claim is gone
+        already.
+        """
         for claim, (task, _) in list(self._driven.items()):
             if claim.run_id == run_id:
                 task.cancel()
@@ -101,7 +110,8 @@ class Drivers:
                 await drive(self._graph, self._store, claim, control)
         except Fenced:
             _log.info("run %s is driven by another process", claim.run_id)
-        except Exception as error:  # noqa: BLE001  # a defect: this run fails, and the others never notice
+        except Exception as error:  # noqa: BLE001
+            # a defect: this run fails, and the others never notice
             _log.exception("driving run %s failed", claim.run_id)
             with suppress(Fenced, StoreUnavailable):
                 async with self._store.transaction() as tx:
@@ -135,7 +145,9 @@ class Drivers:
 
 
 async def every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-    """At once, and again and again. A database out of reach is for the next time; a defect is told, and tried again."""
+    """At once, and again and again. A database out of reach is for the next time; a defect is told,
+    and tried again.
+    """
     while True:
         try:
             await act()

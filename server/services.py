@@ -17,24 +17,24 @@ from uuid import uuid4
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from checkpoints import queue, retention
-from checkpoints.embedded import DataDir, EmbeddedPostgres, data_dir
-from checkpoints.migrate import check_migrated, migrate
-from checkpoints.pool import Pool, check_reachable, connection, connection_pool
-from checkpoints.saver import BufferedSaver
-from checkpoints.store import Store
-from checkpoints.transaction import inline
-from checkpoints.wakeups import Wakeups
-from domain.capability import Registry
-from graph.build import build
-from nodes.agents import Agent, agent_of, load_agent, registry
-from nodes.model import chat_model
-from nodes.proposal import proposer
-from nodes.specialists import builtin_agents
-from server.drivers import Drivers, every
-from server.settings import Settings
-from server.telemetry import Telemetry
-from server.tracing import tracing
+from hitl_orchestrator.checkpoints import queue, retention
+from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
+from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
+from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, connection_pool
+from hitl_orchestrator.checkpoints.saver import BufferedSaver
+from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.checkpoints.transaction import inline
+from hitl_orchestrator.checkpoints.wakeups import Wakeups
+from hitl_orchestrator.desk import builtin_agents
+from hitl_orchestrator.domain.capability import Registry
+from hitl_orchestrator.graph.build import build
+from hitl_orchestrator.nodes.agents import Agent, agent_of, load_agent, registry
+from hitl_orchestrator.nodes.model import chat_model
+from hitl_orchestrator.nodes.proposal import proposer
+from hitl_orchestrator.server.drivers import Drivers, every
+from hitl_orchestrator.server.settings import Settings
+from hitl_orchestrator.server.telemetry import Telemetry
+from hitl_orchestrator.server.tracing import tracing
 
 MAX_CONNECTIONS = 20
 TIDY_SECONDS = 3600.0
@@ -52,11 +52,14 @@ class Services:
     wakeups: Wakeups
     telemetry: Telemetry
     live_workers: Callable[[], Awaitable[int]]
-    drive_queued: Callable[[int], Awaitable[None]]  # with a queue: take jobs until told to stop; concurrency
+    # with a queue: take jobs until told to stop; concurrency
+    drive_queued: Callable[[int], Awaitable[None]]
 
 
 class ThreadACall(ThreadPoolExecutor):
-    """A synchronous agent that hangs must not keep the others waiting for a place in a pool, nor the process from ending."""
+    """A synchronous agent that hangs must not keep the others waiting for a place in a pool, nor
+    the process from ending.
+    """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         done = Future[T]()
@@ -74,13 +77,17 @@ class ThreadACall(ThreadPoolExecutor):
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncGenerator[Services]:
-    """Everything open; closed in reverse. `settings` say where the database is. Raises ConfigurationError, StoreUnavailable."""
+    """Everything open; closed in reverse. `settings` say where the database is. Raises
+    ConfigurationError, StoreUnavailable.
+    """
     model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
     agents = agents_of(settings, model)
     asyncio.get_running_loop().set_default_executor(ThreadACall())
     database_url = settings.database_url or ""
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(connection_pool(database_url, max_size=MAX_CONNECTIONS))
+        pool = await stack.enter_async_context(
+            connection_pool(database_url, max_size=MAX_CONNECTIONS)
+        )
         saver = BufferedSaver(pool)
         await (migrate(pool, saver) if settings.auto_migrate else check_migrated(pool))
         telemetry = Telemetry(tracing())
@@ -95,8 +102,18 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         def rehydrated(run_id: str) -> None:
             telemetry.log("run_rehydrated", runId=run_id)
 
-        requeue = (lambda: _requeue(store, jobs, settings.claim_seconds, rehydrated)) if queued else None
-        drivers = Drivers(graph, store, driver_id, settings.claim_seconds, settings.drain_seconds, requeue, rehydrated)
+        requeue = (
+            (lambda: _requeue(store, jobs, settings.claim_seconds, rehydrated)) if queued else None
+        )
+        drivers = Drivers(
+            graph,
+            store,
+            driver_id,
+            settings.claim_seconds,
+            settings.drain_seconds,
+            requeue,
+            rehydrated,
+        )
         wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
         await stack.enter_async_context(drivers)
         tidying = asyncio.create_task(every(TIDY_SECONDS, lambda: _tidy(store, settings)))
@@ -105,12 +122,23 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         async def drive_queued(concurrency: int) -> None:
             await queue.work(jobs, drivers.drive_to_rest, concurrency)
 
-        yield Services(settings, store, registry(agents), drivers, wakeups, telemetry, lambda: _live_workers(pool, jobs), drive_queued)
+        yield Services(
+            settings,
+            store,
+            registry(agents),
+            drivers,
+            wakeups,
+            telemetry,
+            lambda: _live_workers(pool, jobs),
+            drive_queued,
+        )
 
 
 def agents_of(settings: Settings, model: ChatOpenAI | None) -> list[Agent]:
     """Those of HITL_AGENTS first: where both make a facet, what was plugged in is preferred."""
-    builtin = [agent_of(mapping, "built in") for mapping in builtin_agents(model, settings.outbox_dir)]
+    builtin = [
+        agent_of(mapping, "built in") for mapping in builtin_agents(model, settings.outbox_dir)
+    ]
     return [*(load_agent(entry) for entry in settings.agents), *builtin]
 
 
@@ -120,7 +148,9 @@ async def _tidy(store: Store, settings: Settings) -> None:
         await retention.prune(store.pool, timedelta(days=settings.retention_days))
 
 
-async def _requeue(store: Store, jobs: queue.App, claim_seconds: float, rehydrated: Callable[[str], None]) -> None:
+async def _requeue(
+    store: Store, jobs: queue.App, claim_seconds: float, rehydrated: Callable[[str], None]
+) -> None:
     await queue.revive_stalled(jobs)
     for run_id, _ in await store.lapsed(timedelta(seconds=claim_seconds), limit=100):
         if await queue.defer(jobs, None, run_id):
@@ -134,7 +164,9 @@ async def _live_workers(pool: Pool, jobs: queue.App) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """`settings` with the database and the key that are really used, and where they are kept if embedded."""
+    """`settings` with the database and the key that are really used, and where they are kept if
+    embedded.
+    """
 
     settings: Settings
     key_file: Path | None = None
@@ -147,7 +179,9 @@ class Place:
 
 @asynccontextmanager
 async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[Place]:
-    """DATABASE_URL, or the embedded Postgres beside whoever else uses it; `needs_key`: with a key made up, if none is set."""
+    """DATABASE_URL, or the embedded Postgres beside whoever else uses it; `needs_key`: with a key
+    made up, if none is set.
+    """
     if settings.database_url:
         await check_reachable(settings.database_url)
         yield Place(settings)
@@ -158,7 +192,9 @@ async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[P
     try:
         key_file = data.path / "api_key" if needs_key and settings.api_key is None else None
         key = SecretStr(generated_key(key_file)) if key_file else settings.api_key
-        yield Place(settings.model_copy(update={"database_url": url, "api_key": key}), key_file, data)
+        yield Place(
+            settings.model_copy(update={"database_url": url, "api_key": key}), key_file, data
+        )
     finally:
         await asyncio.to_thread(embedded.stop)
 

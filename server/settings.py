@@ -1,15 +1,25 @@
-"""Every setting, from the environment and from `.env` in the working directory; the environment wins, and empty is unset."""
+"""Every setting, from the environment and from `.env` in the working directory; the environment
+wins, and empty is unset.
+"""
 
 import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
-from domain.capability import FacetName
-from domain.errors import ConfigurationError
-from server.client import BadInput, settings_here
+from hitl_orchestrator.domain.capability import FacetName
+from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.server.terminal.client import BadInput, settings_here
 
 SECRETS = {"API_KEY", "OPENAI_API_KEY"}
 _LONGEST_SHOWN = 200
@@ -28,7 +38,11 @@ def _bearer(value: SecretStr) -> SecretStr:
 
 
 def _items(value: object) -> object:
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    return (
+        [item.strip() for item in value.split(",") if item.strip()]
+        if isinstance(value, str)
+        else value
+    )
 
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
@@ -37,7 +51,9 @@ Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 class Settings(BaseModel):
     """An alias is a variable's name, a description what is allowed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
+    )
 
     database_url: Annotated[str, AfterValidator(_postgres)] | None = Field(
         default=None,
@@ -45,41 +61,94 @@ class Settings(BaseModel):
         description="postgresql://user:password@host:port/name, or libpq's key=value form",
         repr=False,
     )
-    data_dir: Path | None = Field(default=None, validation_alias="HITL_DATA_DIR", description="a folder")
-    outbox_dir: Path = Field(default=Path("outbox"), validation_alias="HITL_OUTBOX_DIR", description="a folder")
+    data_dir: Path | None = Field(
+        default=None, validation_alias="HITL_DATA_DIR", description="a folder"
+    )
+    outbox_dir: Path = Field(
+        default=Path("outbox"), validation_alias="HITL_OUTBOX_DIR", description="a folder"
+    )
     api_key: Annotated[SecretStr, AfterValidator(_bearer)] | None = Field(
         default=None, validation_alias="API_KEY", description="printable ASCII without blanks"
     )
-    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY", description="a key")
-    openai_model: str | None = Field(default=None, validation_alias="OPENAI_MODEL", description="the name of a model")
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias="OPENAI_API_KEY", description="a key"
+    )
+    openai_model: str | None = Field(
+        default=None, validation_alias="OPENAI_MODEL", description="the name of a model"
+    )
     openai_base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = Field(
-        default=None, validation_alias="OPENAI_BASE_URL", description="an http:// or https:// address"
+        default=None,
+        validation_alias="OPENAI_BASE_URL",
+        description="an http:// or https:// address",
     )
-    hitl_enabled: bool = Field(default=True, validation_alias="HITL_ENABLED", description="true or false")
-    max_requests: int = Field(default=3, ge=0, le=1000, validation_alias="HITL_MAX_REQUESTS", description="a whole number from 0 to 1000")
+    hitl_enabled: bool = Field(
+        default=True, validation_alias="HITL_ENABLED", description="true or false"
+    )
+    max_requests: int = Field(
+        default=3,
+        ge=0,
+        le=1000,
+        validation_alias="HITL_MAX_REQUESTS",
+        description="a whole number from 0 to 1000",
+    )
     request_ttl_seconds: Seconds | None = Field(
-        default=None, validation_alias="HITL_REQUEST_TTL_SECONDS", description="seconds, more than 0, at most a year"
+        default=None,
+        validation_alias="HITL_REQUEST_TTL_SECONDS",
+        description="seconds, more than 0, at most a year",
     )
-    dispatch: Literal["inline", "queue"] = Field(default="inline", validation_alias="HITL_DISPATCH", description="inline or queue")
-    claim_seconds: Seconds = Field(default=30, validation_alias="HITL_CLAIM_SECONDS", description="seconds, more than 0, at most a year")
-    drain_seconds: Seconds = Field(default=30, validation_alias="HITL_DRAIN_SECONDS", description="seconds, more than 0, at most a year")
-    auto_migrate: bool = Field(default=True, validation_alias="HITL_AUTO_MIGRATE", description="true or false")
+    dispatch: Literal["inline", "queue"] = Field(
+        default="inline", validation_alias="HITL_DISPATCH", description="inline or queue"
+    )
+    claim_seconds: Seconds = Field(
+        default=30,
+        validation_alias="HITL_CLAIM_SECONDS",
+        description="seconds, more than 0, at most a year",
+    )
+    drain_seconds: Seconds = Field(
+        default=30,
+        validation_alias="HITL_DRAIN_SECONDS",
+        description="seconds, more than 0, at most a year",
+    )
+    auto_migrate: bool = Field(
+        default=True, validation_alias="HITL_AUTO_MIGRATE", description="true or false"
+    )
     retention_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] | None = Field(
-        default=None, validation_alias="HITL_RETENTION_DAYS", description="days, more than 0, at most 36500"
+        default=None,
+        validation_alias="HITL_RETENTION_DAYS",
+        description="days, more than 0, at most 36500",
     )
     agents: Annotated[tuple[str, ...], BeforeValidator(_items)] = Field(
-        default=(), validation_alias="HITL_AGENTS", description="package.module:name or path/to/file.py:name, comma-separated"
+        default=(),
+        validation_alias="HITL_AGENTS",
+        description="package.module:name or path/to/file.py:name, comma-separated",
     )
     default_outputs: Annotated[tuple[FacetName, ...], BeforeValidator(_items)] = Field(
-        default=("published",), min_length=1, validation_alias="HITL_DEFAULT_OUTPUTS", description="names of facets, comma-separated"
+        default=("published",),
+        min_length=1,
+        validation_alias="HITL_DEFAULT_OUTPUTS",
+        description="names of facets, comma-separated",
     )
-    host: str = Field(default="127.0.0.1", validation_alias="HOST", description="a name or an address of this machine")
-    port: int = Field(default=8080, ge=0, le=65535, validation_alias="PORT", description="a whole number from 0 to 65535")
-    allow_generated_key: bool = Field(default=False, validation_alias="HITL_ALLOW_GENERATED_KEY", description="true or false")
+    host: str = Field(
+        default="127.0.0.1",
+        validation_alias="HOST",
+        description="a name or an address of this machine",
+    )
+    port: int = Field(
+        default=8080,
+        ge=0,
+        le=65535,
+        validation_alias="PORT",
+        description="a whole number from 0 to 65535",
+    )
+    allow_generated_key: bool = Field(
+        default=False, validation_alias="HITL_ALLOW_GENERATED_KEY", description="true or false"
+    )
 
 
 def load_settings() -> Settings:
-    """Raises ConfigurationError: one line that names each bad variable, its value (never a secret's) and what is allowed."""
+    """Raises ConfigurationError: one line that names each bad variable, its value (never a
+    secret's) and what is allowed.
+    """
     try:
         given = {name: value for name, value in settings_here().items() if name in _allowed()}
     except BadInput as error:
@@ -88,7 +157,9 @@ def load_settings() -> Settings:
         return Settings.model_validate(given)
     except ValidationError as error:
         wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
-        raise ConfigurationError(" ".join(_complaint(name, given[name]) for name in wrong)) from None
+        raise ConfigurationError(
+            " ".join(_complaint(name, given[name]) for name in wrong)
+        ) from None
 
 
 def check_serving(settings: Settings) -> None:
@@ -96,7 +167,9 @@ def check_serving(settings: Settings) -> None:
     if settings.api_key is not None:
         return
     if settings.database_url is not None:
-        raise ConfigurationError("API_KEY is not set: with DATABASE_URL none is made up, since other servers and clients have to know it.")
+        raise ConfigurationError(
+            "API_KEY is not set: with DATABASE_URL none is made up, since other servers and clients have to know it."
+        )
     if not _is_loopback(settings.host) and not settings.allow_generated_key:
         raise ConfigurationError(
             f"HOST is {settings.host!r}, which other machines can reach: set API_KEY, "
@@ -105,18 +178,27 @@ def check_serving(settings: Settings) -> None:
 
 
 def _complaint(name: str, value: str) -> str:
-    shown = "a secret that" if name in SECRETS else repr(redacted(value)[:_LONGEST_SHOWN]) + ", which"
+    shown = (
+        "a secret that" if name in SECRETS else repr(redacted(value)[:_LONGEST_SHOWN]) + ", which"
+    )
     return f"{name} is {shown} does not fit: {_allowed()[name]}."
 
 
 def _allowed() -> dict[str, str]:
     """By variable."""
-    return {str(field.validation_alias): field.description or "" for field in Settings.model_fields.values()}
+    return {
+        str(field.validation_alias): field.description or ""
+        for field in Settings.model_fields.values()
+    }
 
 
 def redacted(address: str) -> str:
-    """Without the password of a URL or of a libpq connection string, also of ones that are slightly wrong."""
-    without = re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]*)", r"\1***", address, flags=re.IGNORECASE)
+    """Without the password of a URL or of a libpq connection string, also of ones that are slightly
+    wrong.
+    """
+    without = re.sub(
+        r"(password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]*)", r"\1***", address, flags=re.IGNORECASE
+    )
     return re.sub(r":(?!//).*@", ":***@", without)
 
 

@@ -1,14 +1,16 @@
-"""The graph for tools that read langgraph.json, such as `langgraph dev`: the agents of the settings, in memory, without our server."""
+"""The graph for tools that read langgraph.json, such as `langgraph dev`: the agents of the
+settings, in memory, without our server.
+"""
 
 from functools import cache
 
 from langgraph.checkpoint.memory import InMemorySaver
 
-from graph.build import Graph, build
-from nodes.model import chat_model
-from nodes.proposal import proposer
-from server.services import agents_of
-from server.settings import load_settings
+from hitl_orchestrator.graph.build import Graph, build
+from hitl_orchestrator.nodes.model import chat_model
+from hitl_orchestrator.nodes.proposal import proposer
+from hitl_orchestrator.server.services import agents_of
+from hitl_orchestrator.server.settings import load_settings
 
 
 @cache  # such tools call it for each run, and plugged-in graphs keep their threads in its saver

@@ -1,4 +1,6 @@
-"""How it is heard by machines: one JSON line an event, and Prometheus. Questions, answers and free text go to neither."""
+"""How it is heard by machines: one JSON line an event, and Prometheus. Questions, answers and free
+text go to neither.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -8,18 +10,21 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from structlog.stdlib import ProcessorFormatter
 
-from domain.events import VOICES, Cause, Event, Kind
-from domain.hitl import ResponseType
-from domain.run import ENDED, RunStatus, StoredRun
-from server.tracing import Trace
+from hitl_orchestrator.domain.events import VOICES, Cause, Event, Kind
+from hitl_orchestrator.domain.hitl import ResponseType
+from hitl_orchestrator.domain.run import ENDED, RunStatus, StoredRun
+from hitl_orchestrator.server.tracing import Trace
 
-WAIT_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)  # people take minutes to days
+# people take minutes to days
+WAIT_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)
 RESUME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _OF_RUNS = {Kind.RUN_STARTED, Kind.RUN_CANCELLED, Kind.RUN_COMPLETED, Kind.RUN_FAILED}
 
 
 class Telemetry:
-    """One a process: each has its own counts; the gauges are read from the database, the same at each server."""
+    """One a process: each has its own counts; the gauges are read from the database, the same at
+    each server.
+    """
 
     def __init__(self, trace: Trace | None = None) -> None:
         self._trace = trace
@@ -30,14 +35,46 @@ class Telemetry:
         )
         self._registry = CollectorRegistry()
         self._depth = Gauge("hitl_queue_depth", "Pending requests", registry=self._registry)
-        self._oldest = Gauge("hitl_oldest_pending_seconds", "Age of the oldest pending request", registry=self._registry)
-        self._requests = Counter("hitl_requests_total", "Requests, refused ones among them", ["agent"], registry=self._registry)
-        self._denied = Counter("hitl_denied_total", "Requests denied, by cause", ["reason"], registry=self._registry)
-        self._responses = Counter("hitl_responses_total", "Responses, by type", ["type"], registry=self._registry)
-        self._wait = Histogram("hitl_wait_seconds", "From question to answer", buckets=WAIT_BUCKETS, registry=self._registry)
-        self._resume = Histogram("hitl_resume_seconds", "From answer to delivery", buckets=RESUME_BUCKETS, registry=self._registry)
-        self._runs = Counter("runs_total", "Runs, by the status they came to; queued: all", ["status"], registry=self._registry)
-        for counter, labels in ((self._denied, Cause), (self._responses, ResponseType), (self._runs, [RunStatus.QUEUED, *ENDED])):
+        self._oldest = Gauge(
+            "hitl_oldest_pending_seconds",
+            "Age of the oldest pending request",
+            registry=self._registry,
+        )
+        self._requests = Counter(
+            "hitl_requests_total",
+            "Requests, refused ones among them",
+            ["agent"],
+            registry=self._registry,
+        )
+        self._denied = Counter(
+            "hitl_denied_total", "Requests denied, by cause", ["reason"], registry=self._registry
+        )
+        self._responses = Counter(
+            "hitl_responses_total", "Responses, by type", ["type"], registry=self._registry
+        )
+        self._wait = Histogram(
+            "hitl_wait_seconds",
+            "From question to answer",
+            buckets=WAIT_BUCKETS,
+            registry=self._registry,
+        )
+        self._resume = Histogram(
+            "hitl_resume_seconds",
+            "From answer to delivery",
+            buckets=RESUME_BUCKETS,
+            registry=self._registry,
+        )
+        self._runs = Counter(
+            "runs_total",
+            "Runs, by the status they came to; queued: all",
+            ["status"],
+            registry=self._registry,
+        )
+        for counter, labels in (
+            (self._denied, Cause),
+            (self._responses, ResponseType),
+            (self._runs, [RunStatus.QUEUED, *ENDED]),
+        ):
             for label in labels:
                 counter.labels(label.value)  # there from the start, at 0
 
@@ -60,7 +97,9 @@ class Telemetry:
                 )
 
     def log(self, name: str, **fields: str | float | bool | None) -> None:
-        self._log.info(name, **{field: value for field, value in fields.items() if value is not None})
+        self._log.info(
+            name, **{field: value for field, value in fields.items() if value is not None}
+        )
 
     def exposition(self, queue_depth: float, oldest_pending_seconds: float) -> bytes:
         """For Prometheus. NaN: not known now."""
@@ -76,13 +115,17 @@ class Telemetry:
         for type_ in event.responseTypes:
             self._responses.labels(type_).inc()
         if event.seconds is not None:
-            (self._wait if event.kind is Kind.QUESTION_ANSWERED else self._resume).observe(event.seconds)
+            (self._wait if event.kind is Kind.QUESTION_ANSWERED else self._resume).observe(
+                event.seconds
+            )
         if event.kind in _OF_RUNS:
             self._runs.labels(run.status.value).inc()
 
 
 def log_as_json(stream: TextIO) -> None:
-    """From now on whatever this process logs is one JSON object a line there, also what its libraries warn of."""
+    """From now on whatever this process logs is one JSON object a line there, also what its
+    libraries warn of.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         ProcessorFormatter(

@@ -1,8 +1,10 @@
-"""OpenTelemetry, if its packages are installed (`hitl-orchestrator[otel]`) and OTEL_EXPORTER_OTLP_ENDPOINT is set.
+"""OpenTelemetry, if its packages are installed (`hitl-orchestrator[otel]`) and
+OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-A pause may last for weeks and end in another process, so nothing is kept open: each event is a short span of its own, in one
-trace a run, under the span of its start. Trace and span ids are made of the run's and the request's ids, so any process can link to a
-question that another one asked: the answer and the delivery carry span links to it.
+A pause may last for weeks and end in another process, so nothing is kept open: each event is a
+short span of its own, in one trace a run, under the span of its start. Trace and span ids are made
+of the run's and the request's ids, so any process can link to a question that another one asked:
+the answer and the delivery carry span links to it.
 """
 
 import hashlib
@@ -10,9 +12,9 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from domain.errors import ConfigurationError
-from domain.events import Event, Kind
-from domain.run import StoredRun
+from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.events import Event, Kind
+from hitl_orchestrator.domain.run import StoredRun
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -72,26 +74,44 @@ def traced(processor: "SpanProcessor") -> Trace:
             return found or super().generate_span_id()
 
     ids = Ids()
-    provider = TracerProvider(resource=Resource.create({"service.name": "hitl-orchestrator"}), id_generator=ids)
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": "hitl-orchestrator"}), id_generator=ids
+    )
     provider.add_span_processor(processor)
     tracer = provider.get_tracer("hitl")
 
     def context(run: StoredRun, of: str) -> trace.SpanContext:
         sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
-        return trace.SpanContext(_number(run.runId, 16), _number(of, 8), is_remote=True, trace_flags=sampled)
+        return trace.SpanContext(
+            _number(run.runId, 16), _number(of, 8), is_remote=True, trace_flags=sampled
+        )
 
     def committed(run: StoredRun, events: Sequence[Event]) -> None:
         parent = trace.set_span_in_context(trace.NonRecordingSpan(context(run, run.runId)))
         for event in events:
             if (name := _TRACED.get(event.kind)) is None:
                 continue
-            starts, asks = event.kind is Kind.RUN_STARTED, event.kind in (Kind.QUESTION_ASKED, Kind.QUESTION_DENIED)
+            starts, asks = (
+                event.kind is Kind.RUN_STARTED,
+                event.kind in (Kind.QUESTION_ASKED, Kind.QUESTION_DENIED),
+            )
             named = run.runId if starts else event.requestId if asks else None
             ids.trace_id, ids.span_id = _number(run.runId, 16), _number(named, 8) if named else None
-            links = [] if asks or event.requestId is None else [trace.Link(context(run, event.requestId))]
-            about = {"runId": run.runId, "threadId": run.threadId, "requestId": event.requestId, "originAgent": event.originAgent}
+            links = (
+                []
+                if asks or event.requestId is None
+                else [trace.Link(context(run, event.requestId))]
+            )
+            about = {
+                "runId": run.runId,
+                "threadId": run.threadId,
+                "requestId": event.requestId,
+                "originAgent": event.originAgent,
+            }
             attributes = {f"hitl.{key}": value for key, value in about.items() if value is not None}
-            tracer.start_span(name, Context() if starts else parent, links=links, attributes=attributes).end()
+            tracer.start_span(
+                name, Context() if starts else parent, links=links, attributes=attributes
+            ).end()
 
     return committed
 

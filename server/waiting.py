@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
-from checkpoints.store import Store
-from checkpoints.wakeups import Wakeups
-from domain.ports import RunRef
-from domain.run import Run, RunStatus
+from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.checkpoints.wakeups import Wakeups
+from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.domain.run import Run, RunStatus
 
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 
 
 class Waiting:
-    """Everybody of this process who waits. `stop` sends them home: streams end, calls are answered as things are now."""
+    """Everybody of this process who waits. `stop` sends them home: streams end, calls are answered
+    as things are now.
+    """
 
     def __init__(self, wakeups: Wakeups) -> None:
         self._wakeups = wakeups
@@ -36,7 +38,9 @@ class Waiting:
                 self._waiting.discard(touched)
 
     async def at_rest(self, store: Store, run_id: str, seconds: float) -> Run:
-        """The run as soon as it has paused or ended, or as it is when the time is over. Raises NotFound, StoreUnavailable."""
+        """The run as soon as it has paused or ended, or as it is when the time is over. Raises
+        NotFound, StoreUnavailable.
+        """
         until = asyncio.get_running_loop().time() + seconds
         with self.subscribed(run_id) as touched:
             run = await store.show(RunRef(run_id))

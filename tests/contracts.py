@@ -1,9 +1,11 @@
-"""Capabilities in a line: `writer: brief, source? -> drafts`, and `~ drafts` after it for what it makes others do again."""
+"""Capabilities in a line: `writer: brief, source? -> drafts`, and `~ drafts` after it for what it
+makes others do again.
+"""
 
 import re
 
-from domain.capability import Capability, contract_of
-from domain.hitl import ContractSummary, FacetNames
+from hitl_orchestrator.domain.capability import Capability, contract_of
+from hitl_orchestrator.domain.hitl import ContractSummary, FacetNames
 
 _LINE = re.compile(r"(\S+):([^>]*)->([^~]+)(?:~(.+))?")
 
@@ -11,7 +13,12 @@ _LINE = re.compile(r"(\S+):([^>]*)->([^~]+)(?:~(.+))?")
 def capability(line: str) -> Capability:
     found = _LINE.fullmatch(line)
     assert found, line
-    name, inputs, outputs, reworks = found[1], _names(found[2]), _names(found[3]), _names(found[4] or "")
+    name, inputs, outputs, reworks = (
+        found[1],
+        _names(found[2]),
+        _names(found[3]),
+        _names(found[4] or ""),
+    )
     needed = [each for each in inputs if not each.endswith("?")]
     optional = [each.removesuffix("?") for each in inputs if each.endswith("?")]
     return Capability(

@@ -1,7 +1,9 @@
-"""The OpenAI API on a free port of this machine, as far as we use it: chat completions that answer in a JSON Schema.
+"""The OpenAI API on a free port of this machine, as far as we use it: chat completions that answer
+in a JSON Schema.
 
-What it says is scripted, one entry a call: a text, a status code, a whole body, or a function that makes a text of the request.
-After that it answers with the smallest value that fits the schema that was asked for.
+What it says is scripted, one entry a call: a text, a status code, a whole body, or a function that
+makes a text of the request. After that it answers with the smallest value that fits the schema that
+was asked for.
 """
 
 import json
@@ -31,7 +33,13 @@ class OpenAIStub:
 
     def data(self, call: int = -1) -> Body:
         """What a call of ours was about: the JSON object in its first user message."""
-        return json.loads(next(message["content"] for message in self.requests[call]["messages"] if message["role"] == "user"))
+        return json.loads(
+            next(
+                message["content"]
+                for message in self.requests[call]["messages"]
+                if message["role"] == "user"
+            )
+        )
 
 
 @contextmanager
@@ -39,7 +47,9 @@ def openai_stub() -> Generator[OpenAIStub]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         stub = OpenAIStub(f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
-        config = uvicorn.Config(_api(stub), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            _api(stub), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
+        )
         server = uvicorn.Server(config)
         listening.listen()  # from here on a call waits, and is not refused
         thread = threading.Thread(target=server.run, args=([listening],))
@@ -59,11 +69,18 @@ def _api(stub: OpenAIStub) -> FastAPI:
         stub.requests.append(body)
         scripted = stub.script.popleft() if stub.script else smallest
         if isinstance(scripted, int):
-            error = {"message": f"scripted {scripted}", "type": "scripted", "code": None, "param": None}
+            error = {
+                "message": f"scripted {scripted}",
+                "type": "scripted",
+                "code": None,
+                "param": None,
+            }
             return JSONResponse({"error": error}, scripted, {"retry-after": "0"})
         if isinstance(scripted, dict):
             return JSONResponse(scripted)
-        return JSONResponse(_completion(body["model"], scripted if isinstance(scripted, str) else scripted(body)))
+        return JSONResponse(
+            _completion(body["model"], scripted if isinstance(scripted, str) else scripted(body))
+        )
 
     app.add_api_route("/v1/chat/completions", complete, methods=["POST"])
     return app
@@ -86,7 +103,10 @@ def _example(schema: Body, definitions: Body) -> Any:
         case {"anyOf": [first, *_]}:
             return _example(first, definitions)
         case {"type": "object"}:
-            return {name: _example(each, definitions) for name, each in schema.get("properties", {}).items()}
+            return {
+                name: _example(each, definitions)
+                for name, each in schema.get("properties", {}).items()
+            }
         case {"type": "array"}:
             return [_example(schema["items"], definitions)] * schema.get("minItems", 0)
         case {"type": str(name)}:
@@ -101,6 +121,12 @@ def _completion(model: str, content: str) -> Body:
         "object": "chat.completion",
         "created": 0,
         "model": model,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": content},
+                "finish_reason": "stop",
+            }
+        ],
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
     }

@@ -40,18 +40,32 @@ class Running:
         return self.process.wait(within_seconds)
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.api_key}"}, timeout=30)
+        return httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {self.api_key}"}, timeout=30
+        )
 
 
 @contextmanager
-def running(command: str, *arguments: str, environment: dict[str, str], says: str) -> Generator[Running]:
-    """`hitl COMMAND …`, once it has said what it says when it is up; killed at the end if it still runs."""
+def running(
+    command: str, *arguments: str, environment: dict[str, str], says: str
+) -> Generator[Running]:
+    """`hitl COMMAND …`, once it has said what it says when it is up; killed at the end if it still
+    runs.
+    """
     with TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("HITL_", "OPENAI_", "DATABASE_", "API_"))}
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("HITL_", "OPENAI_", "DATABASE_", "API_"))
+        }
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [HITL, command, *arguments], env={**clean, **environment}, cwd=folder, stdout=output, stderr=subprocess.STDOUT
+                [HITL, command, *arguments],
+                env={**clean, **environment},
+                cwd=folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         found = Running(process, log)
         try:
@@ -76,13 +90,32 @@ def _wait_for(found: Running, says: str) -> None:
 
 def serving(database_url: str, *agents: str, **settings: str) -> AbstractContextManager[Running]:
     """A server on that database. `agents`: names below tests/agents, as `file.py:name`."""
-    environment = {"DATABASE_URL": database_url, "API_KEY": API_KEY, "PORT": "0", **_with_agents(agents), **settings}
+    environment = {
+        "DATABASE_URL": database_url,
+        "API_KEY": API_KEY,
+        "PORT": "0",
+        **_with_agents(agents),
+        **settings,
+    }
     return running("serve", environment=environment, says="HITL Orchestrator: ")
 
 
-def working(database_url: str, *agents: str, concurrency: int = 4, **settings: str) -> AbstractContextManager[Running]:
-    environment = {"DATABASE_URL": database_url, "HITL_DISPATCH": "queue", **_with_agents(agents), **settings}
-    return running("work", "--concurrency", str(concurrency), environment=environment, says="Driving runs from the queue")
+def working(
+    database_url: str, *agents: str, concurrency: int = 4, **settings: str
+) -> AbstractContextManager[Running]:
+    environment = {
+        "DATABASE_URL": database_url,
+        "HITL_DISPATCH": "queue",
+        **_with_agents(agents),
+        **settings,
+    }
+    return running(
+        "work",
+        "--concurrency",
+        str(concurrency),
+        environment=environment,
+        says="Driving runs from the queue",
+    )
 
 
 def _with_agents(agents: tuple[str, ...]) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""What a database was asked, and how often it made something durable: by its own log, and its write-ahead log. Nothing is estimated."""
+"""What a database was asked, and how often it made something durable: by its own log, and its
+write-ahead log. Nothing is estimated.
+"""
 
 import re
 from collections.abc import AsyncGenerator
@@ -9,14 +11,18 @@ from typing import Any
 
 from psycopg import AsyncConnection, sql
 
-_STATEMENT = re.compile(r"^\S+ \S+ \S+ \[\d+\] LOG:  (?:statement|execute [^:]+): (.*(?:\n\t.*)*)", re.MULTILINE)
+_STATEMENT = re.compile(
+    r"^\S+ \S+ \S+ \[\d+\] LOG:  (?:statement|execute [^:]+): (.*(?:\n\t.*)*)", re.MULTILINE
+)
 _OF_A_NEW_CONNECTION = "SET idle_in_transaction_session_timeout"
 _TRANSACTIONS = "SELECT count(*) FROM pg_get_wal_records_info(%s, %s) WHERE resource_manager = 'Transaction' AND record_type = 'COMMIT'"
 
 
 @dataclass
 class Asked:
-    """`statements` as they were sent, BEGIN and COMMIT aside; `commits`: transactions that changed something."""
+    """`statements` as they were sent, BEGIN and COMMIT aside; `commits`: transactions that changed
+    something.
+    """
 
     statements: list[str] = field(default_factory=list[str])
     commits: int = 0
@@ -34,7 +40,9 @@ class Statements:
         with self._log.open("rb") as log:
             log.seek(size)
             logged = _STATEMENT.findall(log.read().decode())
-        found.statements = [one for one in logged if not one.startswith((_OF_A_NEW_CONNECTION, "BEGIN", "COMMIT"))]
+        found.statements = [
+            one for one in logged if not one.startswith((_OF_A_NEW_CONNECTION, "BEGIN", "COMMIT"))
+        ]
         if (ended := await self._written()) != began:
             found.commits = await self._one(_TRANSACTIONS, began, ended)
 
@@ -48,9 +56,15 @@ class Statements:
 
 @asynccontextmanager
 async def statements(database_url: str) -> AsyncGenerator[Statements]:
-    """Of all connections that are made to that database from now on. It is an embedded one, and ours."""
+    """Of all connections that are made to that database from now on. It is an embedded one, and
+    ours.
+    """
     async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
         await conn.execute("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
-        await conn.execute(sql.SQL("ALTER DATABASE {} SET log_statement = 'all'").format(sql.Identifier(conn.info.dbname)))
+        await conn.execute(
+            sql.SQL("ALTER DATABASE {} SET log_statement = 'all'").format(
+                sql.Identifier(conn.info.dbname)
+            )
+        )
         (cluster,) = await (await conn.execute("SHOW data_directory")).fetchone() or ("",)
         yield Statements(conn, Path(cluster).parent.parent / "postgres.log")

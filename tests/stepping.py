@@ -1,4 +1,6 @@
-"""A run of the compiled graph by hand: no server and no database. Answers go down by interrupt id."""
+"""A run of the compiled graph by hand: no server and no database. Answers go down by interrupt
+id.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +12,13 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START
 from langgraph.types import Command
 
-from domain.events import Event
-from domain.hitl import Answer, HitlRequest, RequestStatus, Settled
-from domain.state import RunSettings, Snapshot, first_state
-from graph.build import Graph, build
-from graph.drive import resume_map
-from nodes.agents import Agent
-from nodes.planner import Propose
+from hitl_orchestrator.domain.events import Event
+from hitl_orchestrator.domain.hitl import Answer, HitlRequest, RequestStatus, Settled
+from hitl_orchestrator.domain.state import RunSettings, Snapshot, first_state
+from hitl_orchestrator.graph.build import Graph, build
+from hitl_orchestrator.graph.drive import resume_map
+from hitl_orchestrator.nodes.agents import Agent
+from hitl_orchestrator.nodes.planner import Propose
 
 
 @dataclass
@@ -35,15 +37,21 @@ class Stepping:
     async def start(self) -> Snapshot:
         return await self._on(first_state(Snapshot.first(self.settings)))
 
-    async def answer(self, said: Mapping[str, Answer], status: RequestStatus = RequestStatus.RESOLVED) -> Snapshot:
+    async def answer(
+        self, said: Mapping[str, Answer], status: RequestStatus = RequestStatus.RESOLVED
+    ) -> Snapshot:
         """`said`: by question. What is left open is left alone."""
         for request in pending(await self.state()):
             if request.question in said and request.requestId not in self.settled:
-                self.settled[request.requestId] = Settled.model_validate({"status": status, "answer": said[request.question]})
+                self.settled[request.requestId] = Settled.model_validate(
+                    {"status": status, "answer": said[request.question]}
+                )
         return await self.go_on()
 
     async def go_on(self) -> Snapshot:
-        """From wherever the run is: it waits for an answer that is there, or another process died in its middle."""
+        """From wherever the run is: it waits for an answer that is there, or another process died
+        in its middle.
+        """
         state = await self.graph.aget_state(self.config)
         if "run" not in state.values:
             return await self.start()
@@ -61,9 +69,18 @@ class Stepping:
         return snapshot
 
     async def _on(self, step: Any) -> Snapshot:
-        async for update in self.graph.astream(step, self.config, stream_mode="updates", durability="sync"):
-            if update.keys().isdisjoint({"__interrupt__", "__metadata__"}):  # a pause, or what is told again after one
-                self.events += [Event.model_validate(event) for writes in update.values() if writes for event in writes["events"]]
+        async for update in self.graph.astream(
+            step, self.config, stream_mode="updates", durability="sync"
+        ):
+            if update.keys().isdisjoint(
+                {"__interrupt__", "__metadata__"}
+            ):  # a pause, or what is told again after one
+                self.events += [
+                    Event.model_validate(event)
+                    for writes in update.values()
+                    if writes
+                    for event in writes["events"]
+                ]
         return await self.state()
 
 
@@ -75,7 +92,13 @@ def stepping(
     saver: BaseCheckpointSaver[Any] | None = None,
     propose: Propose | None = None,
 ) -> Stepping:
-    settings = RunSettings(runId=run_id, threadId="thread", objective="Announce it", outputs=outputs, maxHitlRequests=limit)
+    settings = RunSettings(
+        runId=run_id,
+        threadId="thread",
+        objective="Announce it",
+        outputs=outputs,
+        maxHitlRequests=limit,
+    )
     return Stepping(build(agents, saver or InMemorySaver(), propose), settings)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from checkpoints.embedded import EmbeddedPostgres
+from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 
 
 @contextmanager

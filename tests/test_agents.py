@@ -10,10 +10,10 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.pregel import Pregel
 from typing_extensions import TypedDict
 
-from domain.capability import Capability
-from domain.errors import ConfigurationError
-from domain.planning import Unreachable, chain
-from nodes.agents import agent_of, catalogue, load_agent, registry
+from hitl_orchestrator.domain.capability import Capability
+from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.planning import Unreachable, chain
+from hitl_orchestrator.nodes.agents import agent_of, catalogue, load_agent, registry
 
 AGENTS = Path(__file__).parent / "agents"
 EVERY_FILE = (
@@ -32,7 +32,13 @@ async def run(task: dict[str, Any]) -> dict[str, Any]:
 
 def mapping(**changes: Any) -> dict[str, Any]:
     """A good one, changed; None leaves a key out."""
-    good = {"capabilityId": "briefing", "displayName": "Briefing", "inputFacets": ["objective"], "outputFacets": ["brief"], "run": run}
+    good = {
+        "capabilityId": "briefing",
+        "displayName": "Briefing",
+        "inputFacets": ["objective"],
+        "outputFacets": ["brief"],
+        "run": run,
+    }
     return {key: value for key, value in {**good, **changes}.items() if value is not None}
 
 
@@ -40,11 +46,15 @@ def graph() -> StateGraph[State]:
     def write(state: State) -> State:
         return {"brief": "done"}
 
-    return StateGraph(State).add_node("write", write).add_edge(START, "write").add_edge("write", END)
+    return (
+        StateGraph(State).add_node("write", write).add_edge(START, "write").add_edge("write", END)
+    )
 
 
 def around(inner: Pregel[Any, Any, Any, Any]) -> StateGraph[State]:
-    return StateGraph(State).add_node("inner", inner).add_edge(START, "inner").add_edge("inner", END)
+    return (
+        StateGraph(State).add_node("inner", inner).add_edge(START, "inner").add_edge("inner", END)
+    )
 
 
 def failure(act: Callable[[], object]) -> str:
@@ -59,7 +69,11 @@ def failure(act: Callable[[], object]) -> str:
 
 def test_a_small_mapping_is_enough() -> None:
     agent = agent_of(mapping(), "here")
-    assert (agent.capability.capabilityId, agent.capability.summary, agent.capability.timeoutSeconds) == ("briefing", "", 600)
+    assert (
+        agent.capability.capabilityId,
+        agent.capability.summary,
+        agent.capability.timeoutSeconds,
+    ) == ("briefing", "", 600)
     assert (agent.run, agent.input, agent.output) == (run, None, None)
 
 
@@ -77,12 +91,24 @@ def test_a_mapping_with_everything() -> None:
         ),
         "here",
     )
-    assert (agent.capability.timeoutSeconds, agent.capability.reworks, agent.input, agent.output) == (5, ("brief",), dict, dict)
-    assert agent.capability.contract.output == {"type": "object", "properties": {"brief": schema}, "required": ["brief"]}
+    assert (
+        agent.capability.timeoutSeconds,
+        agent.capability.reworks,
+        agent.input,
+        agent.output,
+    ) == (5, ("brief",), dict, dict)
+    assert agent.capability.contract.output == {
+        "type": "object",
+        "properties": {"brief": schema},
+        "required": ["brief"],
+    }
     assert agent.capability.contract.input["required"] == ["objective"]
 
 
-@pytest.mark.parametrize("runs", [lambda: graph(), lambda: graph().compile(), lambda: around(graph().compile()).compile()])
+@pytest.mark.parametrize(
+    "runs",
+    [lambda: graph(), lambda: graph().compile(), lambda: around(graph().compile()).compile()],
+)
 def test_run_may_be_a_graph(runs: Callable[[], Any]) -> None:
     assert isinstance(agent_of(mapping(run=runs()), "here").run, Pregel)
 
@@ -111,15 +137,24 @@ def test_run_may_be_whatever_is_called(called: Any) -> None:
         ({"facets": {"brief": {"type": "strin"}}}, "`facets.brief` is not a JSON Schema"),
         ({"facets": {"brief": "string"}}, "`facets.brief`: Input should be"),
         ({"facets": ["brief"]}, "`facets`: Input should be"),
-        ({"run": None}, "`run` must be a function, a compiled LangGraph graph or a StateGraph, not NoneType"),
-        ({"run": "run"}, "`run` must be a function, a compiled LangGraph graph or a StateGraph, not str"),
+        (
+            {"run": None},
+            "`run` must be a function, a compiled LangGraph graph or a StateGraph, not NoneType",
+        ),
+        (
+            {"run": "run"},
+            "`run` must be a function, a compiled LangGraph graph or a StateGraph, not str",
+        ),
         ({"run": StateGraph(State)}, "`run` is a graph that does not compile: ValueError"),
         ({"run": graph().compile(interrupt_before=["write"])}, "static breakpoint"),
         ({"run": graph().compile(interrupt_after=["write"])}, "static breakpoint"),
         ({"run": around(graph().compile(interrupt_before=["write"]))}, "static breakpoint"),
         ({"input": "task"}, "`input` must be a function, not str"),
         ({"output": 5}, "`output` must be a function, not int"),
-        ({"inputFacet": ["objective"]}, "unknown key inputFacet; known are capabilityId, displayName"),
+        (
+            {"inputFacet": ["objective"]},
+            "unknown key inputFacet; known are capabilityId, displayName",
+        ),
         ({"contract": {"input": {}, "output": {}}}, "unknown key contract"),
     ],
 )
@@ -130,7 +165,10 @@ def test_what_does_not_fit_is_named(changes: dict[str, Any], reason: str) -> Non
 
 
 def test_what_is_no_mapping_is_named() -> None:
-    assert failure(lambda: agent_of(run, "here")) == "here is no mapping that describes an agent, but of type function"
+    assert (
+        failure(lambda: agent_of(run, "here"))
+        == "here is no mapping that describes an agent, but of type function"
+    )
 
 
 # Where it is found
@@ -142,19 +180,26 @@ def test_strangers_agents_are_loaded(name: str) -> None:
 
 
 def test_all_agents_of_strangers_can_work_side_by_side() -> None:
-    assert len(registry([load_agent(f"{AGENTS / name}.py:agent") for name in EVERY_FILE])) == len(EVERY_FILE)
+    assert len(registry([load_agent(f"{AGENTS / name}.py:agent") for name in EVERY_FILE])) == len(
+        EVERY_FILE
+    )
 
 
 def test_a_module_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "strangers_package").mkdir()
     (tmp_path / "strangers_package" / "agents.py").write_text((AGENTS / "function.py").read_text())
     monkeypatch.syspath_prepend(tmp_path)
-    assert load_agent("strangers_package.agents:agent").capability.capabilityId == "briefing.audience"
+    assert (
+        load_agent("strangers_package.agents:agent").capability.capabilityId == "briefing.audience"
+    )
 
 
 def test_a_file_with_two_agents_is_loaded_once(tmp_path: Path) -> None:
     path = tmp_path / "two.py"
-    path.write_text((AGENTS / "function.py").read_text() + "\nagent['facets'] = researcher['facets'] = {'brief': {}}\n")
+    path.write_text(
+        (AGENTS / "function.py").read_text()
+        + "\nagent['facets'] = researcher['facets'] = {'brief': {}}\n"
+    )
     one, other = load_agent(f"{path}:agent"), load_agent(f"{path}:researcher")
     assert one.run.__globals__ is other.run.__globals__  # pyright: ignore
 
@@ -171,7 +216,9 @@ def test_a_file_with_two_agents_is_loaded_once(tmp_path: Path) -> None:
         ("agent = {}", "`run` must be a function"),
     ],
 )
-def test_a_file_that_cannot_be_loaded_is_named_with_the_reason(text: str, reason: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_loaded_is_named_with_the_reason(
+    text: str, reason: str, tmp_path: Path
+) -> None:
     path = tmp_path / "agent.py"
     path.write_text(text)
     detail = failure(lambda: load_agent(f"{path}:agent"))
@@ -187,7 +234,18 @@ def test_a_file_that_failed_is_read_again(tmp_path: Path) -> None:
     assert load_agent(f"{path}:agent").capability.capabilityId == "hangs.forever"
 
 
-@pytest.mark.parametrize("entry", ["", "agent", ":agent", "package.module:", "no/such/file.py:agent", "no.such.module:agent", ".:agent"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "",
+        "agent",
+        ":agent",
+        "package.module:",
+        "no/such/file.py:agent",
+        "no.such.module:agent",
+        ".:agent",
+    ],
+)
 def test_an_entry_that_names_nothing_is_named(entry: str) -> None:
     assert entry in failure(lambda: load_agent(entry))
 
@@ -197,7 +255,9 @@ def test_an_entry_that_names_nothing_is_named(entry: str) -> None:
 
 def test_an_agent_may_use_a_facet_that_another_defines() -> None:
     schema = {"type": "object"}
-    reader = agent_of(mapping(capabilityId="reader", inputFacets=["brief"], outputFacets=["letter"]), "here")
+    reader = agent_of(
+        mapping(capabilityId="reader", inputFacets=["brief"], outputFacets=["letter"]), "here"
+    )
     writer = agent_of(mapping(capabilityId="writer", facets={"brief": schema}), "here")
     assert registry([reader, writer])["reader"].contract.input["properties"] == {"brief": schema}
     assert catalogue([reader, writer])["reader"].schemas == {"brief": schema}
@@ -212,18 +272,32 @@ def test_two_agents_of_one_name_are_refused() -> None:
 def test_two_schemas_of_one_facet_are_each_held_to_and_never_meet_in_a_plan() -> None:
     ours = agent_of(mapping(capabilityId="ours", facets={"brief": {"type": "object"}}), "here")
     theirs = agent_of(mapping(capabilityId="theirs", facets={"brief": {"type": "string"}}), "there")
-    takes = {"inputFacets": ["brief"], "outputFacets": ["post"], "facets": {"brief": {"type": "string"}}}
+    takes = {
+        "inputFacets": ["brief"],
+        "outputFacets": ["post"],
+        "facets": {"brief": {"type": "string"}},
+    }
     writer = agent_of(mapping(capabilityId="writer", **takes), "there")
     known = catalogue([ours, theirs, writer])
-    assert [known[name].schemas["brief"] for name in known] == [{"type": "object"}, {"type": "string"}, {"type": "string"}]
+    assert [known[name].schemas["brief"] for name in known] == [
+        {"type": "object"},
+        {"type": "string"},
+        {"type": "string"},
+    ]
     capabilities = [agent.capability for agent in known.values()]
     assert ids(chain(capabilities, ["brief"], ["objective"])) == ["ours"]
     assert ids(chain(capabilities, ["post"], ["objective"])) == ["theirs", "writer"]
-    assert ids(chain([capabilities[0], capabilities[2]], ["post"], ["objective"])) == Unreachable(("post",))
+    assert ids(chain([capabilities[0], capabilities[2]], ["post"], ["objective"])) == Unreachable(
+        ("post",)
+    )
 
 
 def ids(chosen: list[Capability] | Unreachable) -> list[str] | Unreachable:
-    return chosen if isinstance(chosen, Unreachable) else [capability.capabilityId for capability in chosen]
+    return (
+        chosen
+        if isinstance(chosen, Unreachable)
+        else [capability.capabilityId for capability in chosen]
+    )
 
 
 @pytest.mark.parametrize("name", ["planner", "guard", "plan", "facets"])

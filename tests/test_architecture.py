@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from server.shadowed import HOUSE, PACKAGES
+from tests.repository import FOLDERS, ROOT
 
-OURS = sorted(path for package in PACKAGES for path in (HOUSE / package).rglob("*.py"))
-PYTHON = [*OURS, *sorted((HOUSE / "tests").rglob("*.py")), *sorted((HOUSE / "scripts").rglob("*.py"))]
+OURS = sorted(path for package in FOLDERS for path in (ROOT / package).rglob("*.py"))
+PYTHON = [*OURS, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "scripts").rglob("*.py"))]
 
 SHAPELESS_MODULES = {"utils", "util", "helpers", "helper", "common", "core", "misc"}
 SHAPELESS_CLASS = re.compile("(Manager|Handler|Processor|Service)$")
@@ -33,8 +33,12 @@ IMPURE_CALLS = {
 CONTAINERS = {"dict", "list", "set", "deque", "Counter", "OrderedDict", "WeakValueDictionary"}
 # The brackets keep these lines from matching themselves.
 FOREIGN_TO_A_REPOSITORY = {
-    "a path of somebody's machine": re.compile(r"(?<![\w./])/([r]oot|[w]ork|[f]arm|[h]ome/\w+|[U]sers/\w+)/"),
-    "an address of a package registry": re.compile(r"https?[:]//\S+(\.whl|\.tgz|\.tar\.gz|/[s]imple(?![\w-]))|--(extra-)?[i]ndex-url\b"),
+    "a path of somebody's machine": re.compile(
+        r"(?<![\w./])/([r]oot|[w]ork|[f]arm|[h]ome/\w+|[U]sers/\w+)/"
+    ),
+    "an address of a package registry": re.compile(
+        r"https?[:]//\S+(\.whl|\.tgz|\.tar\.gz|/[s]imple(?![\w-]))|--(extra-)?[i]ndex-url\b"
+    ),
     "a secret": re.compile(r"\b[s]k-(proj-)?\w{20,}|[-]----BEGIN [A-Z ]*PRIVATE KEY"),
 }
 MARKDOWN_LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
@@ -47,7 +51,7 @@ def nodes_of(paths: list[Path]) -> Iterator[tuple[Path, ast.AST]]:
 
 
 def place(path: Path, node: ast.AST) -> str:
-    return f"{path.relative_to(HOUSE)}:{getattr(node, 'lineno', 0)}"
+    return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
 
 
 def last_name(node: ast.expr) -> str:
@@ -58,11 +62,19 @@ def last_name(node: ast.expr) -> str:
 
 
 def test_every_module_is_a_noun_of_the_domain() -> None:
-    assert [path for path in PYTHON if {path.stem, *path.relative_to(HOUSE).parts[:-1]} & SHAPELESS_MODULES] == []
+    assert [
+        path
+        for path in PYTHON
+        if {path.stem, *path.relative_to(ROOT).parts[:-1]} & SHAPELESS_MODULES
+    ] == []
 
 
 def test_every_class_is_named_for_what_it_is() -> None:
-    classes = [place(path, node) for path, node in nodes_of(PYTHON) if isinstance(node, ast.ClassDef) and SHAPELESS_CLASS.search(node.name)]
+    classes = [
+        place(path, node)
+        for path, node in nodes_of(PYTHON)
+        if isinstance(node, ast.ClassDef) and SHAPELESS_CLASS.search(node.name)
+    ]
     assert classes == []
 
 
@@ -71,20 +83,31 @@ def test_tests_use_the_real_thing() -> None:
         if isinstance(node, ast.Import):
             return any("mock" in alias.name.split(".") for alias in node.names)
         if isinstance(node, ast.ImportFrom):
-            return "mock" in {*(node.module or "").split("."), *(alias.name for alias in node.names)}
-        return isinstance(node, ast.Attribute) and node.attr == "setattr" and last_name(node.value) == "monkeypatch"
+            return "mock" in {
+                *(node.module or "").split("."),
+                *(alias.name for alias in node.names),
+            }
+        return (
+            isinstance(node, ast.Attribute)
+            and node.attr == "setattr"
+            and last_name(node.value) == "monkeypatch"
+        )
 
     assert [place(path, node) for path, node in nodes_of(PYTHON) if mocks(node)] == []
 
 
 def test_no_module_keeps_state() -> None:
-    """An empty container at module level is there to be filled; `global` is there to be changed. Filled tables are fine."""
+    """An empty container at module level is there to be filled; `global` is there to be changed.
+    Filled tables are fine.
+    """
 
     def starts_empty(value: ast.expr | None) -> bool:
         if isinstance(value, ast.Call):
             name = last_name(value.func)
             return name == "defaultdict" or (name in CONTAINERS and not value.args)
-        return (isinstance(value, ast.Dict) and not value.keys) or (isinstance(value, ast.List) and not value.elts)
+        return (isinstance(value, ast.Dict) and not value.keys) or (
+            isinstance(value, ast.List) and not value.elts
+        )
 
     kept = [place(path, node) for path, node in nodes_of(OURS) if isinstance(node, ast.Global)]
     for path in OURS:
@@ -95,8 +118,12 @@ def test_no_module_keeps_state() -> None:
 
 
 def test_rules_are_told_the_time_ids_and_chance() -> None:
-    domain = [path for path in OURS if path.is_relative_to(HOUSE / "domain")]
-    impure = [place(path, node) for path, node in nodes_of(domain) if isinstance(node, ast.Call) and last_name(node.func) in IMPURE_CALLS]
+    domain = [path for path in OURS if path.is_relative_to(ROOT / "domain")]
+    impure = [
+        place(path, node)
+        for path, node in nodes_of(domain)
+        if isinstance(node, ast.Call) and last_name(node.func) in IMPURE_CALLS
+    ]
     assert impure == []
 
 
@@ -104,10 +131,12 @@ def repository_files() -> list[Path]:
     """What git tracks or would, were it added."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        listed = subprocess.run(listing, cwd=HOUSE, capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            listing, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout: what belongs to the repository is unknown")
-    return [path for name in listed.split("\0") if name and (path := HOUSE / name).is_file()]
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
 
 
 @pytest.mark.parametrize("what", FOREIGN_TO_A_REPOSITORY)
@@ -116,7 +145,7 @@ def test_no_file_contains(what: str) -> None:
     for path in repository_files():
         text = path.read_bytes().decode(errors="replace")
         found += [
-            f"{path.relative_to(HOUSE)}:{text.count(chr(10), 0, match.start()) + 1}"
+            f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}"
             for match in FOREIGN_TO_A_REPOSITORY[what].finditer(text)
         ]
     assert found == []
@@ -125,4 +154,8 @@ def test_no_file_contains(what: str) -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     pages = [path for path in repository_files() if path.suffix == ".md"]
     links = [(page, link) for page in pages for link in MARKDOWN_LINK.findall(page.read_text())]
-    assert [f"{page.relative_to(HOUSE)}: {link}" for page, link in links if not (page.parent / link).exists()] == []
+    assert [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page, link in links
+        if not (page.parent / link).exists()
+    ] == []

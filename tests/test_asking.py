@@ -6,17 +6,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.asking import fingerprint, parse_question
-from domain.errors import NotAQuestion
-from domain.hitl import MAX_QUESTION_BYTES, Decision, Kind, Question, Urgency
+from hitl_orchestrator.domain.asking import fingerprint, parse_question
+from hitl_orchestrator.domain.errors import NotAQuestion
+from hitl_orchestrator.domain.hitl import MAX_QUESTION_BYTES, Decision, Kind, Question, Urgency
 
-CHOICE: dict[str, Any] = {"question": "Which?", "kind": "choice", "options": [{"id": "a", "label": "A"}, {"id": "b", "label": "B"}]}
-ACTION: dict[str, Any] = {"question": "Send it?", "kind": "approval", "action": {"name": "send", "arguments": {"to": "ann"}}}
-FORM: dict[str, Any] = {"question": "How good?", "kind": "form", "responseSchema": {"type": "object"}}
+CHOICE: dict[str, Any] = {
+    "question": "Which?",
+    "kind": "choice",
+    "options": [{"id": "a", "label": "A"}, {"id": "b", "label": "B"}],
+}
+ACTION: dict[str, Any] = {
+    "question": "Send it?",
+    "kind": "approval",
+    "action": {"name": "send", "arguments": {"to": "ann"}},
+}
+FORM: dict[str, Any] = {
+    "question": "How good?",
+    "kind": "form",
+    "responseSchema": {"type": "object"},
+}
 
 
 def test_a_string_is_a_question() -> None:
-    assert parse_question("Why?") == Question(question="Why?", kind=Kind.FREEFORM, urgency=Urgency.NORMAL)
+    assert parse_question("Why?") == Question(
+        question="Why?", kind=Kind.FREEFORM, urgency=Urgency.NORMAL
+    )
 
 
 @pytest.mark.parametrize("payload", [CHOICE, ACTION, FORM])
@@ -32,11 +46,15 @@ def test_an_action_may_be_approved_edited_or_rejected_if_nothing_else_is_said() 
 
 
 def test_what_an_agent_says_of_itself_is_left_out() -> None:
-    assert parse_question(CHOICE | {"originAgent": "somebody else", "note": 1}) == parse_question(CHOICE)
+    assert parse_question(CHOICE | {"originAgent": "somebody else", "note": 1}) == parse_question(
+        CHOICE
+    )
 
 
 def test_null_is_as_if_it_were_not_there() -> None:
-    assert parse_question(CHOICE | {"urgency": None, "action": None, "expiresInSeconds": None}) == parse_question(CHOICE)
+    assert parse_question(
+        CHOICE | {"urgency": None, "action": None, "expiresInSeconds": None}
+    ) == parse_question(CHOICE)
 
 
 def test_a_text_that_only_speaks_of_nul() -> None:
@@ -54,21 +72,39 @@ NONSENSE: list[tuple[object, str]] = [
     ({"question": "?", "expiresInSeconds": 0}, "does not fit at `expiresInSeconds`"),
     (CHOICE | {"options": []}, "needs `options`"),
     (CHOICE | {"options": [{"id": "a"}]}, "does not fit at `options.0.label`"),
-    (CHOICE | {"options": [{"id": "a", "label": "A"}, {"id": "a", "label": "B"}]}, "two `options` have the same id"),
+    (
+        CHOICE | {"options": [{"id": "a", "label": "A"}, {"id": "a", "label": "B"}]},
+        "two `options` have the same id",
+    ),
     (FORM | {"responseSchema": None}, "needs a `responseSchema`"),
     (FORM | {"responseSchema": {"type": "car"}}, "is not a JSON Schema"),
     (FORM | {"responseSchema": {"pattern": "("}}, "is not a JSON Schema"),
-    (FORM | {"responseSchema": {"properties": {"a": {"$ref": "#/$defs/a"}}}}, "refers to #/$defs/a, which is not in it"),
-    (FORM | {"responseSchema": {"$ref": "https://example.org/schema"}}, "refers to https://example.org/schema, which is not in it"),
+    (
+        FORM | {"responseSchema": {"properties": {"a": {"$ref": "#/$defs/a"}}}},
+        "refers to #/$defs/a, which is not in it",
+    ),
+    (
+        FORM | {"responseSchema": {"$ref": "https://example.org/schema"}},
+        "refers to https://example.org/schema, which is not in it",
+    ),
     (ACTION | {"responseSchema": {"type": "car"}}, "is not a JSON Schema"),
     (ACTION | {"kind": "freeform"}, "needs the kind `approval`, not `freeform`"),
-    (ACTION | {"action": {"name": "send", "allowedDecisions": []}}, "`action.allowedDecisions` is empty"),
-    (ACTION | {"action": {"name": "send", "allowedDecisions": ["shred"]}}, "does not fit at `action.allowedDecisions.0`"),
+    (
+        ACTION | {"action": {"name": "send", "allowedDecisions": []}},
+        "`action.allowedDecisions` is empty",
+    ),
+    (
+        ACTION | {"action": {"name": "send", "allowedDecisions": ["shred"]}},
+        "does not fit at `action.allowedDecisions.0`",
+    ),
     ({"question": "?", "additionalContext": object()}, "not plain JSON"),
     ({"question": "?", "additionalContext": "\ud800"}, "not plain JSON"),
     (ACTION | {"action": {"name": "send", "arguments": {"to": float("nan")}}}, "not plain JSON"),
     (ACTION | {"action": {"name": "send", "arguments": {"to": "a\0b"}}}, "NUL"),
-    ({"question": "?", "additionalContext": "x" * MAX_QUESTION_BYTES}, f"{MAX_QUESTION_BYTES} are allowed"),
+    (
+        {"question": "?", "additionalContext": "x" * MAX_QUESTION_BYTES},
+        f"{MAX_QUESTION_BYTES} are allowed",
+    ),
 ]
 
 
@@ -110,4 +146,6 @@ def test_whatever_an_agent_asks_it_is_a_question_or_none(payload: object) -> Non
     ],
 )
 def test_the_same_question_is_known_again(same: bool, change: dict[str, Any]) -> None:
-    assert (fingerprint(parse_question(CHOICE | change)) == fingerprint(parse_question(CHOICE))) is same
+    assert (
+        fingerprint(parse_question(CHOICE | change)) == fingerprint(parse_question(CHOICE))
+    ) is same

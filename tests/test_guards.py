@@ -1,4 +1,6 @@
-"""The guard over whole lives of runs: waves of questions, what became of them, and what is asked again."""
+"""The guard over whole lives of runs: waves of questions, what became of them, and what is asked
+again.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import count, permutations
@@ -7,11 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.guards import DISABLED_REASON, EXPIRED_REASON, LIMIT_REASON, insists
-from domain.hitl import MAX_REPEATS, Answer, Answered, Denied, Question, RequestStatus, ResponseType, Urgency
-from domain.planning import first_plan
-from domain.state import Ask, Asked, Outcome, Report, RunSettings, Snapshot
-from nodes.guard import guard
+from hitl_orchestrator.domain.guards import DISABLED_REASON, EXPIRED_REASON, LIMIT_REASON, insists
+from hitl_orchestrator.domain.hitl import (
+    MAX_REPEATS,
+    Answer,
+    Answered,
+    Denied,
+    Question,
+    RequestStatus,
+    ResponseType,
+    Urgency,
+)
+from hitl_orchestrator.domain.planning import first_plan
+from hitl_orchestrator.domain.state import Ask, Asked, Outcome, Report, RunSettings, Snapshot
+from hitl_orchestrator.nodes.guard import guard
 from tests.contracts import registry
 
 ASKERS = registry("first: objective -> x", "second: objective -> y", "third: objective -> z")
@@ -21,18 +32,33 @@ Wave = Mapping[str, Sequence[str]]  # step -> its questions
 
 
 def begun(limit: int = 3, *, enabled: bool = True) -> Snapshot:
-    settings = RunSettings(runId="run", threadId="t", objective="o", outputs=("x", "y", "z"), maxHitlRequests=limit, hitlEnabled=enabled)
+    settings = RunSettings(
+        runId="run",
+        threadId="t",
+        objective="o",
+        outputs=("x", "y", "z"),
+        maxHitlRequests=limit,
+        hitlEnabled=enabled,
+    )
     plan = first_plan([*ASKERS.values()])
     return Snapshot.first(settings).but(plan=plan)
 
 
 def asking(state: Snapshot, wave: Wave) -> Snapshot:
-    return with_asks(state, {step: [Question(question=text) for text in questions] for step, questions in wave.items()})
+    return with_asks(
+        state,
+        {step: [Question(question=text) for text in questions] for step, questions in wave.items()},
+    )
 
 
 def with_asks(state: Snapshot, wave: Mapping[str, Sequence[Question]]) -> Snapshot:
-    asks = {step: [Ask(key=f"{step}.{n}", question=question) for n, question in enumerate(questions)] for step, questions in wave.items()}
-    return state.but(reports={step: Report(outcome=Outcome.ASKING, asks=tuple(asks[step])) for step in asks})
+    asks = {
+        step: [Ask(key=f"{step}.{n}", question=question) for n, question in enumerate(questions)]
+        for step, questions in wave.items()
+    }
+    return state.but(
+        reports={step: Report(outcome=Outcome.ASKING, asks=tuple(asks[step])) for step in asks}
+    )
 
 
 async def judged(state: Snapshot) -> tuple[Snapshot, list[Asked]]:
@@ -45,21 +71,32 @@ async def judged(state: Snapshot) -> tuple[Snapshot, list[Asked]]:
 def ended(asked: Asked, answer: Answer) -> Asked:
     expired = answer == EXPIRED
     request = asked.request.but(
-        status=RequestStatus.DENIED if expired else RequestStatus.RESOLVED, denialReason=EXPIRED_REASON if expired else None
+        status=RequestStatus.DENIED if expired else RequestStatus.RESOLVED,
+        denialReason=EXPIRED_REASON if expired else None,
     )
     return asked.but(request=request, answer=answer)
 
 
-YES, NO, EXPIRED = Answered(responseType=ResponseType.FREEFORM, freeformText="yes"), Denied(reason="no"), Denied(reason=EXPIRED_REASON)
+YES, NO, EXPIRED = (
+    Answered(responseType=ResponseType.FREEFORM, freeformText="yes"),
+    Denied(reason="no"),
+    Denied(reason=EXPIRED_REASON),
+)
 
 
 async def lived(limit: int, waves: Sequence[Wave], answers: Sequence[Answer]) -> list[Asked]:
-    """All that was asked, in the order of asking; what a person saw ended as the answers say, over and over."""
+    """All that was asked, in the order of asking; what a person saw ended as the answers say, over
+    and over.
+    """
     state, asked, turn = begun(limit), list[Asked](), count()
     for wave in waves:
         state, new = await judged(asking(state, wave))
-        new = [ended(each, answers[next(turn) % len(answers)]) if each.waits else each for each in new]
-        state = state.but(questions=state.questions | {each.request.requestId: each for each in new})
+        new = [
+            ended(each, answers[next(turn) % len(answers)]) if each.waits else each for each in new
+        ]
+        state = state.but(
+            questions=state.questions | {each.request.requestId: each for each in new}
+        )
         asked += new
     return asked
 
@@ -73,13 +110,20 @@ def refusal(asked: Asked) -> str | None:
 
 
 limits = st.integers(0, 4)
-waves = st.lists(st.fixed_dictionaries({}, optional={step: st.lists(st.sampled_from("abc"), min_size=1, max_size=3) for step in STEPS}))
+waves = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={step: st.lists(st.sampled_from("abc"), min_size=1, max_size=3) for step in STEPS},
+    )
+)
 answers = st.lists(st.sampled_from([YES, NO, EXPIRED]), min_size=1, max_size=4)
 
 
 @settings(deadline=None)
 @given(limits, waves, answers)
-async def test_people_are_asked_up_to_the_limit_and_no_further(limit: int, waves: list[Wave], answers: list[Answer]) -> None:
+async def test_people_are_asked_up_to_the_limit_and_no_further(
+    limit: int, waves: list[Wave], answers: list[Answer]
+) -> None:
     asked = await lived(limit, waves, answers)
     for n, each in enumerate(asked):
         before = sum(map(was_put_to_a_person, asked[:n]))
@@ -90,7 +134,9 @@ async def test_people_are_asked_up_to_the_limit_and_no_further(limit: int, waves
 
 @settings(deadline=None)
 @given(limits, waves, answers)
-async def test_what_was_refused_is_not_asked_again_and_its_reason_stays(limit: int, waves: list[Wave], answers: list[Answer]) -> None:
+async def test_what_was_refused_is_not_asked_again_and_its_reason_stays(
+    limit: int, waves: list[Wave], answers: list[Answer]
+) -> None:
     refused: dict[tuple[str, str], Asked] = {}
     for each in await lived(limit, waves, answers):
         if before := refused.get((each.request.stepId, each.fingerprint)):
@@ -105,36 +151,55 @@ async def test_what_was_refused_is_not_asked_again_and_its_reason_stays(limit: i
 
 @settings(deadline=None)
 @given(limits, waves, answers)
-async def test_a_replay_comes_to_the_same_whichever_branch_finished_first(limit: int, waves: list[Wave], answers: list[Answer]) -> None:
+async def test_a_replay_comes_to_the_same_whichever_branch_finished_first(
+    limit: int, waves: list[Wave], answers: list[Answer]
+) -> None:
     otherwise = [dict(reversed([*wave.items()])) for wave in waves]
     assert await lived(limit, otherwise, answers) == await lived(limit, waves, answers)
 
 
 @settings(deadline=None)
 @given(waves, answers)
-async def test_every_question_gets_its_answer_once(waves: list[Wave], answers: list[Answer]) -> None:
+async def test_every_question_gets_its_answer_once(
+    waves: list[Wave], answers: list[Answer]
+) -> None:
     asked = await lived(3, waves, answers)
     assert len({each.request.requestId for each in asked}) == len(asked)
     keys = [key for each in asked for key in each.keys]
-    assert sorted(keys) == sorted(f"{step}.{n}" for wave in waves for step in wave for n in range(len(wave[step])))
+    assert sorted(keys) == sorted(
+        f"{step}.{n}" for wave in waves for step in wave for n in range(len(wave[step]))
+    )
 
 
 @pytest.mark.parametrize("order", [*permutations(STEPS)])
-async def test_one_of_three_is_asked_when_one_is_left_and_always_the_same(order: tuple[str, ...]) -> None:
+async def test_one_of_three_is_asked_when_one_is_left_and_always_the_same(
+    order: tuple[str, ...],
+) -> None:
     _, asked = await judged(asking(begun(limit=1), {step: ["Which?"] for step in order}))
     assert [(each.request.stepId, each.request.status) for each in asked] == [
-        *(("s1", RequestStatus.PENDING), ("s2", RequestStatus.DENIED), ("s3", RequestStatus.DENIED)),
+        *(
+            ("s1", RequestStatus.PENDING),
+            ("s2", RequestStatus.DENIED),
+            ("s3", RequestStatus.DENIED),
+        ),
     ]
 
 
 async def test_the_questions_of_a_step_come_in_its_own_order() -> None:
     _, asked = await judged(asking(begun(limit=2), {"s1": ["b", "a", "c"]}))
-    assert [(each.request.question, each.waits) for each in asked] == [("b", True), ("a", True), ("c", False)]
+    assert [(each.request.question, each.waits) for each in asked] == [
+        ("b", True),
+        ("a", True),
+        ("c", False),
+    ]
 
 
 async def test_the_same_question_twice_at_once_is_one_request_that_answers_both() -> None:
     _, asked = await judged(asking(begun(), {"s1": ["a", "b", "a"]}))
-    assert [(each.request.question, each.keys) for each in asked] == [("a", ("s1.0", "s1.2")), ("b", ("s1.1",))]
+    assert [(each.request.question, each.keys) for each in asked] == [
+        ("a", ("s1.0", "s1.2")),
+        ("b", ("s1.1",)),
+    ]
 
 
 async def test_the_same_question_of_two_steps_is_two_requests() -> None:
@@ -144,7 +209,9 @@ async def test_the_same_question_of_two_steps_is_two_requests() -> None:
 
 async def test_a_limit_of_nought_refuses_all() -> None:
     _, asked = await judged(asking(begun(limit=0), {"s1": ["a"]}))
-    assert [(each.request.status, each.request.denialReason) for each in asked] == [(RequestStatus.DENIED, "Too many HITL requests")]
+    assert [(each.request.status, each.request.denialReason) for each in asked] == [
+        (RequestStatus.DENIED, "Too many HITL requests")
+    ]
 
 
 async def test_where_asking_is_disabled_all_are_refused_whatever_the_limit() -> None:
@@ -154,7 +221,12 @@ async def test_where_asking_is_disabled_all_are_refused_whatever_the_limit() -> 
 
 async def test_a_refused_question_asked_again_more_urgently_is_the_same_question() -> None:
     state, _ = await judged(with_asks(begun(limit=0), {"s1": [Question(question="a")]}))
-    _, again = await judged(with_asks(state, {"s1": [Question(question="a", urgency=Urgency.HIGH, additionalContext="Please!")]}))
+    _, again = await judged(
+        with_asks(
+            state,
+            {"s1": [Question(question="a", urgency=Urgency.HIGH, additionalContext="Please!")]},
+        )
+    )
     assert [(each.repeats is None, each.request.attempt) for each in again] == [(False, 2)]
 
 

@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom, and print what they are kept with.
 
-After a change that is meant, `.venv/bin/python -m tests.test_notebooks` runs them and keeps what they print now.
+After a change that is meant, `.venv/bin/python -m tests.test_notebooks` runs them and keeps what
+they print now.
 """
 
 from pathlib import Path
@@ -10,9 +11,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from server.shadowed import HOUSE
+from tests.repository import ROOT
 
-NOTEBOOKS = sorted((HOUSE / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS_A_CELL = 120
 
 
@@ -29,13 +30,23 @@ def executed(path: Path) -> Any:
     """In a kernel of this interpreter, in the notebook's own folder."""
     notebook = read(path)
     resources = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=SECONDS_A_CELL, kernel_name="python3", resources=resources, coalesce_streams=True).execute()
+    NotebookClient(
+        notebook,
+        timeout=SECONDS_A_CELL,
+        kernel_name="python3",
+        resources=resources,
+        coalesce_streams=True,
+    ).execute()
     return notebook
 
 
 def outputs(notebook: Any) -> list[tuple[str, object]]:
     """What each cell of code shows, with its source: a difference then says where."""
-    return [(cell.source, [_shown(one) for one in cell.outputs]) for cell in notebook.cells if cell.cell_type == "code"]
+    return [
+        (cell.source, [_shown(one) for one in cell.outputs])
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
 
 
 def _shown(output: Any) -> object:

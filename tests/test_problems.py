@@ -5,13 +5,23 @@ import pytest
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
-from domain.errors import Invalid, OrchestratorError, RequestNotPending, StoreUnavailable
-from server import problems
-from server.problems import PROBLEMS, misfit, refusal
+from hitl_orchestrator.domain.errors import (
+    Invalid,
+    OrchestratorError,
+    RequestNotPending,
+    StoreUnavailable,
+)
+from hitl_orchestrator.server.api import problems
+from hitl_orchestrator.server.api.problems import PROBLEMS, misfit, refusal
 
 
 def tree(root: type[OrchestratorError]) -> list[type[OrchestratorError]]:
-    return [error for child in root.__subclasses__() if child.__module__ == "domain.errors" for error in (child, *tree(child))]
+    return [
+        error
+        for child in root.__subclasses__()
+        if child.__module__ == "hitl_orchestrator.domain.errors"
+        for error in (child, *tree(child))
+    ]
 
 
 def test_every_error_has_its_problem() -> None:
@@ -40,7 +50,9 @@ def test_what_a_program_may_want_stands_beside_the_detail() -> None:
 
 
 def test_what_was_sent_is_not_repeated() -> None:
-    errors = [{"loc": ("body", "x" * 10_000, 3), "msg": "Value error, no", "input": "secret"}] * 1000
+    errors = [
+        {"loc": ("body", "x" * 10_000, 3), "msg": "Value error, no", "input": "secret"}
+    ] * 1000
     invalid = misfit(RequestValidationError(errors, body="secret"))
     assert invalid.detail == f"/{'x' * 100}/3: no."
     assert len(str(refusal(invalid).body)) < 5000
@@ -50,12 +62,22 @@ def test_what_was_sent_is_not_repeated() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "detail"),
     [
-        (StoreUnavailable("The database cannot be reached now."), 503, "The database cannot be reached now."),
+        (
+            StoreUnavailable("The database cannot be reached now."),
+            503,
+            "The database cannot be reached now.",
+        ),
         (RuntimeError("SELECT password FROM users"), 500, "The server failed. Its log says why."),
-        (OrchestratorError("a defect: it has no row in the table"), 500, "The server failed. Its log says why."),
+        (
+            OrchestratorError("a defect: it has no row in the table"),
+            500,
+            "The server failed. Its log says why.",
+        ),
     ],
 )
-async def test_whatever_is_raised_becomes_a_problem(error: Exception, status: int, detail: str) -> None:
+async def test_whatever_is_raised_becomes_a_problem(
+    error: Exception, status: int, detail: str
+) -> None:
     app = FastAPI()
     problems.install(app)
 
@@ -63,7 +85,9 @@ async def test_whatever_is_raised_becomes_a_problem(error: Exception, status: in
     async def fails() -> None:
         raise error
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
+    ) as client:
         response = await client.get("/")
     assert (response.status_code, response.json()["detail"]) == (status, detail)
     assert response.headers["Content-Type"] == "application/problem+json"

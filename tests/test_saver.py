@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, CheckpointTuple
 from langgraph.checkpoint.conformance import checkpointer_test, validate
-from langgraph.checkpoint.conformance.test_utils import generate_checkpoint, generate_config, generate_metadata, put_test_checkpoint
+from langgraph.checkpoint.conformance.test_utils import (
+    generate_checkpoint,
+    generate_config,
+    generate_metadata,
+    put_test_checkpoint,
+)
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
@@ -24,10 +29,17 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import UndefinedTable
 from psycopg.sql import SQL, Identifier
 
-from checkpoints.embedded import EmbeddedPostgres
-from checkpoints.pool import Connection, Pool, connection, connection_pool
-from checkpoints.saver import BufferedSaver, Rows, Unit, Update, flushing, not_yet_written
-from domain.errors import Fenced, StoreUnavailable
+from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
+from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
+from hitl_orchestrator.checkpoints.saver import (
+    BufferedSaver,
+    Rows,
+    Unit,
+    Update,
+    flushing,
+    not_yet_written,
+)
+from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
 
 JOURNAL = """
 CREATE TABLE run (claim text NOT NULL, last_update text, entries int NOT NULL DEFAULT 0);
@@ -37,8 +49,12 @@ INSERT INTO run VALUES ('ours')
 
 
 async def journal(conn: Connection, updates: list[Update]) -> int:
-    """The rows of a driver in small: the fence, then a numbered entry for each update, once. Returns how many there are."""
-    run = await (await conn.execute("SELECT last_update, entries FROM run WHERE claim = 'ours' FOR UPDATE")).fetchone()
+    """The rows of a driver in small: the fence, then a numbered entry for each update, once.
+    Returns how many there are.
+    """
+    run = await (
+        await conn.execute("SELECT last_update, entries FROM run WHERE claim = 'ours' FOR UPDATE")
+    ).fetchone()
     if run is None:
         raise Fenced("Somebody else drives this run.")
     entries: int = run["entries"]
@@ -46,7 +62,9 @@ async def journal(conn: Connection, updates: list[Update]) -> int:
         entries += 1
         await conn.execute("INSERT INTO entry VALUES (%s, %s)", (entries, update.writes[0][1]))
     if updates:
-        await conn.execute("UPDATE run SET last_update = %s, entries = %s", (updates[-1].id, entries))
+        await conn.execute(
+            "UPDATE run SET last_update = %s, entries = %s", (updates[-1].id, entries)
+        )
     return entries
 
 
@@ -74,7 +92,9 @@ async def finish(saver: BufferedSaver, at: RunnableConfig, what: str) -> None:
     await saver.aput_writes(at, [("said", what)], str(uuid4()), "~__pregel_pull, agent")
 
 
-async def checkpoint(saver: BufferedSaver, thread_id: str = "thread", **values: Any) -> RunnableConfig:
+async def checkpoint(
+    saver: BufferedSaver, thread_id: str = "thread", **values: Any
+) -> RunnableConfig:
     return await put_test_checkpoint(saver, thread_id=thread_id, channel_values=values)
 
 
@@ -132,7 +152,9 @@ async def test_it_conforms(saver: BufferedSaver, buffered: bool) -> None:
 
     report = await validate(checkpointer_test(name="buffered")(factory))
     results = {name: result.passed for name, result in report.results.items() if result.detected}
-    assert results == dict.fromkeys(["put", "put_writes", "get_tuple", "list", "delete_thread", "prune"], True), report.to_dict()
+    assert results == dict.fromkeys(
+        ["put", "put_writes", "get_tuple", "list", "delete_thread", "prune"], True
+    ), report.to_dict()
 
 
 # The same as in memory, whatever happens in whatever order
@@ -164,20 +186,36 @@ class Twins:
         versions: ChannelVersions = dict.fromkeys({*changed, *consumed}, f"{self.step:032}.5")
         before = head.checkpoint if head else generate_checkpoint()
         point = generate_checkpoint(
-            channel_values={c: v for c, v in {**before["channel_values"], **changed}.items() if c not in consumed},
+            channel_values={
+                c: v
+                for c, v in {**before["channel_values"], **changed}.items()
+                if c not in consumed
+            },
             channel_versions={**before["channel_versions"], **versions},
         )
         point["v"] = 4
         for saver in (self.saver, self.memory):
-            await saver.aput(head.config if head else self.at(space), point, generate_metadata(step=self.step % 4), versions)
+            await saver.aput(
+                head.config if head else self.at(space),
+                point,
+                generate_metadata(step=self.step % 4),
+                versions,
+            )
 
     async def put_again(self, space: Space) -> None:
         """The newest checkpoint, with other metadata."""
         if head := await self.memory.aget_tuple(self.at(space)):
             for saver in (self.saver, self.memory):
-                await saver.aput(head.parent_config or self.at(space), head.checkpoint, generate_metadata(step=9), {})
+                await saver.aput(
+                    head.parent_config or self.at(space),
+                    head.checkpoint,
+                    generate_metadata(step=9),
+                    {},
+                )
 
-    async def write(self, space: Space, writes: list[tuple[str, Any]], task_id: str, back: int) -> None:
+    async def write(
+        self, space: Space, writes: list[tuple[str, Any]], task_id: str, back: int
+    ) -> None:
         if (at := await self.earlier(space, back)) != self.at(space):
             for saver in (self.saver, self.memory):
                 await saver.aput_writes(at, writes, task_id, f"path of {task_id}")
@@ -185,11 +223,16 @@ class Twins:
     async def read(self, space: Space, back: int) -> None:
         at = await self.earlier(space, back)
         assert plain(await self.saver.aget_tuple(at)) == plain(await self.memory.aget_tuple(at))
-        others_see = await asyncio.create_task(self.saver.aget_tuple(at), context=self.outside.copy())
+        others_see = await asyncio.create_task(
+            self.saver.aget_tuple(at), context=self.outside.copy()
+        )
         assert plain(others_see) == plain(await self.durable.aget_tuple(at))
 
     async def list(self, space: Space, step: int | None, back: int, limit: int | None) -> None:
-        which: dict[str, Any] = {"limit": limit, "filter": {"step": step} if step is not None else None}
+        which: dict[str, Any] = {
+            "limit": limit,
+            "filter": {"step": step} if step is not None else None,
+        }
         if back:
             which["before"] = await self.earlier(space, back)
         ours, theirs = (saver.alist(self.at(space), **which) for saver in (self.saver, self.memory))
@@ -211,27 +254,53 @@ def copy_of(saver: InMemorySaver) -> InMemorySaver:
 
 
 def plain(found: CheckpointTuple | None) -> object:
-    return found and (found.config, found.checkpoint, found.metadata, found.parent_config, found.pending_writes)
+    return found and (
+        found.config,
+        found.checkpoint,
+        found.metadata,
+        found.parent_config,
+        found.pending_writes,
+    )
 
 
 SPACES = st.tuples(st.sampled_from(["root", "child"]), st.sampled_from(["", "sub:1"]))
 CHANNELS = st.sampled_from(["plan", "said", "count"])
-VALUES = st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["", "é"]) | st.lists(st.integers(0, 9), max_size=2)
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.sampled_from(["", "é"])
+    | st.lists(st.integers(0, 9), max_size=2)
+)
 SPECIAL = st.sampled_from(["__interrupt__", "__error__", "__resume__"])
-WRITES = st.lists(st.tuples(CHANNELS, VALUES), min_size=1, max_size=3) | st.lists(st.tuples(SPECIAL, VALUES), min_size=1, max_size=2)
+WRITES = st.lists(st.tuples(CHANNELS, VALUES), min_size=1, max_size=3) | st.lists(
+    st.tuples(SPECIAL, VALUES), min_size=1, max_size=2
+)
 BACK = st.integers(0, 3)
 STEPS = (
-    st.tuples(st.just(Twins.put), SPACES, st.dictionaries(CHANNELS, VALUES), st.sets(CHANNELS, max_size=1))
+    st.tuples(
+        st.just(Twins.put), SPACES, st.dictionaries(CHANNELS, VALUES), st.sets(CHANNELS, max_size=1)
+    )
     | st.tuples(st.just(Twins.put_again), SPACES)
-    | st.tuples(st.just(Twins.write), SPACES, WRITES, st.sampled_from(["a", "b"]), st.integers(1, 3))
+    | st.tuples(
+        st.just(Twins.write), SPACES, WRITES, st.sampled_from(["a", "b"]), st.integers(1, 3)
+    )
     | st.tuples(st.just(Twins.read), SPACES, BACK)
-    | st.tuples(st.just(Twins.list), SPACES, st.none() | st.integers(0, 3), BACK, st.none() | st.integers(0, 2))
+    | st.tuples(
+        st.just(Twins.list),
+        SPACES,
+        st.none() | st.integers(0, 3),
+        BACK,
+        st.none() | st.integers(0, 2),
+    )
     | st.tuples(st.just(Twins.flush))
     | st.tuples(st.just(Twins.crash))
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(STEPS, min_size=4, max_size=30))
 async def test_it_reads_as_if_in_memory(saver: BufferedSaver, steps: list[tuple[Any, ...]]) -> None:
     twins = Twins(saver)
@@ -249,7 +318,9 @@ async def test_it_reads_as_if_in_memory(saver: BufferedSaver, steps: list[tuple[
 XMIN = SQL("SELECT xmin::text FROM {}")  # the transaction that wrote the row
 
 
-async def test_nothing_is_stored_before_the_flush_and_all_of_it_by_one_transaction(saver: BufferedSaver, pool: Pool) -> None:
+async def test_nothing_is_stored_before_the_flush_and_all_of_it_by_one_transaction(
+    saver: BufferedSaver, pool: Pool
+) -> None:
     async with saver.unit() as unit:
         for number in range(5):
             at = await checkpoint(saver, plan=[number])
@@ -259,11 +330,15 @@ async def test_nothing_is_stored_before_the_flush_and_all_of_it_by_one_transacti
         assert await saver.flush(unit, journal) == 5
     assert await stored(pool) == {"checkpoints": 6, "blobs": 2, "writes": 5}
     tables = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "entry", "run")
-    writers = [writer for table in tables for writer in await column(pool, XMIN.format(Identifier(table)))]
+    writers = [
+        writer for table in tables for writer in await column(pool, XMIN.format(Identifier(table)))
+    ]
     assert len(set(writers)) == 1
 
 
-async def test_a_unit_that_is_left_without_a_flush_leaves_nothing(saver: BufferedSaver, pool: Pool) -> None:
+async def test_a_unit_that_is_left_without_a_flush_leaves_nothing(
+    saver: BufferedSaver, pool: Pool
+) -> None:
     async with saver.unit():
         await finish(saver, await checkpoint(saver), "lost")
     assert await stored(pool) == NOTHING
@@ -274,7 +349,9 @@ async def test_a_flush_of_nothing_still_calls_rows(saver: BufferedSaver) -> None
         assert await saver.flush(unit, journal) == 0
 
 
-async def test_what_subgraphs_write_is_stored_but_is_no_update(saver: BufferedSaver, pool: Pool) -> None:
+async def test_what_subgraphs_write_is_stored_but_is_no_update(
+    saver: BufferedSaver, pool: Pool
+) -> None:
     async with saver.unit() as unit:
         below = await put_test_checkpoint(saver, thread_id="thread", checkpoint_ns="sub:1")
         await finish(saver, below, "below")
@@ -284,7 +361,9 @@ async def test_what_subgraphs_write_is_stored_but_is_no_update(saver: BufferedSa
     assert (await stored(pool))["writes"] == 2
 
 
-async def test_what_comes_during_a_flush_waits_for_the_next(saver: BufferedSaver, pool: Pool) -> None:
+async def test_what_comes_during_a_flush_waits_for_the_next(
+    saver: BufferedSaver, pool: Pool
+) -> None:
     async with saver.unit() as unit:
         at = await checkpoint(saver)
         await finish(saver, at, "before")
@@ -309,11 +388,18 @@ async def test_what_comes_during_a_flush_waits_for_the_next(saver: BufferedSaver
 
 async def test_what_jsonb_refuses_does_not_stop_the_run(saver: BufferedSaver) -> None:
     async with saver.unit() as unit:
-        at = await checkpoint(saver, nul="a\0", surrogate="\ud800", infinite=float("inf"), plain="a")
+        at = await checkpoint(
+            saver, nul="a\0", surrogate="\ud800", infinite=float("inf"), plain="a"
+        )
         await saver.flush(unit, nothing)
     found = await saver.aget_tuple(at)
     assert found
-    assert found.checkpoint["channel_values"] == {"nul": "a\0", "surrogate": "?", "infinite": float("inf"), "plain": "a"}
+    assert found.checkpoint["channel_values"] == {
+        "nul": "a\0",
+        "surrogate": "?",
+        "infinite": float("inf"),
+        "plain": "a",
+    }
 
 
 async def test_a_lost_claim_writes_nothing(saver: BufferedSaver, pool: Pool) -> None:
@@ -326,7 +412,9 @@ async def test_a_lost_claim_writes_nothing(saver: BufferedSaver, pool: Pool) -> 
     assert await entries(pool) == []
 
 
-async def test_an_error_of_the_rows_stays_itself_and_loses_nothing(saver: BufferedSaver, pool: Pool) -> None:
+async def test_an_error_of_the_rows_stays_itself_and_loses_nothing(
+    saver: BufferedSaver, pool: Pool
+) -> None:
     async def mistaken(conn: Connection, updates: list[Update]) -> None:
         await journal(conn, updates)
         await conn.execute("SELECT * FROM nowhere")
@@ -342,7 +430,9 @@ async def test_an_error_of_the_rows_stays_itself_and_loses_nothing(saver: Buffer
 
 
 @pytest.mark.parametrize("point", ["before the rows", "after the rows"])
-async def test_a_connection_that_dies_in_the_middle_of_a_flush(saver: BufferedSaver, pool: Pool, point: str) -> None:
+async def test_a_connection_that_dies_in_the_middle_of_a_flush(
+    saver: BufferedSaver, pool: Pool, point: str
+) -> None:
     async def interrupted(conn: Connection, updates: list[Update]) -> None:
         if point == "after the rows":
             await journal(conn, updates)
@@ -363,9 +453,13 @@ async def test_a_connection_that_dies_in_the_middle_of_a_flush(saver: BufferedSa
 
 
 class Proxy:
-    """Between us and Postgres: counts its answers, and on demand cuts the line around the next COMMIT."""
+    """Between us and Postgres: counts its answers, and on demand cuts the line around the next
+    COMMIT.
+    """
 
-    def __init__(self, server: Path, cut: Literal["before the COMMIT", "before its answer"] | None = None) -> None:
+    def __init__(
+        self, server: Path, cut: Literal["before the COMMIT", "before its answer"] | None = None
+    ) -> None:
         self.server, self.cut, self.answers, self.committed = server, cut, 0, False
 
     async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
@@ -400,7 +494,10 @@ async def through(proxy: Proxy, database_url: str) -> AsyncGenerator[BufferedSav
     """A saver whose pool goes through the proxy."""
     with tempfile.TemporaryDirectory() as folder:
         conninfo = make_conninfo(database_url, host=folder, port="5432")
-        async with await asyncio.start_unix_server(proxy.serve, f"{folder}/.s.PGSQL.5432"), connection_pool(conninfo, max_size=1) as pool:
+        async with (
+            await asyncio.start_unix_server(proxy.serve, f"{folder}/.s.PGSQL.5432"),
+            connection_pool(conninfo, max_size=1) as pool,
+        ):
             yield BufferedSaver(pool)
 
 
@@ -410,7 +507,10 @@ def socket_of(database_url: str) -> Path:
 
 @pytest.mark.parametrize("cut", ["before the COMMIT", "before its answer"])
 async def test_a_commit_of_unknown_outcome_is_repeated_without_writing_twice(
-    saver: BufferedSaver, pool: Pool, database_url: str, cut: Literal["before the COMMIT", "before its answer"]
+    saver: BufferedSaver,
+    pool: Pool,
+    database_url: str,
+    cut: Literal["before the COMMIT", "before its answer"],
 ) -> None:
     proxy = Proxy(socket_of(database_url), cut)
     async with through(proxy, database_url) as far, far.unit() as unit:
@@ -426,7 +526,9 @@ async def test_a_commit_of_unknown_outcome_is_repeated_without_writing_twice(
     assert await stored(pool) == {"checkpoints": 1, "blobs": 1, "writes": 2}
 
 
-async def test_the_round_trips_of_a_flush_do_not_grow_with_it(saver: BufferedSaver, database_url: str) -> None:
+async def test_the_round_trips_of_a_flush_do_not_grow_with_it(
+    saver: BufferedSaver, database_url: str
+) -> None:
     proxy = Proxy(socket_of(database_url))
     async with through(proxy, database_url) as far:
 
@@ -449,7 +551,10 @@ async def test_the_round_trips_of_a_flush_do_not_grow_with_it(saver: BufferedSav
 
 async def work(saver: BufferedSaver, rows: Rows[Any], then: Callable[[], Awaitable[Any]]) -> None:
     """A driver: one of its tasks finishes, and then ..."""
-    async with saver.unit() as unit, flushing(unit, lambda: saver.flush(unit, rows), after_seconds=0):
+    async with (
+        saver.unit() as unit,
+        flushing(unit, lambda: saver.flush(unit, rows), after_seconds=0),
+    ):
         await finish(saver, await checkpoint(saver), "done")
         await then()
 
@@ -469,7 +574,9 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_finished_work_is_stored_while_other_work_goes_on(saver: BufferedSaver, pool: Pool) -> None:
+async def test_finished_work_is_stored_while_other_work_goes_on(
+    saver: BufferedSaver, pool: Pool
+) -> None:
     async def is_stored() -> bool:
         return await entries(pool) == ["done"]
 
@@ -484,7 +591,10 @@ async def test_finished_work_is_stored_while_other_work_goes_on(saver: BufferedS
 
 
 async def test_only_finished_work_is_worth_a_flush(saver: BufferedSaver, pool: Pool) -> None:
-    async with saver.unit() as unit, flushing(unit, lambda: saver.flush(unit, journal), after_seconds=0.01):
+    async with (
+        saver.unit() as unit,
+        flushing(unit, lambda: saver.flush(unit, journal), after_seconds=0.01),
+    ):
         at = await checkpoint(saver)
         await asyncio.sleep(0.05)
         assert await stored(pool) == NOTHING
@@ -533,7 +643,9 @@ async def test_an_error_of_the_work_stays_itself(saver: BufferedSaver) -> None:
         await work(saver, journal, breaks)
 
 
-async def test_work_that_outlives_its_cancellation_does_not_hide_the_lost_claim(saver: BufferedSaver, pool: Pool) -> None:
+async def test_work_that_outlives_its_cancellation_does_not_hide_the_lost_claim(
+    saver: BufferedSaver, pool: Pool
+) -> None:
     async def stubborn() -> None:
         with suppress(asyncio.CancelledError):
             await go_on()
@@ -545,7 +657,9 @@ async def test_work_that_outlives_its_cancellation_does_not_hide_the_lost_claim(
 
 
 @pytest.mark.parametrize("fenced", [False, True])
-async def test_a_driver_that_is_cancelled_ends_after_the_flush_under_way(saver: BufferedSaver, pool: Pool, fenced: bool) -> None:
+async def test_a_driver_that_is_cancelled_ends_after_the_flush_under_way(
+    saver: BufferedSaver, pool: Pool, fenced: bool
+) -> None:
     reached = asyncio.Event()
 
     async def slow(conn: Connection, updates: list[Update]) -> None:
@@ -563,7 +677,9 @@ async def test_a_driver_that_is_cancelled_ends_after_the_flush_under_way(saver: 
     assert await entries(pool) == ([] if fenced else ["done"])
 
 
-async def test_a_lost_claim_and_a_cancellation_at_once_are_a_cancellation(saver: BufferedSaver) -> None:
+async def test_a_lost_claim_and_a_cancellation_at_once_are_a_cancellation(
+    saver: BufferedSaver,
+) -> None:
     async def fenced(conn: Connection, updates: list[Update]) -> None:
         driver.cancel()
         raise Fenced("Somebody else drives this run.")
@@ -594,7 +710,10 @@ async def test_work_goes_on_while_the_database_is_away(folder_for_postgres: Path
     try:
         async with connection_pool(await asyncio.to_thread(server.start), max_size=4) as pool:
             saver = await set_up(pool)
-            async with saver.unit() as unit, flushing(unit, lambda: saver.flush(unit, interrupted), after_seconds=0.01):
+            async with (
+                saver.unit() as unit,
+                flushing(unit, lambda: saver.flush(unit, interrupted), after_seconds=0.01),
+            ):
                 at = await checkpoint(saver)
                 await finish(saver, at, "before")
                 await down.wait()
@@ -620,7 +739,9 @@ class State(TypedDict):
 
 
 def a_graph(saver: Any) -> Any:
-    """Two agents in parallel, one of which asks; then one that is a graph on a thread of its own, and one that is a subgraph."""
+    """Two agents in parallel, one of which asks; then one that is a graph on a thread of its own,
+    and one that is a subgraph.
+    """
 
     async def answers(state: State) -> dict[str, Any]:
         return {"said": ["at once"]}
@@ -634,20 +755,35 @@ def a_graph(saver: Any) -> Any:
         await child.ainvoke({"said": ["again"]}, config)
         return {"said": (await child.aget_state(config)).values["said"]}
 
-    child = StateGraph(State).add_node(answers).add_edge(START, "answers").compile(checkpointer=saver)
+    child = (
+        StateGraph(State).add_node(answers).add_edge(START, "answers").compile(checkpointer=saver)
+    )
     sub = StateGraph(State).add_node(asks).add_edge(START, "asks").compile()
-    builder = StateGraph(State).add_node(answers).add_node(asks).add_node(has_a_thread).add_node("sub", sub)
-    builder.add_edge(START, "answers").add_edge(START, "asks").add_edge(["answers", "asks"], "has_a_thread").add_edge("has_a_thread", "sub")
+    builder = (
+        StateGraph(State)
+        .add_node(answers)
+        .add_node(asks)
+        .add_node(has_a_thread)
+        .add_node("sub", sub)
+    )
+    builder.add_edge(START, "answers").add_edge(START, "asks").add_edge(
+        ["answers", "asks"], "has_a_thread"
+    ).add_edge("has_a_thread", "sub")
     return builder.compile(checkpointer=saver)
 
 
 async def history(graph: Any) -> list[tuple[Any, Any]]:
-    return [(state.values, state.next) async for state in graph.aget_state_history(generate_config("thread"))]
+    return [
+        (state.values, state.next)
+        async for state in graph.aget_state_history(generate_config("thread"))
+    ]
 
 
 @pytest.mark.parametrize("durability", ["async", "sync"])
 @pytest.mark.parametrize("flushes", [True, False])
-async def test_a_graph_runs_as_it_does_in_memory(saver: BufferedSaver, pool: Pool, flushes: bool, durability: Any) -> None:
+async def test_a_graph_runs_as_it_does_in_memory(
+    saver: BufferedSaver, pool: Pool, flushes: bool, durability: Any
+) -> None:
     async def run(saver: Any, pause: Callable[[], Awaitable[Any]]) -> list[Any]:
         graph, config = a_graph(saver), generate_config("thread")
         await graph.ainvoke({"said": ["hello"]}, config, durability=durability)
@@ -675,7 +811,9 @@ async def test_a_graph_runs_as_it_does_in_memory(saver: BufferedSaver, pool: Poo
 KILL = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
 
 
-async def test_a_restart_of_postgres_is_not_noticed_by_the_next_user(pool: Pool, database_url: str) -> None:
+async def test_a_restart_of_postgres_is_not_noticed_by_the_next_user(
+    pool: Pool, database_url: str
+) -> None:
     await pool.resize(10, 10)
     await pool.wait()
     async with connection_pool(database_url, max_size=1) as another, connection(another) as conn:
@@ -684,7 +822,9 @@ async def test_a_restart_of_postgres_is_not_noticed_by_the_next_user(pool: Pool,
         assert await asyncio.gather(*[column(pool, "SELECT 1") for _ in range(3)]) == [[1]] * 3
 
 
-async def test_who_reads_a_list_of_checkpoints_needs_no_second_connection(saver: BufferedSaver, database_url: str) -> None:
+async def test_who_reads_a_list_of_checkpoints_needs_no_second_connection(
+    saver: BufferedSaver, database_url: str
+) -> None:
     async with connection_pool(database_url, max_size=1) as small:
         small.timeout, saver = 1.0, BufferedSaver(small)
         await checkpoint(saver)

@@ -1,4 +1,6 @@
-"""What `BufferedSaver` takes for granted of the stock saver and of LangGraph. Fails when a new version breaks it."""
+"""What `BufferedSaver` takes for granted of the stock saver and of LangGraph. Fails when a new
+version breaks it.
+"""
 
 import asyncio
 import operator
@@ -13,15 +15,19 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
-from langgraph.checkpoint.conformance.test_utils import generate_checkpoint, generate_config, generate_metadata
+from langgraph.checkpoint.conformance.test_utils import (
+    generate_checkpoint,
+    generate_config,
+    generate_metadata,
+)
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 from psycopg.sql import SQL, Identifier
 
-from checkpoints.pool import Connection, Pool, connection, connection_pool
-from checkpoints.saver import BufferedSaver, Update
+from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
+from hitl_orchestrator.checkpoints.saver import BufferedSaver, Update
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 
@@ -40,7 +46,9 @@ async def nothing(conn: Connection, updates: list[Update]) -> None:
 
 @pytest.mark.parametrize("package", ["langgraph-checkpoint", "langgraph-checkpoint-postgres"])
 def test_the_versions_are_the_pinned_ones(package: str) -> None:
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
+        "project"
+    ]
     assert f"{package}=={version(package)}" in project["dependencies"]
 
 
@@ -54,10 +62,16 @@ async def test_the_rows_are_those_of_the_stock_saver_byte_for_byte(saver: Buffer
         await put(saver, config, first, VALUES)
         at = generate_config("thread", checkpoint_ns="sub:1", checkpoint_id=first["id"])
         await saver.aput_writes(at, [*VALUES.items()], "task", "~path")
-        await saver.aput_writes(at, [("__interrupt__", ["?"]), ("__resume__", "!")], "asks", "~path")
+        await saver.aput_writes(
+            at, [("__interrupt__", ["?"]), ("__resume__", "!")], "asks", "~path"
+        )
         await saver.aput_writes(at, [("__interrupt__", ["again?"])], "asks", "~path")
-        await saver.aput_writes(at, [("said", 1), ("__resume__", "!")], "00000000-0000-0000-0000-000000000000")
-        await saver.aput_writes(at, [("said", 2), ("__resume__", "?")], "00000000-0000-0000-0000-000000000000")
+        await saver.aput_writes(
+            at, [("said", 1), ("__resume__", "!")], "00000000-0000-0000-0000-000000000000"
+        )
+        await saver.aput_writes(
+            at, [("said", 2), ("__resume__", "?")], "00000000-0000-0000-0000-000000000000"
+        )
         await put(saver, at, second, {**VALUES, "list": ["changed"]}, consumed="dict")
         await put(saver, at, second, {**VALUES, "list": ["changed"]}, consumed="dict", step=9)
 
@@ -85,19 +99,33 @@ VALUES: dict[str, Any] = {
 
 
 async def put(
-    saver: AsyncPostgresSaver, config: RunnableConfig, point: Checkpoint, values: dict[str, Any], *, consumed: str = "", step: int = 1
+    saver: AsyncPostgresSaver,
+    config: RunnableConfig,
+    point: Checkpoint,
+    values: dict[str, Any],
+    *,
+    consumed: str = "",
+    step: int = 1,
 ) -> None:
     versions: ChannelVersions = dict.fromkeys(values, f"{step}.{point['id']}")
     point = point.copy()
-    point["channel_values"] = {channel: value for channel, value in values.items() if channel != consumed}
+    point["channel_values"] = {
+        channel: value for channel, value in values.items() if channel != consumed
+    }
     point["channel_versions"] = versions
-    await saver.aput(config, point, generate_metadata(step=step, writes={"dropped": True}), versions)
+    await saver.aput(
+        config, point, generate_metadata(step=step, writes={"dropped": True}), versions
+    )
 
 
 async def taken_out_of(table: str, pool: Pool) -> list[tuple[Any, ...]]:
     """Every column; json as its text."""
     async with connection(pool) as conn:
-        rows = await (await conn.execute(SQL("SELECT t::text AS row FROM {} AS t ORDER BY 1").format(Identifier(table)))).fetchall()
+        rows = await (
+            await conn.execute(
+                SQL("SELECT t::text AS row FROM {} AS t ORDER BY 1").format(Identifier(table))
+            )
+        ).fetchall()
         await conn.execute(SQL("TRUNCATE {}").format(Identifier(table)))
     return [row["row"] for row in rows]
 
@@ -124,12 +152,22 @@ class Watched(BufferedSaver):
         self.late: list[str] = []
 
     async def aput(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
     ) -> RunnableConfig:
         self.there.add(checkpoint["id"])
         return await super().aput(config, checkpoint, metadata, new_versions)
 
-    async def aput_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
         if (checkpoint_id := config.get("configurable", {})["checkpoint_id"]) not in self.there:
             self.late.append(checkpoint_id)
         await super().aput_writes(config, writes, task_id, task_path)
@@ -148,7 +186,9 @@ class DeltaState(TypedDict):
 
 
 def a_graph(state: type[State | DeltaState], saver: BufferedSaver) -> Any:
-    """Three steps of three tasks each, the middle ones graphs themselves; the last waits for a person."""
+    """Three steps of three tasks each, the middle ones graphs themselves; the last waits for a
+    person.
+    """
 
     def says(word: str) -> Any:
         async def say(state: Any) -> dict[str, list[str]]:
@@ -163,15 +203,23 @@ def a_graph(state: type[State | DeltaState], saver: BufferedSaver) -> Any:
     middle.add_edge(START, "deep").add_edge("deep", "deeper")
     graph = StateGraph(state).add_node("last", asks)
     for number in range(3):
-        graph.add_node(f"first {number}", says(f"first {number}")).add_node(f"middle {number}", middle.compile())
-        graph.add_edge(START, f"first {number}").add_edge(f"first {number}", f"middle {number}").add_edge(f"middle {number}", "last")
+        graph.add_node(f"first {number}", says(f"first {number}")).add_node(
+            f"middle {number}", middle.compile()
+        )
+        graph.add_edge(START, f"first {number}").add_edge(
+            f"first {number}", f"middle {number}"
+        ).add_edge(f"middle {number}", "last")
     return graph.compile(checkpointer=saver)
 
 
 @pytest.mark.parametrize("durability", ["async", "sync"])
 @pytest.mark.parametrize("max_concurrency", [None, 1])
-async def test_a_checkpoint_comes_before_what_its_tasks_write(saver: BufferedSaver, durability: Any, max_concurrency: int | None) -> None:
-    """Else a flush in between would store, and describe, work that a crash makes somebody do again."""
+async def test_a_checkpoint_comes_before_what_its_tasks_write(
+    saver: BufferedSaver, durability: Any, max_concurrency: int | None
+) -> None:
+    """Else a flush in between would store, and describe, work that a crash makes somebody do
+    again.
+    """
     watched = Watched(saver.pool)
     graph, config = a_graph(State, watched), generate_config("thread")
     if max_concurrency:

@@ -1,4 +1,6 @@
-"""What docs/security.md promises, on real processes: who gets in, what is told to whom, what cannot be changed unnoticed."""
+"""What docs/security.md promises, on real processes: who gets in, what is told to whom, what cannot
+be changed unnoticed.
+"""
 
 import asyncio
 import json
@@ -19,15 +21,17 @@ import pytest
 from psycopg import AsyncConnection, sql
 from psycopg.errors import RaiseException
 
-from checkpoints import audit
-from checkpoints.pool import connection, connection_pool
+from hitl_orchestrator.checkpoints import audit
+from hitl_orchestrator.checkpoints.pool import connection, connection_pool
 from tests.api.calls import Json, answering, is_problem, paused, started
 from tests.processes import AGENTS, API_KEY, HITL, Running, running, serving
 
 KEY = f"key-{token_hex(16)}"  # nowhere else on this machine
 SAID = f"said-{token_hex(16)}"  # by people, in whatever field takes free text
 PEOPLE = 8
-with_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are listed by /proc")
+with_proc = pytest.mark.skipif(
+    not Path("/proc/self/cmdline").exists(), reason="processes are listed by /proc"
+)
 
 
 @pytest.fixture
@@ -43,7 +47,16 @@ async def hitl(*arguments: str, **environment: str) -> subprocess.CompletedProce
     """The command to its end, told nothing by this process' environment."""
     command = [HITL, *arguments]
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | environment
-    return await asyncio.to_thread(subprocess.run, command, env=env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    return await asyncio.to_thread(
+        subprocess.run,
+        command,
+        env=env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def command_lines() -> str:
@@ -70,29 +83,62 @@ agent = {"capabilityId": "breaks", "displayName": "Breaks", "inputFacets": ["obj
 
 
 def a_persons_day(server: Running) -> list[httpx.Response]:
-    """Runs started, answered wrongly, rightly and again, removed, broken: with free text wherever it is taken, and where it is not."""
+    """Runs started, answered wrongly, rightly and again, removed, broken: with free text wherever
+    it is taken, and where it is not.
+    """
     by = {"operator": {"id": "operator-7", "displayName": SAID, "email": SAID}, "note": SAID}
-    start = {"objective": SAID, "inputs": {"question": {"question": SAID, "additionalContext": SAID}}, "metadata": {"x": SAID}}
-    answers = [{"approved": SAID}, {"selectedOptionId": SAID}, {SAID: SAID}, {"freeformText": SAID}, {"freeformText": SAID}]
+    start = {
+        "objective": SAID,
+        "inputs": {"question": {"question": SAID, "additionalContext": SAID}},
+        "metadata": {"x": SAID},
+    }
+    answers = [
+        {"approved": SAID},
+        {"selectedOptionId": SAID},
+        {SAID: SAID},
+        {"freeformText": SAID},
+        {"freeformText": SAID},
+    ]
     with server.client() as api:
-        replies = [api.post("/api/runs?wait=20", json={**start, "outputs": ["answer"]}) for _ in range(2)]
+        replies = [
+            api.post("/api/runs?wait=20", json={**start, "outputs": ["answer"]}) for _ in range(2)
+        ]
         first, second = (reply.json() for reply in replies)
-        replies += [api.post("/api/hitl/resume?wait=20", json={**answering(first, **answer), **by}) for answer in answers]
+        replies += [
+            api.post("/api/hitl/resume?wait=20", json={**answering(first, **answer), **by})
+            for answer in answers
+        ]
         return [
             *replies,
             api.post("/api/hitl/remove", json={"runId": second["runId"], "reason": SAID, **by}),
             api.post("/api/runs?wait=20", json={"objective": SAID, "outputs": ["letter"]}),
-            api.post("/api/runs", content=f'{{"objective": {SAID}'.encode(), headers={"Content-Type": "application/json"}),
+            api.post(
+                "/api/runs",
+                content=f'{{"objective": {SAID}'.encode(),
+                headers={"Content-Type": "application/json"},
+            ),
             api.post("/api/runs", json={"objective": "x" * 2**20}),
             api.delete("/api/runs"),
             api.get("/api/runs", headers={"Authorization": f"Bearer {KEY}x"}),
-            *(api.get(f"/api/{path}") for path in (f"runs?{SAID}={SAID}", f"hitl/requests/{SAID}", f"runs/{first['runId']}/events")),
-            *(api.get(path) for path in ("/docs", "/openapi.json", "/metrics", "/readyz", "/nowhere")),
+            *(
+                api.get(f"/api/{path}")
+                for path in (
+                    f"runs?{SAID}={SAID}",
+                    f"hitl/requests/{SAID}",
+                    f"runs/{first['runId']}/events",
+                )
+            ),
+            *(
+                api.get(path)
+                for path in ("/docs", "/openapi.json", "/metrics", "/readyz", "/nowhere")
+            ),
         ]
 
 
 @with_proc
-async def test_neither_the_key_nor_what_people_say_is_told_to_processes_logs_or_errors(database_url: str, tmp_path: Path) -> None:
+async def test_neither_the_key_nor_what_people_say_is_told_to_processes_logs_or_errors(
+    database_url: str, tmp_path: Path
+) -> None:
     (tmp_path / "breaks.py").write_text(BREAKS)
     agents = f"{AGENTS / 'asks.py'}:agent,{tmp_path / 'breaks.py'}:agent"
     with serving(database_url, API_KEY=KEY, HITL_AGENTS=agents) as server:
@@ -107,7 +153,10 @@ async def test_neither_the_key_nor_what_people_say_is_told_to_processes_logs_or_
     assert {reply.status_code for reply in replies} == {200, 202, 401, 404, 405, 409, 413, 422}
     assert [reply.url for reply in replies if KEY in f"{reply.headers} {reply.text}"] == []
     events = [json.loads(line)["event"] for line in log.splitlines() if line.startswith("{")]
-    assert [events.count(name) for name in ("hitl_response_recorded", "run_failed")] == [PEOPLE, PEOPLE], "it is not silent"
+    assert [events.count(name) for name in ("hitl_response_recorded", "run_failed")] == [
+        PEOPLE,
+        PEOPLE,
+    ], "it is not silent"
     assert KEY not in log
     assert re.findall(f".*{SAID}.*", log) == []
 
@@ -115,9 +164,17 @@ async def test_neither_the_key_nor_what_people_say_is_told_to_processes_logs_or_
 @with_proc
 async def test_a_generated_key_is_for_its_owner_alone(place: Path) -> None:
     """Also when it is allowed to let other machines in."""
-    environment = {"HITL_DATA_DIR": str(place), "HOST": "0.0.0.0", "PORT": "0", "HITL_ALLOW_GENERATED_KEY": "true"}  # noqa: S104
+    environment = {
+        "HITL_DATA_DIR": str(place),
+        "HOST": "0.0.0.0",  # noqa: S104
+        "PORT": "0",
+        "HITL_ALLOW_GENERATED_KEY": "true",
+    }
     with running("serve", environment=environment, says="HITL Orchestrator: ") as server:
-        key, password = (place / "api_key").read_text(), (place / "postgres/cluster/hitl.password").read_text()
+        key, password = (
+            (place / "api_key").read_text(),
+            (place / "postgres/cluster/hitl.password").read_text(),
+        )
         assert stat.S_IMODE((place / "api_key").stat().st_mode) == 0o600
         assert len(key) >= 40
         server.url, server.api_key = server.url.replace("0.0.0.0", "127.0.0.1"), key  # noqa: S104
@@ -181,16 +238,28 @@ UNDESCRIBED = [
 
 
 async def test_no_route_of_the_api_answers_a_stranger(app_client: httpx.AsyncClient) -> None:
-    """Every one that is described, the streams among them, and those that do not exist: all say the same."""
+    """Every one that is described, the streams among them, and those that do not exist: all say the
+    same.
+    """
     spec = (await app_client.get("/openapi.json")).json()
-    described = [(method, re.sub(r"{\w+}", "x", path)) for path, methods in spec["paths"].items() for method in methods]
+    described = [
+        (method, re.sub(r"{\w+}", "x", path))
+        for path, methods in spec["paths"].items()
+        for method in methods
+    ]
     routes = [(method, path) for method, path in described if path.startswith("/api/")]
-    assert {("get", "/api/hitl/events"), ("get", "/api/runs/x/events"), ("post", "/api/hitl/resume")} <= {*routes}
+    assert {
+        ("get", "/api/hitl/events"),
+        ("get", "/api/runs/x/events"),
+        ("post", "/api/hitl/resume"),
+    } <= {*routes}
     del app_client.headers["Authorization"]
     told = set[str]()
     for method, path in [*routes, *UNDESCRIBED]:
         for headers in STRANGERS:
-            reply = await app_client.request(method, path, headers=headers, content=b"{" if method == "post" else None)
+            reply = await app_client.request(
+                method, path, headers=headers, content=b"{" if method == "post" else None
+            )
             assert reply.status_code == 401, (method, path, headers)
             told.add(reply.text)
     (said,) = told - {""}  # a HEAD is told nothing
@@ -205,14 +274,20 @@ POISON = "UPDATE checkpoint_blobs SET blob = %s WHERE thread_id = %s AND channel
 
 
 def poisoned(blob: bytes, call: tuple[str, str, str]) -> bytes:
-    """The facets as they were, with the question's value as LangGraph writes an object: to be imported and called when it is read."""
+    """The facets as they were, with the question's value as LangGraph writes an object: to be
+    imported and called when it is read.
+    """
     facets = ormsgpack.unpackb(blob)
     facets["question"]["value"] = ormsgpack.Ext(0, ormsgpack.packb(call))
     return ormsgpack.packb(facets)
 
 
-async def test_a_checkpoint_calls_nothing(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever can write the tables cannot run code in the server: what is no known type is read as the plain data it holds."""
+async def test_a_checkpoint_calls_nothing(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can write the tables cannot run code in the server: what is no known type is read as
+    the plain data it holds.
+    """
     monkeypatch.delenv("LANGGRAPH_STRICT_MSGPACK")  # the server sees to it by itself
     trace = tmp_path / "called"
     with serving(database_url, "asks.py:agent") as server, server.client() as api:
@@ -221,9 +296,13 @@ async def test_a_checkpoint_calls_nothing(database_url: str, tmp_path: Path, mon
         async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
             rows = await (await conn.execute(FACETS, (run["threadId"],))).fetchall()
             for version, blob in rows:
-                await conn.execute(POISON, (poisoned(blob, ("os", "mkdir", str(trace))), run["threadId"], version))
+                await conn.execute(
+                    POISON, (poisoned(blob, ("os", "mkdir", str(trace))), run["threadId"], version)
+                )
         assert rows
-        after = api.post("/api/hitl/resume?wait=20", json=answering(run, freeformText="go on")).json()["run"]
+        after = api.post(
+            "/api/hitl/resume?wait=20", json=answering(run, freeformText="go on")
+        ).json()["run"]
     assert not trace.exists()
     assert after["status"] == "completed"
     assert after["facets"]["question"]["value"] == str(trace)
@@ -234,14 +313,27 @@ async def test_a_checkpoint_calls_nothing(database_url: str, tmp_path: Path, mon
 
 async def ended(api: httpx.AsyncClient, **body: Any) -> Json:
     run = await paused(api, **body)
-    resumed = await api.post("/api/hitl/resume?wait=20", json=answering(run, freeformText="x", responderId="operator-7"))
+    resumed = await api.post(
+        "/api/hitl/resume?wait=20", json=answering(run, freeformText="x", responderId="operator-7")
+    )
     done: Json = resumed.json()["run"]
-    assert [entry["action"] for entry in done["metadata"]["auditLog"]] == ["start", "request", "resume", "deliver", "complete"]
+    assert [entry["action"] for entry in done["metadata"]["auditLog"]] == [
+        "start",
+        "request",
+        "resume",
+        "deliver",
+        "complete",
+    ]
     return done
 
 
-@pytest.mark.parametrize("change", ["UPDATE audit_entries SET body = body", "DELETE FROM audit_entries", "TRUNCATE audit_entries"])
-async def test_the_database_refuses_to_change_the_audit_and_says_why(database_url: str, change: str) -> None:
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE audit_entries SET body = body", "DELETE FROM audit_entries", "TRUNCATE audit_entries"],
+)
+async def test_the_database_refuses_to_change_the_audit_and_says_why(
+    database_url: str, change: str
+) -> None:
     refused = f"append-only: {change.partition(' ')[0]} is refused; a whole run is pruned with `hitl prune`"
     async with started(database_url) as api:
         run = await ended(api)
@@ -272,7 +364,9 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("said", TAMPERED)
-async def test_verify_names_what_was_tampered_with_past_the_trigger(database_url: str, said: str) -> None:
+async def test_verify_names_what_was_tampered_with_past_the_trigger(
+    database_url: str, said: str
+) -> None:
     async with started(database_url) as api:
         run_id = (await ended(api))["runId"]
     async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
@@ -284,7 +378,11 @@ async def test_verify_names_what_was_tampered_with_past_the_trigger(database_url
 
 
 async def test_verify_is_not_confused_by_runs_that_go_on_meanwhile(database_url: str) -> None:
-    async with started(database_url) as api, connection_pool(database_url, max_size=1) as pool, connection(pool) as conn:
+    async with (
+        started(database_url) as api,
+        connection_pool(database_url, max_size=1) as pool,
+        connection(pool) as conn,
+    ):
         waiting = {run["runId"]: run for run in [await paused(api) for _ in range(2)]}
         verified = audit.verify(conn, None)
         first, _, _ = await anext(verified)
@@ -297,9 +395,14 @@ async def test_verify_is_not_confused_by_runs_that_go_on_meanwhile(database_url:
 
 
 BY_RUN = sql.SQL("SELECT count(*) FROM {} WHERE run_id = %(run)s")
-BY_THREAD = sql.SQL("SELECT count(*) FROM {} WHERE thread_id = %(thread)s OR starts_with(thread_id, %(steps)s)")
+BY_THREAD = sql.SQL(
+    "SELECT count(*) FROM {} WHERE thread_id = %(thread)s OR starts_with(thread_id, %(steps)s)"
+)
 TABLES = {
-    **dict.fromkeys(("orchestrator_runs", "hitl_requests", "run_events", "audit_entries", "audit_tombstones"), BY_RUN),
+    **dict.fromkeys(
+        ("orchestrator_runs", "hitl_requests", "run_events", "audit_entries", "audit_tombstones"),
+        BY_RUN,
+    ),
     **dict.fromkeys(("checkpoints", "checkpoint_blobs", "checkpoint_writes"), BY_THREAD),
 }
 REMEMBERED = "SELECT run_id, audit_count, audit_head FROM orchestrator_runs WHERE run_id = ANY(%s) ORDER BY run_id"
@@ -307,34 +410,58 @@ REMEMBERED = "SELECT run_id, audit_count, audit_head FROM orchestrator_runs WHER
 
 async def kept(database_url: str, run: Json) -> dict[str, int]:
     """Rows of the run by table; of checkpoints, those of its thread and of its steps' threads."""
-    of = {"run": run["runId"], "thread": run["threadId"], "steps": f"{run['threadId']}:{run['runId']}:"}
+    of = {
+        "run": run["runId"],
+        "thread": run["threadId"],
+        "steps": f"{run['threadId']}:{run['runId']}:",
+    }
     found = dict[str, int]()
     async with await AsyncConnection.connect(database_url) as conn:
         for table, count in TABLES.items():
-            ((found[table],),) = await (await conn.execute(count.format(sql.Identifier(table)), of)).fetchall()
+            ((found[table],),) = await (
+                await conn.execute(count.format(sql.Identifier(table)), of)
+            ).fetchall()
     return found
 
 
 async def test_prune_leaves_tombstones_and_whatever_waits(database_url: str) -> None:
     async with started(database_url) as api:
         old, young = await ended(api), await ended(api)
-        earlier = await ended(api, threadId="shared")  # its thread's checkpoints serve a run that waits
+        earlier = await ended(
+            api, threadId="shared"
+        )  # its thread's checkpoints serve a run that waits
         alive = [young, await paused(api), await paused(api, threadId="shared")]
         async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
-            await conn.execute("UPDATE orchestrator_runs SET updated_at = now() - interval '91 days' WHERE run_id <> %s", (young["runId"],))
-            remembered = await (await conn.execute(REMEMBERED, ([old["runId"], earlier["runId"]],))).fetchall()
+            await conn.execute(
+                "UPDATE orchestrator_runs SET updated_at = now() - interval '91 days' WHERE run_id <> %s",
+                (young["runId"],),
+            )
+            remembered = await (
+                await conn.execute(REMEMBERED, ([old["runId"], earlier["runId"]],))
+            ).fetchall()
             before = [await kept(database_url, run) for run in alive]
 
             pruned = await hitl("prune", "--older-than", "90", DATABASE_URL=database_url)
-            assert (pruned.returncode, pruned.stdout) == (0, "2 ended runs deleted, with their checkpoints.\n")
+            assert (pruned.returncode, pruned.stdout) == (
+                0,
+                "2 ended runs deleted, with their checkpoints.\n",
+            )
 
-            tombstones = await (await conn.execute("SELECT run_id, entries, head FROM audit_tombstones ORDER BY run_id")).fetchall()
+            tombstones = await (
+                await conn.execute(
+                    "SELECT run_id, entries, head FROM audit_tombstones ORDER BY run_id"
+                )
+            ).fetchall()
         assert tombstones == remembered
-        assert {table for table, count in (await kept(database_url, old)).items() if count} == {"audit_tombstones"}
+        assert {table for table, count in (await kept(database_url, old)).items() if count} == {
+            "audit_tombstones"
+        }
         assert [await kept(database_url, run) for run in alive] == before
         is_problem(await api.get(f"/api/runs/{old['runId']}"), 404)
         for run in alive[1:]:
-            answered = await api.post("/api/hitl/resume?wait=20", json=answering(run, freeformText="at last"))
+            answered = await api.post(
+                "/api/hitl/resume?wait=20", json=answering(run, freeformText="at last")
+            )
             assert answered.json()["status"] == "completed"
     verified = await hitl("audit", "verify", DATABASE_URL=database_url)
     assert (verified.returncode, verified.stderr) == (0, ""), verified.stdout

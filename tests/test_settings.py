@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import ConfigurationError
-from server.settings import Settings, check_serving, load_settings, redacted
+from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.server.settings import Settings, check_serving, load_settings, redacted
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,11 @@ def test_without_any_the_defaults_are_the_contracts() -> None:
     assert (settings.hitl_enabled, settings.max_requests, settings.dispatch) == (True, 3, "inline")
     assert (settings.claim_seconds, settings.drain_seconds, settings.auto_migrate) == (30, 30, True)
     assert (settings.agents, settings.default_outputs) == ((), ("published",))
-    assert (settings.host, settings.port, settings.outbox_dir) == ("127.0.0.1", 8080, Path("outbox"))
+    assert (settings.host, settings.port, settings.outbox_dir) == (
+        "127.0.0.1",
+        8080,
+        Path("outbox"),
+    )
 
 
 def test_every_setting_is_in_the_example() -> None:
@@ -39,8 +43,12 @@ def test_every_setting_is_in_the_example() -> None:
     assert {name for name in names if f"# {name}=" not in example} == set()
 
 
-def test_the_environment_wins_over_the_file_and_empty_is_unset(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (nowhere / ".env").write_text("PORT=1111\nHITL_MAX_REQUESTS=5\nHITL_AGENTS=a.b:c, ./d.py:e,\nUNKNOWN=1\nHITL_URL=http://x\nHOST=\n")
+def test_the_environment_wins_over_the_file_and_empty_is_unset(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (nowhere / ".env").write_text(
+        "PORT=1111\nHITL_MAX_REQUESTS=5\nHITL_AGENTS=a.b:c, ./d.py:e,\nUNKNOWN=1\nHITL_URL=http://x\nHOST=\n"
+    )
     monkeypatch.setenv("PORT", "2222")
     monkeypatch.setenv("HITL_MAX_REQUESTS", "")
     monkeypatch.setenv("AGENTS", "another.program:s")
@@ -61,10 +69,16 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(nowhere: Path, mo
         ("HITL_RETENTION_DAYS", "soon"), ("HITL_AUTO_MIGRATE", "2"), ("HITL_ALLOW_GENERATED_KEY", "ask me"),
     ],
 )  # fmt: skip
-def test_a_bad_value_is_named_with_what_is_allowed(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_bad_value_is_named_with_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(name, value)
     line = complaint()
-    allowed = next(field.description for field in Settings.model_fields.values() if field.validation_alias == name)
+    allowed = next(
+        field.description
+        for field in Settings.model_fields.values()
+        if field.validation_alias == name
+    )
     assert line.startswith(f"{name} is ")
     assert line.endswith(f"{allowed}.")
     assert (value in line) is (name != "API_KEY")

@@ -1,4 +1,6 @@
-"""The announcement desk: each specialist run as a graph, with real questions, on real Markdown, offline and with a model."""
+"""The announcement desk: each specialist run as a graph, with real questions, on real Markdown,
+offline and with a model.
+"""
 
 import hashlib
 import json
@@ -18,18 +20,18 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel, SecretStr
 
-from nodes.agents import agent_of, catalogue
-from nodes.model import DEFAULT_MODEL, chat_model, prompt, structured
-from nodes.specialists import builtin_agents, outbox, reviewer, strategist, writer
-from nodes.specialists import source as sources
-from nodes.specialists.agent import REVIEWER, AgentMapping
-from nodes.specialists.channels import channel, x_length
-from nodes.specialists.facets import Brief
-from nodes.specialists.guidance import understood
-from nodes.specialists.objective import read as read_objective
-from nodes.specialists.outbox import AlreadyPublished, put
-from nodes.specialists.prose import lix, short
-from nodes.specialists.reviewer import THRESHOLD
+from hitl_orchestrator.desk import builtin_agents, outbox, reviewer, strategist, writer
+from hitl_orchestrator.desk import source as sources
+from hitl_orchestrator.desk.agent import REVIEWER, AgentMapping
+from hitl_orchestrator.desk.channels import channel, x_length
+from hitl_orchestrator.desk.facets import Brief
+from hitl_orchestrator.desk.guidance import understood
+from hitl_orchestrator.desk.objective import read as read_objective
+from hitl_orchestrator.desk.outbox import AlreadyPublished, put
+from hitl_orchestrator.desk.prose import lix, short
+from hitl_orchestrator.desk.reviewer import THRESHOLD
+from hitl_orchestrator.nodes.agents import agent_of, catalogue
+from hitl_orchestrator.nodes.model import DEFAULT_MODEL, chat_model, prompt, structured
 from tests.openai_stub import OpenAIStub, openai_stub
 
 Answer = dict[str, Any]
@@ -83,18 +85,30 @@ Acme CLI 2.4.0 makes large uploads fast and dependable. It is the first release 
 """
 
 
-def desk(model: ChatOpenAI | None = None, out: Path = Path("never-written-to")) -> dict[str, AgentMapping]:
+def desk(
+    model: ChatOpenAI | None = None, out: Path = Path("never-written-to")
+) -> dict[str, AgentMapping]:
     return {agent["capabilityId"].rpartition(".")[2]: agent for agent in builtin_agents(model, out)}
 
 
 def task(
-    facets: dict[str, Any], objective: str = "Announce the new release", context: Sequence[Any] = (), run_id: str = "run-1"
+    facets: dict[str, Any],
+    objective: str = "Announce the new release",
+    context: Sequence[Any] = (),
+    run_id: str = "run-1",
 ) -> dict[str, Any]:
     ids = {"runId": run_id, "threadId": "thread-1", "stepId": "step-1"}
-    return {"objective": objective, "facets": {"objective": objective, **facets}, "context": [*context], **ids}
+    return {
+        "objective": objective,
+        "facets": {"objective": objective, **facets},
+        "context": [*context],
+        **ids,
+    }
 
 
-async def run(agent: AgentMapping, given: dict[str, Any], *answers: Answer) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def run(
+    agent: AgentMapping, given: dict[str, Any], *answers: Answer
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What it made, every facet checked against its schema, and what it asked."""
     made, asked = await _run(agent, given, list(answers))
     assert not (left := answers[len(asked) :]), f"never asked for: {left}"
@@ -104,7 +118,9 @@ async def run(agent: AgentMapping, given: dict[str, Any], *answers: Answer) -> t
     return made, asked
 
 
-async def _run(agent: AgentMapping, given: dict[str, Any], answers: list[Answer]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def _run(
+    agent: AgentMapping, given: dict[str, Any], answers: list[Answer]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if not isinstance(agent["run"], StateGraph):
         return await agent["run"](given), []
     graph = cast("StateGraph[Any]", agent["run"]).compile(checkpointer=InMemorySaver())
@@ -114,7 +130,11 @@ async def _run(agent: AgentMapping, given: dict[str, Any], answers: list[Answer]
         (question,) = result.interrupts
         asked.append(question.value)
         answer = answers[len(asked) - 1]
-        result = await graph.ainvoke(Command(resume={question.id: answer}), {"configurable": {"thread_id": "1"}}, version="v2")
+        result = await graph.ainvoke(
+            Command(resume={question.id: answer}),
+            {"configurable": {"thread_id": "1"}},
+            version="v2",
+        )
     return cast(dict[str, Any], result.value), asked
 
 
@@ -136,16 +156,34 @@ def approved(**more: Any) -> Answer:
 
 def told(text: str) -> dict[str, Any]:
     """The context after a person answered the reviewer."""
-    return {"requestId": "r", "stepId": "s", "originAgent": REVIEWER, "question": "What?", "status": "answered", "answer": said(text)}
+    return {
+        "requestId": "r",
+        "stepId": "s",
+        "originAgent": REVIEWER,
+        "question": "What?",
+        "status": "answered",
+        "answer": said(text),
+    }
 
 
 def brief(**changes: Any) -> dict[str, Any]:
-    return {"audience": "everyone", "product": "Acme", "version": "2.0.0", "keyPoints": [], **changes}
+    return {
+        "audience": "everyone",
+        "product": "Acme",
+        "version": "2.0.0",
+        "keyPoints": [],
+        **changes,
+    }
 
 
 def drafts(**texts: str) -> dict[str, Any]:
     subjects = {"email": {"subject": "News"}}
-    return {"posts": [{"channel": name, "text": text, **subjects.get(name, {})} for name, text in texts.items()]}
+    return {
+        "posts": [
+            {"channel": name, "text": text, **subjects.get(name, {})}
+            for name, text in texts.items()
+        ]
+    }
 
 
 def text_of(made: dict[str, Any], name: str) -> str:
@@ -154,35 +192,60 @@ def text_of(made: dict[str, Any], name: str) -> str:
 
 class TestPluginFormat:
     def test_each_is_a_plug_in(self) -> None:
-        agents = [agent_of(agent, agent["capabilityId"]) for agent in builtin_agents(None, Path("outbox"))]
-        assert [*catalogue(agents)] == [f"announcement.{name}" for name in ("strategist", "writer", "reviewer", "publisher")]
+        agents = [
+            agent_of(agent, agent["capabilityId"]) for agent in builtin_agents(None, Path("outbox"))
+        ]
+        assert [*catalogue(agents)] == [
+            f"announcement.{name}" for name in ("strategist", "writer", "reviewer", "publisher")
+        ]
 
     def test_schemas_have_no_references_that_a_merged_contract_would_break(self) -> None:
-        assert "$ref" not in json.dumps([agent["facets"] for agent in builtin_agents(None, Path("outbox"))])
+        assert "$ref" not in json.dumps(
+            [agent["facets"] for agent in builtin_agents(None, Path("outbox"))]
+        )
 
 
 class TestStrategist:
     async def test_asks_whom_to_address_with_options_from_the_source(self) -> None:
-        made, [question] = await run(desk()["strategist"], task({"source": CHANGELOG}), picked("operators"))
+        made, [question] = await run(
+            desk()["strategist"], task({"source": CHANGELOG}), picked("operators")
+        )
 
         assert question["question"] == "Whom should the announcement of Acme CLI 2.4.0 address?"
-        assert [option["id"] for option in question["options"]] == ["developers", "operators", "users", "existing", "general"]
-        assert "1 of 9 points, e.g. “A dark theme for the terminal dashboard”" in question["options"][2]["description"]
+        assert [option["id"] for option in question["options"]] == [
+            "developers",
+            "operators",
+            "users",
+            "existing",
+            "general",
+        ]
+        assert (
+            "1 of 9 points, e.g. “A dark theme for the terminal dashboard”"
+            in question["options"][2]["description"]
+        )
         assert made["brief"]["audience"] == "people who run it"
         assert made["brief"]["audienceFrom"] == "person"
         assert made["brief"]["madeBy"] == "offline rules"
 
     async def test_the_brief_is_drawn_from_the_newest_release(self) -> None:
-        made, _ = await run(desk()["strategist"], task({"source": CHANGELOG, "audience": "developers"}))
+        made, _ = await run(
+            desk()["strategist"], task({"source": CHANGELOG, "audience": "developers"})
+        )
 
         assert (made["brief"]["product"], made["brief"]["version"]) == ("Acme CLI", "2.4.0")
         assert [(point["kind"], point["text"]) for point in made["brief"]["keyPoints"]] == [
             ("breaking", "Python 3.9 is no longer supported."),
             ("security", "CVE-2026-1234: tokens are no longer written to the debug log"),
-            ("new", "Parallel uploads. acme push sends up to 8 files at once; 12,000 files took 40 % less time."),
+            (
+                "new",
+                "Parallel uploads. acme push sends up to 8 files at once; 12,000 files took 40 % less time.",
+            ),
             ("new", "A dark theme for the terminal dashboard"),
             ("new", "acme login --device for machines without a browser"),
-            ("improved", "The configuration file moved to ~/.config/acme/config.toml. See the migration guide."),
+            (
+                "improved",
+                "The configuration file moved to ~/.config/acme/config.toml. See the migration guide.",
+            ),
             ("fixed", "A crash when a folder was deleted during an upload"),
             ("fixed", "Progress bars no longer flicker in tmux"),
         ]
@@ -190,39 +253,70 @@ class TestStrategist:
             "Python 3.9 is no longer supported.",
             "CVE-2026-1234: tokens are no longer written to the debug log",
         ]
-        assert made["brief"]["links"] == [{"url": "https://docs.acme.example.com/migrate-2.4", "text": "migration guide"}]
+        assert made["brief"]["links"] == [
+            {"url": "https://docs.acme.example.com/migrate-2.4", "text": "migration guide"}
+        ]
 
     async def test_the_objective_may_mean_an_older_release(self) -> None:
-        made, _ = await run(desk()["strategist"], task({"source": CHANGELOG, "audience": "all"}, "Announce Acme CLI 2.3.1"))
-        assert [point["text"] for point in made["brief"]["keyPoints"]] == ["Uploads over slow lines no longer stop after an hour"]
+        made, _ = await run(
+            desk()["strategist"],
+            task({"source": CHANGELOG, "audience": "all"}, "Announce Acme CLI 2.3.1"),
+        )
+        assert [point["text"] for point in made["brief"]["keyPoints"]] == [
+            "Uploads over slow lines no longer stop after an hour"
+        ]
 
     async def test_an_audience_that_was_given_is_not_asked_for(self) -> None:
-        made, asked = await run(desk()["strategist"], task({"source": CHANGELOG, "audience": "Python developers at banks"}))
-        assert (asked, made["brief"]["audience"], made["brief"]["audienceFrom"]) == ([], "Python developers at banks", "input")
+        made, asked = await run(
+            desk()["strategist"],
+            task({"source": CHANGELOG, "audience": "Python developers at banks"}),
+        )
+        assert (asked, made["brief"]["audience"], made["brief"]["audienceFrom"]) == (
+            [],
+            "Python developers at banks",
+            "input",
+        )
 
     async def test_a_person_may_type_an_audience(self) -> None:
-        made, _ = await run(desk()["strategist"], task({"source": CHANGELOG}), said("teachers who\nuse Acme"))
+        made, _ = await run(
+            desk()["strategist"], task({"source": CHANGELOG}), said("teachers who\nuse Acme")
+        )
         assert made["brief"]["audience"] == "teachers who use Acme"
 
     async def test_a_denial_leaves_everyone_and_says_why(self) -> None:
-        made, _ = await run(desk()["strategist"], task({"source": CHANGELOG}), denied("Too many HITL requests"))
-        assert (made["brief"]["audience"], made["brief"]["why"]) == ("everyone", "Too many HITL requests")
+        made, _ = await run(
+            desk()["strategist"], task({"source": CHANGELOG}), denied("Too many HITL requests")
+        )
+        assert (made["brief"]["audience"], made["brief"]["why"]) == (
+            "everyone",
+            "Too many HITL requests",
+        )
 
     async def test_without_a_source_the_objective_is_one(self) -> None:
         objective = 'Announce Acme CLI 2.4: parallel uploads, a dark theme and "free for schools"'
         made, _ = await run(desk()["strategist"], task({"audience": "everyone"}, objective))
         assert (made["brief"]["product"], made["brief"]["version"]) == ("Acme CLI", "2.4")
-        assert [point["text"] for point in made["brief"]["keyPoints"]][:2] == ["Parallel uploads", "A dark theme"]
+        assert [point["text"] for point in made["brief"]["keyPoints"]][:2] == [
+            "Parallel uploads",
+            "A dark theme",
+        ]
         assert made["brief"]["mustInclude"] == ["free for schools"]
 
     async def test_a_source_that_is_too_long_is_cut_with_a_warning(self) -> None:
-        made, _ = await run(desk()["strategist"], task({"source": CHANGELOG + "more " * 20_000, "audience": "everyone"}))
+        made, _ = await run(
+            desk()["strategist"],
+            task({"source": CHANGELOG + "more " * 20_000, "audience": "everyone"}),
+        )
         assert "only the first 100000 were read" in made["warnings"][0]
 
     @pytest.mark.parametrize(
         ("objective", "title", "version"),
         [
-            ("Announce the launch of our Berlin office", "Announcing the launch of our Berlin office", None),
+            (
+                "Announce the launch of our Berlin office",
+                "Announcing the launch of our Berlin office",
+                None,
+            ),
             ("Write a LinkedIn post about our new pricing", "Our new pricing", None),
             ("Announce that we moved", "We moved", None),
             ("Announce the party on 24.12.2026", "Announcing the party on 24.12.2026", None),
@@ -244,7 +338,9 @@ class TestStrategist:
             ("We moved", ("We moved", None, None)),
         ],
     )
-    def test_titles_that_only_name_a_release(self, heading: str, named: tuple[str, str | None, str | None]) -> None:
+    def test_titles_that_only_name_a_release(
+        self, heading: str, named: tuple[str, str | None, str | None]
+    ) -> None:
         found = sources.read(f"# {heading}\n\n- A point", "Announce it")
         assert (found.title, found.product, found.version) == named
 
@@ -258,7 +354,9 @@ class TestStrategist:
 
 **Full Changelog**: https://github.com/foo/bar/compare/v5.1.0...v5.2.0
 """
-        assert [(point.kind, point.text) for point in sources.read(notes, "Announce Bar 5.2.0").points] == [
+        assert [
+            (point.kind, point.text) for point in sources.read(notes, "Announce Bar 5.2.0").points
+        ] == [
             ("new", "Add streaming responses"),
             ("improved", "Cut cold start from 900 ms to 350 ms"),
             ("breaking", "Drop Node 16"),
@@ -287,8 +385,13 @@ Read the [announcement](https://n.example.com/a) or [book a visit](https://n.exa
 """
         found = sources.read(press, "Announce it")
         assert found.title == "Nordlicht opens its Berlin office"
-        assert found.summary == "On 1 March Nordlicht opens an office in Berlin. It is our first one outside Hamburg."
-        assert [(point.section, point.text) for point in found.points] == [("For our customers", "You get support from 7:00 to 20:00.")]
+        assert (
+            found.summary
+            == "On 1 March Nordlicht opens an office in Berlin. It is our first one outside Hamburg."
+        )
+        assert [(point.section, point.text) for point in found.points] == [
+            ("For our customers", "You get support from 7:00 to 20:00.")
+        ]
         assert found.must == ("Our phone number stays the same.",)
 
 
@@ -299,7 +402,9 @@ class TestWriter:
 
     async def write(self, guidance: str = "", **facets: Any) -> dict[str, Any]:
         facets = {"brief": await self.brief(), "source": CHANGELOG, **facets}
-        made, _ = await run(desk()["writer"], task(facets, context=[told(guidance)] if guidance else []))
+        made, _ = await run(
+            desk()["writer"], task(facets, context=[told(guidance)] if guidance else [])
+        )
         return made
 
     async def test_writes_for_three_channels_unless_told_otherwise(self) -> None:
@@ -315,7 +420,10 @@ class TestWriter:
             "",
             "Migration guide: https://docs.acme.example.com/migrate-2.4",
         ]
-        assert made["drafts"]["posts"][2]["subject"] == "Acme CLI 2.4.0: Parallel uploads. acme push sends up to 8 files at once"
+        assert (
+            made["drafts"]["posts"][2]["subject"]
+            == "Acme CLI 2.4.0: Parallel uploads. acme push sends up to 8 files at once"
+        )
 
     async def test_a_post_with_room_has_the_points_in_groups(self) -> None:
         text = text_of(await self.write(), "linkedin")
@@ -323,15 +431,26 @@ class TestWriter:
         assert "What is in it for developers:" in text
         assert "\n\nNew\n• Parallel uploads." in text
         assert "\n\nFixed\n• A crash when a folder was deleted during an upload\n" in text
-        assert "\n\nBefore you upgrade\n• Python 3.9 is no longer supported.\n\nMigration guide: https://" in text
-        assert "CI" not in text.replace("CLI", "").split("#")[0], "the project's own business is not told"
+        assert (
+            "\n\nBefore you upgrade\n• Python 3.9 is no longer supported.\n\nMigration guide: https://"
+            in text
+        )
+        assert "CI" not in text.replace("CLI", "").split("#")[0], (
+            "the project's own business is not told"
+        )
 
     async def test_the_same_input_makes_the_same_drafts(self) -> None:
         assert await self.write() == await self.write()
 
-    async def test_channels_may_be_named_in_other_ways_and_unknown_ones_get_a_plain_post(self) -> None:
+    async def test_channels_may_be_named_in_other_ways_and_unknown_ones_get_a_plain_post(
+        self,
+    ) -> None:
         made = await self.write(channels=["LinkedIn", "Twitter", "x", "Town crier"])
-        assert [post["channel"] for post in made["drafts"]["posts"]] == ["linkedin", "x", "town-crier"]
+        assert [post["channel"] for post in made["drafts"]["posts"]] == [
+            "linkedin",
+            "x",
+            "town-crier",
+        ]
         assert 0 < len(text_of(made, "town-crier")) <= 500
 
     async def test_follows_guidance(self) -> None:
@@ -349,7 +468,9 @@ class TestWriter:
         assert not made["warnings"]
 
     async def test_quotations_and_addresses_are_taken_as_they_stand(self) -> None:
-        made = await self.write('Add "Free for schools, and always will be." and link to https://acme.example.com/schools.')
+        made = await self.write(
+            'Add "Free for schools, and always will be." and link to https://acme.example.com/schools.'
+        )
         for post in made["drafts"]["posts"]:
             assert "Free for schools, and always will be." in post["text"]
             assert "https://acme.example.com/schools" in post["text"]
@@ -366,7 +487,19 @@ class TestWriter:
         ]
 
     @pytest.mark.parametrize(
-        "guidance", ["", "no", "No .", '""', 'replace "a" with', "mention", "add https://", "\x00\x001\x00", '"x' * 50, "😀"]
+        "guidance",
+        [
+            "",
+            "no",
+            "No .",
+            '""',
+            'replace "a" with',
+            "mention",
+            "add https://",
+            "\x00\x001\x00",
+            '"x' * 50,
+            "😀",
+        ],
     )
     def test_any_guidance_is_read(self, guidance: str) -> None:
         assert "" not in understood([guidance]).avoid
@@ -389,23 +522,39 @@ class TestWriter:
         assert x_length(text) == length
 
     def test_clipping_prefers_a_clause(self) -> None:
-        assert short("Uploads are faster; they run in parallel and can be resumed", 30) == "Uploads are faster"
+        assert (
+            short("Uploads are faster; they run in parallel and can be resumed", 30)
+            == "Uploads are faster"
+        )
         assert short("Uploads never before seen in such a hurry", 20) == "Uploads never…"
 
 
 def lines(longest: int) -> st.SearchStrategy[str]:
     signs = st.text('ab 12.,:;!?#*[]()`_-<>\\/&@"“”', max_size=longest)
     address = st.text("ab/*_.()?", max_size=20).map("see https://a.example/{} 1.5".format)
-    return st.one_of(st.text(max_size=longest), signs, address).map(lambda text: " ".join(text.replace("\x00", "").split())).filter(bool)
+    return (
+        st.one_of(st.text(max_size=longest), signs, address)
+        .map(lambda text: " ".join(text.replace("\x00", "").split()))
+        .filter(bool)
+    )
 
 
 def sources_of(line: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.lists(st.one_of(line, *(line.map(f"{mark} {{}}".format) for mark in ("#", "##", "-"))), max_size=15).map("\n".join)
+    return st.lists(
+        st.one_of(line, *(line.map(f"{mark} {{}}".format) for mark in ("#", "##", "-"))),
+        max_size=15,
+    ).map("\n".join)
 
 
-async def written(markdown: str, objective: str, must: Sequence[str], guidance: str) -> tuple[Any, Brief, list[Any]]:
+async def written(
+    markdown: str, objective: str, must: Sequence[str], guidance: str
+) -> tuple[Any, Brief, list[Any]]:
     """What the reviewer would be given, the brief, and the posts."""
-    facets: dict[str, Any] = {"source": markdown, "audience": "everyone", "channels": ["linkedin", "x", "email", "bulletin"]}
+    facets: dict[str, Any] = {
+        "source": markdown,
+        "audience": "everyone",
+        "channels": ["linkedin", "x", "email", "bulletin"],
+    }
     given: Any = task(facets, objective, [told(guidance)] if guidance else [])
     facts = strategist.offline_brief(given | strategist.read(given)).but(mustInclude=tuple(must))
     facets["brief"] = facts.json_object()
@@ -414,7 +563,12 @@ async def written(markdown: str, objective: str, must: Sequence[str], guidance: 
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(sources_of(lines(200)), lines(200), st.lists(lines(200), max_size=5, unique=True), st.one_of(st.just(""), lines(200)))
+@given(
+    sources_of(lines(200)),
+    lines(200),
+    st.lists(lines(200), max_size=5, unique=True),
+    st.one_of(st.just(""), lines(200)),
+)
 async def test_drafts_fit_their_channels_and_have_every_line_that_fits(
     markdown: str, objective: str, must: list[str], guidance: str
 ) -> None:
@@ -433,16 +587,27 @@ async def test_drafts_fit_their_channels_and_have_every_line_that_fits(
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(sources_of(lines(60)), lines(60), st.one_of(st.just(""), lines(60)))
-async def test_drafts_state_no_figure_or_address_of_their_own(markdown: str, objective: str, guidance: str) -> None:
+async def test_drafts_state_no_figure_or_address_of_their_own(
+    markdown: str, objective: str, guidance: str
+) -> None:
     given, *_ = await written(markdown, objective, [], guidance)
-    assert {issue.rule for issue in reviewer.checked(given).issues} <= {"must-include", "readability", "substance"}
+    assert {issue.rule for issue in reviewer.checked(given).issues} <= {
+        "must-include",
+        "readability",
+        "substance",
+    }
 
 
 class TestReviewer:
     async def review(
         self, texts: dict[str, str], *answers: Answer, context: Sequence[Any] = (), **facets: Any
     ) -> tuple[dict[str, Any], Any]:
-        given = {"drafts": drafts(**texts), "brief": brief(keyPoints=[{"text": "A point"}]), "source": CHANGELOG, **facets}
+        given = {
+            "drafts": drafts(**texts),
+            "brief": brief(keyPoints=[{"text": "A point"}]),
+            "source": CHANGELOG,
+            **facets,
+        }
         made, asked = await run(desk()["reviewer"], task(given, context=context), *answers)
         return made["review"], asked
 
@@ -450,7 +615,11 @@ class TestReviewer:
         facets: dict[str, Any] = {"source": CHANGELOG, "audience": "developers"}
         for name in ("strategist", "writer", "reviewer"):
             facets |= (await run(desk()[name], task(facets)))[0]
-        assert (facets["review"]["passed"], facets["review"]["score"], facets["review"]["issues"]) == (True, 100, [])
+        assert (
+            facets["review"]["passed"],
+            facets["review"]["score"],
+            facets["review"]["issues"],
+        ) == (True, 100, [])
         assert 0 < facets["review"]["readability"]["linkedin"] < 40
 
     @pytest.mark.parametrize(
@@ -458,8 +627,18 @@ class TestReviewer:
         [
             ("x", "日" * 141, "length", "The text has 282 characters, 280 are allowed."),
             ("linkedin", "Now 50 % faster", "figures", "50 is in no source."),
-            ("linkedin", "See https://elsewhere.example.com/x", "links", "https://elsewhere.example.com/x is in no source."),
-            ("linkedin", "See https://docs..example/", "links", "https://docs..example/ is not a well-formed web address."),
+            (
+                "linkedin",
+                "See https://elsewhere.example.com/x",
+                "links",
+                "https://elsewhere.example.com/x is in no source.",
+            ),
+            (
+                "linkedin",
+                "See https://docs..example/",
+                "links",
+                "https://docs..example/ is not a well-formed web address.",
+            ),
             (
                 "linkedin",
                 " ".join(["Interorganisational authentication infrastructures"] * 20),
@@ -468,17 +647,26 @@ class TestReviewer:
             ),
         ],
     )
-    async def test_an_error_is_below_the_threshold(self, channel: str, text: str, rule: str, message: str) -> None:
+    async def test_an_error_is_below_the_threshold(
+        self, channel: str, text: str, rule: str, message: str
+    ) -> None:
         review, [question] = await self.review({channel: text}, denied("Nobody there"))
         [issue] = review["issues"]
         assert (issue["channel"], issue["rule"], issue["severity"]) == (channel, rule, "error")
         assert issue["message"].startswith(message)
-        assert (review["passed"], review["score"], review["why"]) == (False, 75, "No guidance: Nobody there")
+        assert (review["passed"], review["score"], review["why"]) == (
+            False,
+            75,
+            "No guidance: Nobody there",
+        )
         assert issue["message"] in question["additionalContext"]
         assert question["kind"] == "freeform"
 
     async def test_a_line_that_has_to_be_in_is_missed(self) -> None:
-        facts = brief(keyPoints=[{"text": "A point"}], mustInclude=["Python 3.9 is no longer supported.", "A  dark theme"])
+        facts = brief(
+            keyPoints=[{"text": "A point"}],
+            mustInclude=["Python 3.9 is no longer supported.", "A  dark theme"],
+        )
         review, _ = await self.review({"x": "a dark\ntheme"}, denied("no"), brief=facts)
         assert [(issue["rule"], issue["message"]) for issue in review["issues"]] == [
             ("must-include", "“Python 3.9 is no longer supported.” is missing.")
@@ -486,8 +674,12 @@ class TestReviewer:
 
     async def test_figures_and_addresses_of_the_sources_are_supported(self) -> None:
         text = "2.4 sends 12000 files 40 % faster: https://docs.acme.example.com/migrate-2.4. 7 of our 30 readers said so."
-        facts = brief(keyPoints=[{"text": "A point"}], audience="our 30 readers", mustInclude=["7 of our"])
-        review, asked = await self.review({"linkedin": text}, brief=facts, context=[told("Say that readers said so")])
+        facts = brief(
+            keyPoints=[{"text": "A point"}], audience="our 30 readers", mustInclude=["7 of our"]
+        )
+        review, asked = await self.review(
+            {"linkedin": text}, brief=facts, context=[told("Say that readers said so")]
+        )
         assert (review["issues"], asked) == ([], [])
 
     async def test_guidance_is_noted(self) -> None:
@@ -495,24 +687,46 @@ class TestReviewer:
         assert review["why"] == "A person gave guidance."
 
     async def test_it_asks_once(self) -> None:
-        for earlier in (told("Try again"), {"originAgent": REVIEWER, "question": "", "status": "denied", "reason": "Expired"}):
+        for earlier in (
+            told("Try again"),
+            {"originAgent": REVIEWER, "question": "", "status": "denied", "reason": "Expired"},
+        ):
             review, asked = await self.review({"x": "50"}, context=[earlier])
             assert (review["passed"], asked) == (False, [])
-            assert review["why"] in ("It falls short even with a person's guidance.", "No guidance: Expired")
+            assert review["why"] in (
+                "It falls short even with a person's guidance.",
+                "No guidance: Expired",
+            )
 
     async def test_four_warnings_pass(self) -> None:
         texts = {"linkedin": "Short.", "x": "Short.", "email": "Short.", "bulletin": "Short."}
         review, _ = await self.review(texts, brief=brief())
-        assert (review["passed"], review["score"], {issue["rule"] for issue in review["issues"]}) == (True, THRESHOLD, {"substance"})
+        assert (
+            review["passed"],
+            review["score"],
+            {issue["rule"] for issue in review["issues"]},
+        ) == (True, THRESHOLD, {"substance"})
 
-    async def test_a_brief_is_a_source_only_where_people_or_rules_made_it_and_there_is_no_other(self) -> None:
+    async def test_a_brief_is_a_source_only_where_people_or_rules_made_it_and_there_is_no_other(
+        self,
+    ) -> None:
         facts = brief(keyPoints=[{"text": "50 rooms"}])
         assert (await self.review({"x": "50 rooms"}, brief=facts, source=None))[0]["passed"]
-        assert not (await self.review({"x": "50 rooms"}, denied("no"), brief=facts | {"madeBy": "model m"}, source=None))[0]["passed"]
+        assert not (
+            await self.review(
+                {"x": "50 rooms"}, denied("no"), brief=facts | {"madeBy": "model m"}, source=None
+            )
+        )[0]["passed"]
 
     def test_lix_is_the_sum_of_sentence_length_and_share_of_long_words(self) -> None:
         assert lix("Five short words are here.\n" * 8) == 5
-        assert lix("Seven letters lengthen measured readability https://not.counted.example.com #northis.\n" * 8) == 5 + 80
+        assert (
+            lix(
+                "Seven letters lengthen measured readability https://not.counted.example.com #northis.\n"
+                * 8
+            )
+            == 5 + 80
+        )
         assert lix("Too short to measure.") is None
 
 
@@ -521,38 +735,61 @@ def names(folder: Path) -> list[str]:
 
 
 class TestPublisher:
-    async def publish(self, out: Path, *answers: Answer, run_id: str = "run-1") -> tuple[dict[str, Any], Any]:
+    async def publish(
+        self, out: Path, *answers: Answer, run_id: str = "run-1"
+    ) -> tuple[dict[str, Any], Any]:
         review = {"passed": False, "score": 70, "threshold": 80, "why": "No guidance: Expired"}
-        given = task({"drafts": drafts(linkedin="We are out.\n\n“Grüße”", email="Hello"), "review": review}, run_id=run_id)
+        given = task(
+            {"drafts": drafts(linkedin="We are out.\n\n“Grüße”", email="Hello"), "review": review},
+            run_id=run_id,
+        )
         return await run(desk(out=out)["publisher"], given, *answers)
 
     async def test_publishes_what_was_approved(self, tmp_path: Path) -> None:
-        made, [question] = await self.publish(tmp_path, approved(responder={"id": "ann", "displayName": "Ann", "email": None}))
+        made, [question] = await self.publish(
+            tmp_path, approved(responder={"id": "ann", "displayName": "Ann", "email": None})
+        )
 
         assert question["action"]["name"] == "publish"
         assert question["action"]["allowedDecisions"] == ["approve", "edit", "reject"]
-        assert [post["channel"] for post in question["action"]["arguments"]["posts"]] == ["linkedin", "email"]
+        assert [post["channel"] for post in question["action"]["arguments"]["posts"]] == [
+            "linkedin",
+            "email",
+        ]
         assert "did not pass (No guidance: Expired): 70 of 100" in question["additionalContext"]
         folder = tmp_path / "run-1" / "step-1"
         assert names(folder) == ["email.txt", "linkedin.txt", "manifest.json"]
         assert (folder / "linkedin.txt").read_text("utf-8") == "We are out.\n\n“Grüße”\n"
         assert (folder / "email.txt").read_text("utf-8") == "Subject: News\n\nHello\n"
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        assert (manifest["runId"], manifest["threadId"], manifest["stepId"], manifest["edited"]) == ("run-1", "thread-1", "step-1", False)
+        assert (
+            manifest["runId"],
+            manifest["threadId"],
+            manifest["stepId"],
+            manifest["edited"],
+        ) == ("run-1", "thread-1", "step-1", False)
         assert manifest["approvedBy"]["id"] == "ann"
         assert {each["file"]: each["sha256"] for each in manifest["files"]} == {
-            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("linkedin.txt", "email.txt")
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            for name in ("linkedin.txt", "email.txt")
         }
         assert made["published"]["folder"] == "run-1/step-1"
 
-    @pytest.mark.parametrize("answer", [denied("Not today"), {"status": "answered", "approved": False}, said("maybe")])
-    async def test_anything_but_an_approval_publishes_nothing(self, tmp_path: Path, answer: Answer) -> None:
+    @pytest.mark.parametrize(
+        "answer", [denied("Not today"), {"status": "answered", "approved": False}, said("maybe")]
+    )
+    async def test_anything_but_an_approval_publishes_nothing(
+        self, tmp_path: Path, answer: Answer
+    ) -> None:
         made, _ = await self.publish(tmp_path, answer)
         assert "published" not in made
         assert names(tmp_path) == []
 
     async def test_publishes_what_was_edited(self, tmp_path: Path) -> None:
-        made, _ = await self.publish(tmp_path, approved(editedArguments={"posts": [{"channel": "linkedin", "text": "Better"}]}))
+        made, _ = await self.publish(
+            tmp_path,
+            approved(editedArguments={"posts": [{"channel": "linkedin", "text": "Better"}]}),
+        )
         assert made["published"]["edited"]
         assert names(tmp_path / "run-1" / "step-1") == ["linkedin.txt", "manifest.json"]
 
@@ -565,16 +802,23 @@ class TestPublisher:
             ({"posts": [{"channel": "../x", "text": "a"}]}, "do not fit at `posts.0.channel`"),
             ({"posts": [{"channel": "x", "text": "a"}]}, "there is no draft for `x`"),
             ({"posts": [{"channel": "linkedin", "text": "a"}] * 2}, "a channel has two posts"),
-            ({"posts": [{"channel": "linkedin", "text": "a" * 3001}]}, "linkedin: the text has 3001 characters, 3000 are allowed"),
+            (
+                {"posts": [{"channel": "linkedin", "text": "a" * 3001}]},
+                "linkedin: the text has 3001 characters, 3000 are allowed",
+            ),
             ({"posts": [{"channel": "email", "text": "a"}]}, "email: the subject is missing"),
         ],
     )
-    async def test_an_edit_that_does_not_fit_fails_the_step_and_says_why(self, tmp_path: Path, edited: Any, problem: str) -> None:
+    async def test_an_edit_that_does_not_fit_fails_the_step_and_says_why(
+        self, tmp_path: Path, edited: Any, problem: str
+    ) -> None:
         with pytest.raises(ValueError, match=problem.replace("(", r"\(")):
             await self.publish(tmp_path, approved(editedArguments=edited))
         assert names(tmp_path) == []
 
-    @pytest.mark.parametrize("run_id", ["../../etc", "/etc", "", ".", "a/b", "a\\b", ".hidden", "ü" * 300])
+    @pytest.mark.parametrize(
+        "run_id", ["../../etc", "/etc", "", ".", "a/b", "a\\b", ".hidden", "ü" * 300]
+    )
     async def test_a_run_id_is_no_path(self, tmp_path: Path, run_id: str) -> None:
         made, _ = await self.publish(tmp_path / "outbox", approved(), run_id=run_id)
         assert names(tmp_path) == ["outbox"]
@@ -585,21 +829,29 @@ class TestPublisher:
         assert await self.publish(tmp_path, approved()) == await self.publish(tmp_path, approved())
         assert names(tmp_path / "run-1") == ["step-1"]
 
-    def test_a_second_pass_changes_nothing_and_another_content_is_refused(self, tmp_path: Path) -> None:
+    def test_a_second_pass_changes_nothing_and_another_content_is_refused(
+        self, tmp_path: Path
+    ) -> None:
         files = {"a": b"1", "b": b"2"}
         put(tmp_path / "run" / "step", files)
         before = (tmp_path / "run" / "step" / "a").stat()
         put(tmp_path / "run" / "step", files)
         assert (tmp_path / "run" / "step" / "a").stat() == before
-        with pytest.raises(AlreadyPublished, match="run/step has been published with other content"):
+        with pytest.raises(
+            AlreadyPublished, match="run/step has been published with other content"
+        ):
             put(tmp_path / "run" / "step", files | {"a": b"3"})
 
     def test_whatever_crashes_the_folder_is_complete_or_not_there(self, tmp_path: Path) -> None:
         crashes = subprocess.run(
-            [sys.executable, "-c", CRASHES, str(tmp_path), outbox.__file__], capture_output=True, text=True, check=False
+            [sys.executable, "-c", CRASHES, str(tmp_path), outbox.__file__],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert crashes.returncode == 0, crashes.stderr
-        # before the first write, after the first, before the last, after the last: nothing is there; then the next pass makes it all
+        # before the first write, after the first, before the last, after the last: nothing is
+        # there; then the next pass makes it all
         assert crashes.stdout.split() == ["crashed", "absent", "complete"] * 4
 
 
@@ -638,7 +890,13 @@ for number, (at, half) in enumerate([(0, True), (0, False), (1, True), (1, False
 
 
 class TestDesk:
-    async def work(self, facets: dict[str, Any], context: Sequence[Any], out: Path, *visits: tuple[str, *tuple[Answer, ...]]) -> list[str]:
+    async def work(
+        self,
+        facets: dict[str, Any],
+        context: Sequence[Any],
+        out: Path,
+        *visits: tuple[str, *tuple[Answer, ...]],
+    ) -> list[str]:
         """The kinds of what was asked. The facets grow by what was made."""
         kinds: list[str] = []
         for name, *answers in visits:
@@ -649,9 +907,18 @@ class TestDesk:
 
     async def test_a_usual_run_asks_twice(self, tmp_path: Path) -> None:
         facets: dict[str, Any] = {"source": CHANGELOG}
-        visits = ("strategist", picked("general")), ("writer",), ("reviewer",), ("publisher", approved())
+        visits = (
+            ("strategist", picked("general")),
+            ("writer",),
+            ("reviewer",),
+            ("publisher", approved()),
+        )
         assert await self.work(facets, [], tmp_path, *visits) == ["choice", "approval"]
-        assert [each["file"] for each in facets["published"]["files"]] == ["linkedin.txt", "x.txt", "email.txt"]
+        assert [each["file"] for each in facets["published"]["files"]] == [
+            "linkedin.txt",
+            "x.txt",
+            "email.txt",
+        ]
 
     async def test_a_difficult_run_asks_a_third_time_and_writes_again(self, tmp_path: Path) -> None:
         long_line = "We thank everybody who sent us a report. " * 8
@@ -699,11 +966,19 @@ class TestModel:
     def test_it_has_a_default_and_bounded_calls(self) -> None:
         model = chat_model(SecretStr(KEY), None, None)
         assert model is not None
-        assert (model.model_name, model.request_timeout, model.max_retries) == (DEFAULT_MODEL, 60, 2)
+        assert (model.model_name, model.request_timeout, model.max_retries) == (
+            DEFAULT_MODEL,
+            60,
+            2,
+        )
         assert KEY not in repr(model)
 
-    async def ask(self, model: ChatOpenAI, misfit: Callable[[City], str | None] = lambda _: None) -> tuple[City | None, str]:
-        return await structured(model, prompt("Name a city.", {"source": 'Ignore this. "}'}), City, misfit)
+    async def ask(
+        self, model: ChatOpenAI, misfit: Callable[[City], str | None] = lambda _: None
+    ) -> tuple[City | None, str]:
+        return await structured(
+            model, prompt("Name a city.", {"source": 'Ignore this. "}'}), City, misfit
+        )
 
     async def test_an_answer(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
         stub.script.append('{"name": "Ulm", "people": 128000}')
@@ -712,22 +987,42 @@ class TestModel:
         assert stub.data() == {"source": 'Ignore this. "}'}
 
     @pytest.mark.parametrize(
-        "malformed", ['{"name": "Ul', "Ulm", '{"name": "Ulm", "people": "many"}', '{"name": "\\u0000", "people": 1}', ""]
+        "malformed",
+        [
+            '{"name": "Ul',
+            "Ulm",
+            '{"name": "Ulm", "people": "many"}',
+            '{"name": "\\u0000", "people": 1}',
+            "",
+        ],
     )
-    async def test_a_malformed_answer_is_asked_for_again_with_the_reason(self, model: ChatOpenAI, stub: OpenAIStub, malformed: str) -> None:
+    async def test_a_malformed_answer_is_asked_for_again_with_the_reason(
+        self, model: ChatOpenAI, stub: OpenAIStub, malformed: str
+    ) -> None:
         stub.script.extend([malformed, '{"name": "Ulm", "people": 1}'])
         assert await self.ask(model) == (City(name="Ulm", people=1), "")
-        assert stub.requests[1]["messages"][-1]["content"].startswith("Your last answer did not fit: ")
+        assert stub.requests[1]["messages"][-1]["content"].startswith(
+            "Your last answer did not fit: "
+        )
 
-    async def test_an_answer_that_fits_the_schema_but_not_the_case_is_asked_for_again(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
+    async def test_an_answer_that_fits_the_schema_but_not_the_case_is_asked_for_again(
+        self, model: ChatOpenAI, stub: OpenAIStub
+    ) -> None:
         stub.script.extend(['{"name": "Ulm", "people": -1}', '{"name": "Ulm", "people": -2}'])
-        answer, why = await self.ask(model, lambda city: "too few people" if city.people < 0 else None)
+        answer, why = await self.ask(
+            model, lambda city: "too few people" if city.people < 0 else None
+        )
         assert (answer, why) == (None, "the model's answer did not fit, twice: too few people")
 
     @pytest.mark.parametrize("reply", [{}, {"choices": []}, {"error": {"message": f"not {KEY}"}}])
-    async def test_a_reply_that_is_no_completion_is_no_answer(self, model: ChatOpenAI, stub: OpenAIStub, reply: dict[str, Any]) -> None:
+    async def test_a_reply_that_is_no_completion_is_no_answer(
+        self, model: ChatOpenAI, stub: OpenAIStub, reply: dict[str, Any]
+    ) -> None:
         stub.script.extend([reply, reply])
-        assert await self.ask(model) == (None, "the model's answer did not fit, twice: it is not what was asked for")
+        assert await self.ask(model) == (
+            None,
+            "the model's answer did not fit, twice: it is not what was asked for",
+        )
 
     async def test_a_busy_server_is_tried_again(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
         stub.script.extend([429, 503, '{"name": "Ulm", "people": 1}'])
@@ -735,20 +1030,32 @@ class TestModel:
         assert answer is not None
         assert len(stub.requests) == 3
 
-    async def test_a_refused_key_is_no_answer_and_is_not_shown(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
+    async def test_a_refused_key_is_no_answer_and_is_not_shown(
+        self, model: ChatOpenAI, stub: OpenAIStub
+    ) -> None:
         stub.script.append(401)
-        assert await self.ask(model) == (None, "the model gave no answer (OpenAIAuthenticationError)")
+        assert await self.ask(model) == (
+            None,
+            "the model gave no answer (OpenAIAuthenticationError)",
+        )
         assert KEY not in json.dumps(stub.requests)
 
 
 class TestWithModel:
-    async def test_the_strategist_thinks_after_it_was_answered_and_once(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
+    async def test_the_strategist_thinks_after_it_was_answered_and_once(
+        self, model: ChatOpenAI, stub: OpenAIStub
+    ) -> None:
         thoughts = {
             "angle": "Speed.",
-            "keyPoints": [{"number": 3, "text": "Uploads take 40 % less time."}, {"number": 0, "text": "It is out."}],
+            "keyPoints": [
+                {"number": 3, "text": "Uploads take 40 % less time."},
+                {"number": 0, "text": "It is out."},
+            ],
         }
         stub.script.append(json.dumps(thoughts))
-        made, _ = await run(desk(model)["strategist"], task({"source": CHANGELOG}), picked("developers"))
+        made, _ = await run(
+            desk(model)["strategist"], task({"source": CHANGELOG}), picked("developers")
+        )
 
         assert len(stub.requests) == 1
         assert stub.data()["audience"] == "developers"
@@ -758,15 +1065,32 @@ class TestWithModel:
             ("other", "It is out."),
         ]
 
-    async def test_figures_the_source_does_not_have_are_refused(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
-        stub.script.extend([json.dumps({"angle": "70 % faster", "keyPoints": [{"number": 1, "text": "It is out."}]})] * 2)
-        made, _ = await run(desk(model)["strategist"], task({"source": CHANGELOG, "audience": "all"}))
+    async def test_figures_the_source_does_not_have_are_refused(
+        self, model: ChatOpenAI, stub: OpenAIStub
+    ) -> None:
+        stub.script.extend(
+            [
+                json.dumps(
+                    {"angle": "70 % faster", "keyPoints": [{"number": 1, "text": "It is out."}]}
+                )
+            ]
+            * 2
+        )
+        made, _ = await run(
+            desk(model)["strategist"], task({"source": CHANGELOG, "audience": "all"})
+        )
         assert made["brief"]["madeBy"] == "offline rules"
         why = "the model's answer did not fit, twice: these figures are not in the source: 70"
         assert made["warnings"] == [f"The brief was made by offline rules: {why}."]
 
-    async def test_the_writer_gives_the_guidance_to_the_model(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
-        stub.script.append(json.dumps({"posts": [{"channel": "x", "subject": "none", "text": "Acme 2 is out, friends."}]}))
+    async def test_the_writer_gives_the_guidance_to_the_model(
+        self, model: ChatOpenAI, stub: OpenAIStub
+    ) -> None:
+        stub.script.append(
+            json.dumps(
+                {"posts": [{"channel": "x", "subject": "none", "text": "Acme 2 is out, friends."}]}
+            )
+        )
         facets = {"brief": brief(), "channels": ["x"]}
         made, _ = await run(desk(model)["writer"], task(facets, context=[told("Friendlier")]))
         assert stub.data()["guidance"] == ["Friendlier"]
@@ -784,28 +1108,50 @@ class TestWithModel:
             ("", "x: text: String should have at least 1 character"),
         ],
     )
-    async def test_drafts_that_do_not_fit_are_written_by_rules(self, model: ChatOpenAI, stub: OpenAIStub, text: str, problem: str) -> None:
-        stub.script.extend([json.dumps({"posts": [{"channel": "x", "subject": None, "text": text}]})] * 2)
-        made, _ = await run(desk(model)["writer"], task({"brief": brief(mustInclude=["Free."]), "channels": ["x"]}))
+    async def test_drafts_that_do_not_fit_are_written_by_rules(
+        self, model: ChatOpenAI, stub: OpenAIStub, text: str, problem: str
+    ) -> None:
+        stub.script.extend(
+            [json.dumps({"posts": [{"channel": "x", "subject": None, "text": text}]})] * 2
+        )
+        made, _ = await run(
+            desk(model)["writer"], task({"brief": brief(mustInclude=["Free."]), "channels": ["x"]})
+        )
         assert text_of(made, "x") == "Acme 2.0.0 is out.\n\nFree.\n\n#Acme"
         assert problem in made["warnings"][0]
 
-    async def test_the_reviewer_adds_the_claims_it_can_quote(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
+    async def test_the_reviewer_adds_the_claims_it_can_quote(
+        self, model: ChatOpenAI, stub: OpenAIStub
+    ) -> None:
         claims = [
             {"channel": "x", "quote": "loved by all", "why": "No source says so."},
             {"channel": "x", "quote": "not there", "why": "Invented."},
         ]
         stub.script.append(json.dumps({"unsupported": claims}))
-        facets = {"drafts": drafts(x="Acme is loved by all"), "brief": brief(keyPoints=[{"text": "A"}]), "source": CHANGELOG}
+        facets = {
+            "drafts": drafts(x="Acme is loved by all"),
+            "brief": brief(keyPoints=[{"text": "A"}]),
+            "source": CHANGELOG,
+        }
         made, _ = await run(desk(model)["reviewer"], task(facets), denied("no"))
 
         assert len(stub.requests) == 1
-        assert [issue["message"] for issue in made["review"]["issues"]] == ["“loved by all”: No source says so."]
+        assert [issue["message"] for issue in made["review"]["issues"]] == [
+            "“loved by all”: No source says so."
+        ]
         assert made["review"]["madeBy"] == "model stub-1"
 
-    async def test_a_reviewer_without_an_answer_keeps_to_its_rules(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
+    async def test_a_reviewer_without_an_answer_keeps_to_its_rules(
+        self, model: ChatOpenAI, stub: OpenAIStub
+    ) -> None:
         stub.script.append(401)
-        facets = {"drafts": drafts(x="Acme"), "brief": brief(keyPoints=[{"text": "A"}]), "source": CHANGELOG}
+        facets = {
+            "drafts": drafts(x="Acme"),
+            "brief": brief(keyPoints=[{"text": "A"}]),
+            "source": CHANGELOG,
+        }
         made, _ = await run(desk(model)["reviewer"], task(facets))
         assert made["review"]["madeBy"] == "offline rules"
-        assert made["warnings"] == ["The claims were checked by offline rules alone: the model gave no answer (OpenAIAuthenticationError)."]
+        assert made["warnings"] == [
+            "The claims were checked by offline rules alone: the model gave no answer (OpenAIAuthenticationError)."
+        ]

@@ -1,4 +1,6 @@
-"""What the machine hears: a JSON line an event, counts and times, and no word of what people wrote."""
+"""What the machine hears: a JSON line an event, counts and times, and no word of what people
+wrote.
+"""
 
 import json
 import logging
@@ -10,20 +12,32 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from domain.events import VOICES, Cause, Event, Kind
-from domain.hitl import Person
-from domain.run import RunStatus, StoredRun
-from domain.state import RunSettings
-from server.telemetry import Telemetry, log_as_json
+from hitl_orchestrator.domain.events import VOICES, Cause, Event, Kind
+from hitl_orchestrator.domain.hitl import Person
+from hitl_orchestrator.domain.run import RunStatus, StoredRun
+from hitl_orchestrator.domain.state import RunSettings
+from hitl_orchestrator.server.telemetry import Telemetry, log_as_json
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 RUN = StoredRun(
-    settings=RunSettings(runId="run_1", threadId="thread_1", objective="SECRET objective", outputs=("o",), maxHitlRequests=3),
+    settings=RunSettings(
+        runId="run_1",
+        threadId="thread_1",
+        objective="SECRET objective",
+        outputs=("o",),
+        maxHitlRequests=3,
+    ),
     status=RunStatus.RUNNING,
     createdAt=NOW,
     updatedAt=NOW,
 )
-ASKED = Event(kind=Kind.QUESTION_ASKED, message="requested", data={"hitl": {"question": "SECRET"}}, requestId="req_1", originAgent="writer")
+ASKED = Event(
+    kind=Kind.QUESTION_ASKED,
+    message="requested",
+    data={"hitl": {"question": "SECRET"}},
+    requestId="req_1",
+    originAgent="writer",
+)
 ANSWERED = Event(
     kind=Kind.QUESTION_ANSWERED, message="occurred", data={"hitl": {"response": "SECRET"}}, requestId="req_1",
     originAgent="writer",
@@ -51,7 +65,11 @@ def lines(log: StringIO) -> list[dict[str, Any]]:
 def metrics(telemetry: Telemetry) -> dict[tuple[str, ...], float]:
     """By name and label values."""
     families = text_string_to_metric_families(telemetry.exposition(2, 60.5).decode())
-    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
 
 
 def test_an_event_is_a_line_with_the_ids_it_has(log: StringIO) -> None:
@@ -75,7 +93,9 @@ def test_what_people_wrote_is_in_no_line_and_no_label(log: StringIO) -> None:
 
 def test_the_lines_are_the_contracts(log: StringIO) -> None:
     Telemetry().committed(RUN, [ASKED.but(kind=kind) for kind in Kind])
-    assert {line["event"] for line in lines(log)} == {voice.log for voice in VOICES.values()} - {None}
+    assert {line["event"] for line in lines(log)} == {voice.log for voice in VOICES.values()} - {
+        None
+    }
 
 
 def test_a_line_of_a_library_is_json_too_with_its_traceback(log: StringIO) -> None:
@@ -85,14 +105,20 @@ def test_a_line_of_a_library_is_json_too_with_its_traceback(log: StringIO) -> No
         logging.getLogger("somebody.else").exception("it %s", "failed\nbadly")
     logging.getLogger("somebody.else").info("not worth a line")
     (line,) = lines(log)
-    assert (line["event"], line["level"], line["logger"]) == ("it failed\nbadly", "error", "somebody.else")
+    assert (line["event"], line["level"], line["logger"]) == (
+        "it failed\nbadly",
+        "error",
+        "somebody.else",
+    )
     assert "ValueError: no" in line["exception"]
 
 
 def test_events_are_counted_by_their_labels() -> None:
     telemetry = Telemetry()
     telemetry.committed(RUN.but(status=RunStatus.QUEUED), [ASKED.but(kind=Kind.RUN_STARTED)])
-    telemetry.committed(RUN, [ASKED, ASKED.but(kind=Kind.QUESTION_DENIED, cause=Cause.LIMIT), ANSWERED])
+    telemetry.committed(
+        RUN, [ASKED, ASKED.but(kind=Kind.QUESTION_DENIED, cause=Cause.LIMIT), ANSWERED]
+    )
     telemetry.committed(RUN, [ASKED.but(kind=Kind.ANSWER_DELIVERED, seconds=0.02)])
     telemetry.committed(RUN.but(status=RunStatus.COMPLETED), [ASKED.but(kind=Kind.RUN_COMPLETED)])
     found = metrics(telemetry)

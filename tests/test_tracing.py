@@ -1,21 +1,33 @@
-"""The pause does not break the trace: what followed a question links to it, in whatever process it happened."""
+"""The pause does not break the trace: what followed a question links to it, in whatever process it
+happened.
+"""
 
 from datetime import UTC, datetime
 
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from domain import events
-from domain.events import Event, Kind
-from domain.hitl import Answered, Contract, ContractSummary, FacetNames, HitlRequest, RequestStatus, ResponseType
-from domain.hitl import Kind as Question
-from domain.run import RunStatus, StoredRun
-from domain.state import RunSettings
-from server.tracing import traced
+from hitl_orchestrator.domain import events
+from hitl_orchestrator.domain.events import Event, Kind
+from hitl_orchestrator.domain.hitl import (
+    Answered,
+    Contract,
+    ContractSummary,
+    FacetNames,
+    HitlRequest,
+    RequestStatus,
+    ResponseType,
+)
+from hitl_orchestrator.domain.hitl import Kind as Question
+from hitl_orchestrator.domain.run import RunStatus, StoredRun
+from hitl_orchestrator.domain.state import RunSettings
+from hitl_orchestrator.server.tracing import traced
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RUN = StoredRun(
-    settings=RunSettings(runId="run_1", threadId="thread_1", objective="trace", outputs=("x",), maxHitlRequests=3),
+    settings=RunSettings(
+        runId="run_1", threadId="thread_1", objective="trace", outputs=("x",), maxHitlRequests=3
+    ),
     status=RunStatus.RUNNING,
     createdAt=NOW,
     updatedAt=NOW,
@@ -43,13 +55,18 @@ REQUEST = HitlRequest(
 )
 
 
-def test_an_answer_and_its_delivery_in_other_processes_link_to_the_question_of_the_same_trace() -> None:
+def test_an_answer_and_its_delivery_in_other_processes_link_to_the_question_of_the_same_trace() -> (
+    None
+):
     exporter = InMemorySpanExporter()
     asking, answering, delivering = (traced(SimpleSpanProcessor(exporter)) for _ in range(3))
     answer = Answered(responseType=ResponseType.FREEFORM, freeformText="left")
 
     asking(RUN, [Event(kind=Kind.RUN_STARTED, message=""), events.asked(REQUEST)])
-    answering(RUN, [events.ended(Kind.QUESTION_ANSWERED, REQUEST.but(status=RequestStatus.RESOLVED), answer)])
+    answering(
+        RUN,
+        [events.ended(Kind.QUESTION_ANSWERED, REQUEST.but(status=RequestStatus.RESOLVED), answer)],
+    )
     delivering(RUN, [events.delivered(REQUEST)])
 
     spans = {span.name: span for span in exporter.get_finished_spans()}
@@ -59,5 +76,9 @@ def test_an_answer_and_its_delivery_in_other_processes_link_to_the_question_of_t
     start = spans["run start"].context
     assert start is not None
     assert {span.parent.span_id for span in spans.values() if span.parent} == {start.span_id}
-    assert [link.context.span_id for name in ("answer", "delivery") for link in spans[name].links] == [question.span_id] * 2
-    assert "left" not in str([dict(span.attributes or {}) for span in spans.values()]), "answers are not traced"
+    assert [
+        link.context.span_id for name in ("answer", "delivery") for link in spans[name].links
+    ] == [question.span_id] * 2
+    assert "left" not in str([dict(span.attributes or {}) for span in spans.values()]), (
+        "answers are not traced"
+    )

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import Conflict
-from domain.hitl import HitlRequest, RequestStatus
-from domain.run import RunStatus
-from domain.transitions import RequestAct, RunAct, request_after, run_after
+from hitl_orchestrator.domain.errors import Conflict
+from hitl_orchestrator.domain.hitl import HitlRequest, RequestStatus
+from hitl_orchestrator.domain.run import RunStatus
+from hitl_orchestrator.domain.transitions import RequestAct, RunAct, request_after, run_after
 
 LIFECYCLE = Path(__file__).parents[1] / "docs" / "hitl-lifecycle.md"
 
@@ -57,12 +57,21 @@ def test_a_request(status: str, act: str, after: str) -> None:
 
 
 def test_the_tables_here_are_whole() -> None:
-    assert {(status, act) for status, act, _ in cells(RUNS)} == {(status, act) for status in RunStatus for act in RunAct}
-    assert {(status, act) for status, act, _ in cells(REQUESTS)} == {(status, act) for status in RequestStatus for act in RequestAct}
+    assert {(status, act) for status, act, _ in cells(RUNS)} == {
+        (status, act) for status in RunStatus for act in RunAct
+    }
+    assert {(status, act) for status, act, _ in cells(REQUESTS)} == {
+        (status, act) for status in RequestStatus for act in RequestAct
+    }
 
 
 def test_the_lifecycle_page_shows_the_diagrams_that_the_module_prints() -> None:
-    printed = subprocess.run([sys.executable, "-m", "domain.transitions"], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-m", "hitl_orchestrator.domain.transitions"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert "\n".join(blocks("mermaid")) == printed
 
 

@@ -1,6 +1,8 @@
-"""Three agents that ask once each, two of them side by side; every node notes in a log that it worked.
+"""Three agents that ask once each, two of them side by side; every node notes in a log that it
+worked.
 
-The log's line of a node is written by the node that finished it, so a node that ran twice shows twice.
+The log's line of a node is written by the node that finished it, so a node that ran twice shows
+twice.
 """
 
 import os
@@ -33,13 +35,17 @@ def note(state: Input, what: str) -> None:
     os.close(descriptor)
 
 
-def mapping(name: str, takes: list[str], note: Callable[[Input, str], None] = note) -> dict[str, Any]:
+def mapping(
+    name: str, takes: list[str], note: Callable[[Input, str], None] = note
+) -> dict[str, Any]:
     def prepare(state: State) -> dict[str, Any]:
         note(state, "prepared")
         return {}
 
     def ask(state: State) -> dict[str, Any]:
-        answer = interrupt({"question": f"What about {name}?", "urgency": "high" if name == "right" else "normal"})
+        answer = interrupt(
+            {"question": f"What about {name}?", "urgency": "high" if name == "right" else "normal"}
+        )
         return {"answer": answer.get("freeformText") or answer["reason"]}
 
     def make(state: State) -> dict[str, Any]:

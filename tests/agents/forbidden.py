@@ -12,7 +12,13 @@ def mapping(name: str, made: Any) -> dict[str, Any]:
         "displayName": f"Returns what is forbidden ({name})",
         "inputFacets": ["objective"],
         "outputFacets": ["brief"],
-        "facets": {"brief": {"type": "object", "required": ["audience"], "properties": {"audience": {"type": "string"}}}},
+        "facets": {
+            "brief": {
+                "type": "object",
+                "required": ["audience"],
+                "properties": {"audience": {"type": "string"}},
+            }
+        },
         "run": run,
     }
 

@@ -1,4 +1,6 @@
-"""The contract's example, an asynchronous function; and a synchronous one whose finished task is not done again."""
+"""The contract's example, an asynchronous function; and a synchronous one whose finished task is
+not done again.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,13 @@ agent: dict[str, Any] = {
     "summary": "Finds whom to address.",
     "inputFacets": ["objective"],
     "outputFacets": ["brief"],
-    "facets": {"brief": {"type": "object", "required": ["audience"], "properties": {"audience": {"type": "string"}}}},
+    "facets": {
+        "brief": {
+            "type": "object",
+            "required": ["audience"],
+            "properties": {"audience": {"type": "string"}},
+        }
+    },
     "run": run,
 }
 
@@ -42,7 +50,16 @@ def research(log: str | None) -> str:
 def blocking(task: dict[str, Any]) -> dict[str, Any]:
     found = research(task["facets"].get("log")).result()
     answer = interrupt(f"Shall we write for {found}?")
-    return {"brief": {"audience": answer.get("freeformText") or answer["reason"]}, "warnings": ["a guess"], "draft": "unasked for"}
+    return {
+        "brief": {"audience": answer.get("freeformText") or answer["reason"]},
+        "warnings": ["a guess"],
+        "draft": "unasked for",
+    }
 
 
-researcher = {**agent, "capabilityId": "briefing.research", "optionalInputFacets": ["log"], "run": blocking}
+researcher = {
+    **agent,
+    "capabilityId": "briefing.research",
+    "optionalInputFacets": ["log"],
+    "run": blocking,
+}

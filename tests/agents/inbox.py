@@ -13,10 +13,20 @@ class State(TypedDict, total=False):
     reply: dict[str, Any]
 
 
-def mapping(capability: str, in_a_list: bool, may_ignore: bool, may_respond: bool) -> dict[str, Any]:
+def mapping(
+    capability: str, in_a_list: bool, may_ignore: bool, may_respond: bool
+) -> dict[str, Any]:
     request = {
-        "action_request": {"action": "Send reply", "args": {"to": "ann@example.org", "text": "Yes."}},
-        "config": {"allow_accept": True, "allow_edit": True, "allow_ignore": may_ignore, "allow_respond": may_respond},
+        "action_request": {
+            "action": "Send reply",
+            "args": {"to": "ann@example.org", "text": "Yes."},
+        },
+        "config": {
+            "allow_accept": True,
+            "allow_edit": True,
+            "allow_ignore": may_ignore,
+            "allow_respond": may_respond,
+        },
         "description": "# A mail from Ann\n\nShe asks whether we come.",
     }
 

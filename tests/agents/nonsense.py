@@ -25,7 +25,10 @@ choice = mapping("choice", {"question": "Which?", "kind": "choice"})
 actions = mapping("actions", {"action_requests": [], "review_configs": []})
 decision = mapping(
     "decision",
-    {"action_requests": [{"name": "send", "args": {}}], "review_configs": [{"action_name": "send", "allowed_decisions": ["shrug"]}]},
+    {
+        "action_requests": [{"name": "send", "args": {}}],
+        "review_configs": [{"action_name": "send", "allowed_decisions": ["shrug"]}],
+    },
 )
 huge = mapping("huge", {"question": "Is this good?", "additionalContext": "x" * 300_000})
 thing = mapping("thing", {"question": "Is this good?", "additionalContext": object()})

@@ -1,4 +1,6 @@
-"""Three nodes that ask at the same time, one of them twice; a fourth that does not ask. Each works once."""
+"""Three nodes that ask at the same time, one of them twice; a fourth that does not ask. Each works
+once.
+"""
 
 import operator
 from pathlib import Path
@@ -25,7 +27,12 @@ def asks(*questions: str) -> Any:
     def node(state: State) -> State:
         answers = [interrupt(question) for question in questions]
         note(state, questions[0])
-        return {"said": [f"{q} {a.get('freeformText') or a.get('reason')}" for q, a in zip(questions, answers, strict=True)]}
+        return {
+            "said": [
+                f"{q} {a.get('freeformText') or a.get('reason')}"
+                for q, a in zip(questions, answers, strict=True)
+            ]
+        }
 
     return node
 

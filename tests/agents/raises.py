@@ -1,4 +1,6 @@
-"""Agents that break: before they asked, after they were answered, and in ways that must not end the process."""
+"""Agents that break: before they asked, after they were answered, and in ways that must not end the
+process.
+"""
 
 import asyncio
 import sys

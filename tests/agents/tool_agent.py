@@ -1,4 +1,6 @@
-"""create_agent with HumanInTheLoopMiddleware in both interrupt modes, and a model that always calls the same two tools at once."""
+"""create_agent with HumanInTheLoopMiddleware in both interrupt modes, and a model that always calls
+the same two tools at once.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,7 +50,11 @@ class Scripted(BaseChatModel):
         return "scripted"
 
     def bind_tools(
-        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], *, tool_choice: str | None = None, **kwargs: Any
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
     ) -> Runnable[Any, AIMessage]:
         return self
 
@@ -61,7 +67,11 @@ class Scripted(BaseChatModel):
     ) -> ChatResult:
         results = [str(message.text) for message in messages if isinstance(message, ToolMessage)]
         calls = [
-            {"name": "send_mail", "args": {"to": "ann@example.org", "subject": "Hello"}, "id": "call-1"},
+            {
+                "name": "send_mail",
+                "args": {"to": "ann@example.org", "subject": "Hello"},
+                "id": "call-1",
+            },
             {"name": "delete_file", "args": {"path": "old.txt"}, "id": "call-2"},
         ]
         message = AIMessage("\n".join(results)) if results else AIMessage("", tool_calls=calls)
@@ -76,14 +86,20 @@ def mapping(capability: str, middleware: HumanInTheLoopMiddleware[Any, Any, Any]
         "optionalInputFacets": ["log"],
         "outputFacets": ["minutes"],
         "facets": {"minutes": {"type": "string"}},
-        "run": create_agent(Scripted(), [send_mail, delete_file], middleware=[middleware], state_schema=State),
+        "run": create_agent(
+            Scripted(), [send_mail, delete_file], middleware=[middleware], state_schema=State
+        ),
     }
 
 
 every: dict[str, bool | InterruptOnConfig] = {"send_mail": True, "delete_file": True}
-unrefusable: dict[str, bool | InterruptOnConfig] = {"send_mail": InterruptOnConfig(allowed_decisions=["approve", "edit"])}
+unrefusable: dict[str, bool | InterruptOnConfig] = {
+    "send_mail": InterruptOnConfig(allowed_decisions=["approve", "edit"])
+}
 
 agent = mapping("clerk.batched", HumanInTheLoopMiddleware(every))
 per_call = mapping("clerk.per_call", HumanInTheLoopMiddleware(every, interrupt_mode="per_call"))
 stubborn = mapping("clerk.stubborn", HumanInTheLoopMiddleware(unrefusable))
-stubborn_per_call = mapping("clerk.stubborn_per_call", HumanInTheLoopMiddleware(unrefusable, interrupt_mode="per_call"))
+stubborn_per_call = mapping(
+    "clerk.stubborn_per_call", HumanInTheLoopMiddleware(unrefusable, interrupt_mode="per_call")
+)

@@ -27,10 +27,21 @@ def research(state: State) -> State:
 
 
 def write(state: State) -> State:
-    tone = interrupt({"question": "Which tone?", "options": [{"id": "warm", "label": "Warm"}, {"id": "dry", "label": "Dry"}]})
+    tone = interrupt(
+        {
+            "question": "Which tone?",
+            "options": [{"id": "warm", "label": "Warm"}, {"id": "dry", "label": "Dry"}],
+        }
+    )
     words = interrupt("How many words?")
     note(state, "write")
-    return {"letter": {"tone": tone.get("selectedOptionId"), "words": words.get("freeformText"), "research": state.get("research")}}
+    return {
+        "letter": {
+            "tone": tone.get("selectedOptionId"),
+            "words": words.get("freeformText"),
+            "research": state.get("research"),
+        }
+    }
 
 
 graph = StateGraph(State)

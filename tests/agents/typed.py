@@ -1,4 +1,6 @@
-"""Typed state: Pydantic objects and dataclasses in the channels, of a subgraph too, before and after a question with a typed answer."""
+"""Typed state: Pydantic objects and dataclasses in the channels, of a subgraph too, before and
+after a question with a typed answer.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +48,9 @@ def read(state: State) -> dict[str, Any]:
 
 def judge(state: State) -> dict[str, Any]:
     verdict = interrupt({"question": "How good is it?"}, response_schema=Verdict)
-    return {"review": {"finding": state["finding"].text, "good": verdict.good, "stars": verdict.stars}}
+    return {
+        "review": {"finding": state["finding"].text, "good": verdict.good, "stars": verdict.stars}
+    }
 
 
 def cite(state: State) -> dict[str, Any]:

@@ -7,34 +7,58 @@ from typing import Any
 
 import httpx
 
-from server.app import create_app
-from server.settings import Settings
+from hitl_orchestrator.server.api.app import create_app
+from hitl_orchestrator.server.settings import Settings
 from tests.processes import AGENTS, API_KEY
 
 Json = dict[str, Any]
 
 QUESTIONS: dict[str, Any] = {
     "freeform": {"question": "What now?"},
-    "approval": {"question": "Send it?", "kind": "approval", "action": {"name": "send", "arguments": {"to": "all"}}},
-    "choice": {"question": "Which?", "options": [{"id": "a", "label": "A"}, {"id": "b", "label": "B"}]},
-    "form": {"question": "How many?", "responseSchema": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}},
+    "approval": {
+        "question": "Send it?",
+        "kind": "approval",
+        "action": {"name": "send", "arguments": {"to": "all"}},
+    },
+    "choice": {
+        "question": "Which?",
+        "options": [{"id": "a", "label": "A"}, {"id": "b", "label": "B"}],
+    },
+    "form": {
+        "question": "How many?",
+        "responseSchema": {
+            "type": "object",
+            "required": ["n"],
+            "properties": {"n": {"type": "integer"}},
+        },
+    },
 }
 OPERATOR = {"id": "operator-7", "displayName": "Ada", "email": "ada@example.com"}
 
 
 @asynccontextmanager
-async def started(database_url: str, address: str = "127.0.0.1", **settings: Any) -> AsyncGenerator[httpx.AsyncClient]:
+async def started(
+    database_url: str, address: str = "127.0.0.1", **settings: Any
+) -> AsyncGenerator[httpx.AsyncClient]:
     agents = tuple(str(AGENTS / name) for name in ("asks.py:agent", "parallel.py:agent"))
-    app = create_app(Settings.model_validate({"database_url": database_url, "api_key": API_KEY, "agents": agents, **settings}))
+    app = create_app(
+        Settings.model_validate(
+            {"database_url": database_url, "api_key": API_KEY, "agents": agents, **settings}
+        )
+    )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
         client.headers["Authorization"] = f"Bearer {API_KEY}"
         yield client
 
 
 async def paused(api: httpx.AsyncClient, question: Any = "What now?", **body: Any) -> Json:
     response = await api.post(
-        "/api/runs?wait=20", json={"objective": "Ask", "inputs": {"question": question}, "outputs": ["answer"], **body}
+        "/api/runs?wait=20",
+        json={"objective": "Ask", "inputs": {"question": question}, "outputs": ["answer"], **body},
     )
     assert response.status_code == 202, response.text
     run: Json = response.json()
@@ -44,7 +68,11 @@ async def paused(api: httpx.AsyncClient, question: Any = "What now?", **body: An
 
 def answering(run: Json, **response: Any) -> Json:
     request_id = run["pendingRequestId"]
-    return {"runId": run["runId"], "requestId": request_id, "responses": [{"requestId": request_id, **response}]}
+    return {
+        "runId": run["runId"],
+        "requestId": request_id,
+        "responses": [{"requestId": request_id, **response}],
+    }
 
 
 def is_problem(response: httpx.Response, status: int) -> Json:
@@ -53,7 +81,9 @@ def is_problem(response: httpx.Response, status: int) -> Json:
     problem: Json = response.json()
     assert {"type", "title", "status", "detail"} <= problem.keys()
     assert problem["status"] == status
-    assert not [word for word in ("Traceback", "psycopg", "SELECT", API_KEY, ".py") if word in response.text]
+    assert not [
+        word for word in ("Traceback", "psycopg", "SELECT", API_KEY, ".py") if word in response.text
+    ]
     return problem
 
 
@@ -61,7 +91,9 @@ def frames_of(stream: str) -> list[Json]:
     """The frames of a finished stream; each event's id is its frame's seq."""
     found: list[Json] = []
     for event in stream.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in event.splitlines() if not line.startswith(":"))
+        fields = dict(
+            line.split(": ", 1) for line in event.splitlines() if not line.startswith(":")
+        )
         if fields:
             frame = json.loads(fields["data"])
             assert fields == {"id": str(frame["seq"]), "data": fields["data"]}

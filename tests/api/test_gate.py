@@ -8,23 +8,44 @@ import httpx
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import conninfo_to_dict
 
-from server.gate import MAX_BODY_BYTES
+from hitl_orchestrator.server.api.gate import MAX_BODY_BYTES
 from tests.api.calls import answering, is_problem, paused, started
 from tests.processes import API_KEY
 
 
 async def test_without_the_key_nothing_of_the_api_is_seen(api: httpx.AsyncClient) -> None:
     del api.headers["Authorization"]
-    wrong = ["", "Bearer", "Bearer wrong", f"Basic {API_KEY}", f"Bearer {API_KEY}x", f"Bearer{API_KEY}", "Bearer \xfc"]
+    wrong = [
+        "",
+        "Bearer",
+        "Bearer wrong",
+        f"Basic {API_KEY}",
+        f"Bearer {API_KEY}x",
+        f"Bearer{API_KEY}",
+        "Bearer \xfc",
+    ]
     for headers in ({}, *({b"Authorization": header.encode("latin-1")} for header in wrong)):
-        for method, path in (("GET", "/api/runs"), ("POST", "/api/runs"), ("GET", "/api/nothing"), ("GET", "/api/hitl/events")):
-            response = await api.request(method, path, headers=headers, content=b"{" if method == "POST" else None)
+        for method, path in (
+            ("GET", "/api/runs"),
+            ("POST", "/api/runs"),
+            ("GET", "/api/nothing"),
+            ("GET", "/api/hitl/events"),
+        ):
+            response = await api.request(
+                method, path, headers=headers, content=b"{" if method == "POST" else None
+            )
             is_problem(response, 401)
             assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
 async def test_metrics_need_no_key_on_this_machine_only(database_url: str) -> None:
-    for address, status in (("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200), ("203.0.113.7", 401), ("testclient", 401)):
+    for address, status in (
+        ("127.0.0.1", 200),
+        ("::1", 200),
+        ("::ffff:127.0.0.1", 200),
+        ("203.0.113.7", 401),
+        ("testclient", 401),
+    ):
         async with started(database_url, address=address) as api:
             assert (await api.get("/metrics")).status_code == 200
             del api.headers["Authorization"]
@@ -38,7 +59,9 @@ async def test_health_readiness_and_the_description_need_no_key(api: httpx.Async
     assert (await api.get("/openapi.json")).status_code == 200
     page = await api.get("/docs")
     assert '<h2 id="POST /api/runs">' in page.text
-    assert not [word for word in ("http://", "https://", "<script") if word in page.text], "it works offline"
+    assert not [word for word in ("http://", "https://", "<script") if word in page.text], (
+        "it works offline"
+    )
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
 
 
@@ -50,7 +73,11 @@ async def test_with_a_queue_readiness_counts_the_workers(database_url: str) -> N
 async def test_metrics_tell_how_much_waits(api: httpx.AsyncClient) -> None:
     await paused(api)
     lines = (await api.get("/metrics")).text.splitlines()
-    assert {"hitl_queue_depth 1.0", 'hitl_requests_total{agent="asks"} 1.0', 'runs_total{status="queued"} 1.0'} <= {*lines}
+    assert {
+        "hitl_queue_depth 1.0",
+        'hitl_requests_total{agent="asks"} 1.0',
+        'runs_total{status="queued"} 1.0',
+    } <= {*lines}
 
 
 async def test_every_answer_is_safe_to_show_a_browser(api: httpx.AsyncClient) -> None:
@@ -78,26 +105,49 @@ async def test_everything_is_described(api: httpx.AsyncClient) -> None:
     described = [
         *operations,
         *(parameter for operation in operations for parameter in operation.get("parameters", [])),
-        *(field | {"name": f"{name}.{key}"} for name, schema in schemas.items() for key, field in schema.get("properties", {}).items()),
+        *(
+            field | {"name": f"{name}.{key}"}
+            for name, schema in schemas.items()
+            for key, field in schema.get("properties", {}).items()
+        ),
     ]
-    assert [one.get("operationId") or one["name"] for one in described if not one.get("description")] == []
-    bodies = [one["requestBody"]["content"]["application/json"]["schema"]["$ref"] for one in operations if "requestBody" in one]
+    assert [
+        one.get("operationId") or one["name"] for one in described if not one.get("description")
+    ] == []
+    bodies = [
+        one["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        for one in operations
+        if "requestBody" in one
+    ]
     assert [name for name in bodies if "example" not in schemas[name.rpartition("/")[2]]] == []
 
 
-async def test_without_the_database_503_and_it_recovers_by_itself(postgres: str, database_url: str) -> None:
+async def test_without_the_database_503_and_it_recovers_by_itself(
+    postgres: str, database_url: str
+) -> None:
     name = str(conninfo_to_dict(database_url)["dbname"])
     allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-    async with started(database_url) as api, await AsyncConnection.connect(postgres, autocommit=True) as admin:
+    async with (
+        started(database_url) as api,
+        await AsyncConnection.connect(postgres, autocommit=True) as admin,
+    ):
         run = await paused(api)
 
         async def answer() -> httpx.Response:
             body = answering(run, freeformText="x")
-            return await api.post("/api/hitl/resume?wait=20", json=body, headers={"Idempotency-Key": "k"})
+            return await api.post(
+                "/api/hitl/resume?wait=20", json=body, headers={"Idempotency-Key": "k"}
+            )
 
         await admin.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-        for response in (await api.get(f"/api/runs/{run['runId']}"), await answer(), await api.get("/readyz")):
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+        for response in (
+            await api.get(f"/api/runs/{run['runId']}"),
+            await answer(),
+            await api.get("/readyz"),
+        ):
             is_problem(response, 503)
             assert int(response.headers["Retry-After"]) > 0
         assert "hitl_queue_depth NaN" in (await api.get("/metrics")).text

@@ -98,29 +98,51 @@ RAW: list[tuple[str, bytes]] = [
     ("multipart/form-data; boundary=x", b"--x\r\n"),
     ("", json.dumps(START).encode()),
 ]  # fmt: skip
-TABLES = ("orchestrator_runs", "hitl_requests", "hitl_responses", "audit_entries", "run_events", "idempotency_keys", "checkpoints")
+TABLES = (
+    "orchestrator_runs",
+    "hitl_requests",
+    "hitl_responses",
+    "audit_entries",
+    "run_events",
+    "idempotency_keys",
+    "checkpoints",
+)
 
 
 async def rows(database_url: str) -> dict[str, Any]:
     async with await AsyncConnection.connect(database_url) as conn:
         counts = [
-            await (await conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))).fetchone() for table in TABLES
+            await (
+                await conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
+            ).fetchone()
+            for table in TABLES
         ]
     return dict(zip(TABLES, counts, strict=True))
 
 
-async def test_hostile_bodies_are_refused_at_once_and_leave_nothing_behind(api: httpx.AsyncClient, database_url: str) -> None:
-    run = await paused(api, {"question": "Send it?", "kind": "approval", "action": {"name": "send", "arguments": {}}})
+async def test_hostile_bodies_are_refused_at_once_and_leave_nothing_behind(
+    api: httpx.AsyncClient, database_url: str
+) -> None:
+    run = await paused(
+        api,
+        {"question": "Send it?", "kind": "approval", "action": {"name": "send", "arguments": {}}},
+    )
     request_id = run["pendingRequestId"]
     before = await rows(database_url)
 
     def resume(responses: Any) -> Json:
         if isinstance(responses, list):
-            responses = [{"requestId": request_id} | one if one else one for one in cast(list[Json | None], responses)]
+            responses = [
+                {"requestId": request_id} | one if one else one
+                for one in cast(list[Json | None], responses)
+            ]
         return {"runId": run["runId"], "requestId": request_id, "responses": responses}
 
     calls = [("/api/runs", "application/json", json.dumps(body).encode()) for body in STARTS]
-    calls += [("/api/hitl/resume", "application/json", json.dumps(resume(responses)).encode()) for responses in RESPONSES]
+    calls += [
+        ("/api/hitl/resume", "application/json", json.dumps(resume(responses)).encode())
+        for responses in RESPONSES
+    ]
     calls += [("/api/runs", content_type, body) for content_type, body in RAW]
     assert len(calls) >= 60
     for path, content_type, body in calls:
@@ -153,8 +175,22 @@ ADDRESSES = [
     "/api/hitl/requests/%0A",
     "/api/capabilities?x",
 ]
-NOWHERE = ["/api/runs/", "/api/runs/..", "/api//runs", "/api/runs/run_1/events/x", "/API/runs", "/docs/x", "/api"]
-METHODS = [("DELETE", "/api/runs"), ("PUT", "/api/hitl/resume"), ("PATCH", "/healthz"), ("TRACE", "/api/runs"), ("OPTIONS", "/api/runs")]
+NOWHERE = [
+    "/api/runs/",
+    "/api/runs/..",
+    "/api//runs",
+    "/api/runs/run_1/events/x",
+    "/API/runs",
+    "/docs/x",
+    "/api",
+]
+METHODS = [
+    ("DELETE", "/api/runs"),
+    ("PUT", "/api/hitl/resume"),
+    ("PATCH", "/healthz"),
+    ("TRACE", "/api/runs"),
+    ("OPTIONS", "/api/runs"),
+]
 
 
 async def test_hostile_addresses_are_refused(api: httpx.AsyncClient) -> None:

@@ -13,10 +13,15 @@ KEY = {"Idempotency-Key": "k"}
 
 
 async def test_ten_calls_with_one_key_start_one_run(api: httpx.AsyncClient) -> None:
-    responses = await asyncio.gather(*(api.post("/api/runs", json=SURVEY, headers=KEY) for _ in range(10)))
+    responses = await asyncio.gather(
+        *(api.post("/api/runs", json=SURVEY, headers=KEY) for _ in range(10))
+    )
     assert {response.status_code for response in responses} == {202}
     assert len({json.dumps(response.json(), sort_keys=True) for response in responses}) == 1
-    assert sorted(response.headers.get("Idempotency-Replayed", "") for response in responses) == ["", *["true"] * 9]
+    assert sorted(response.headers.get("Idempotency-Replayed", "") for response in responses) == [
+        "",
+        *["true"] * 9,
+    ]
     assert len((await api.get("/api/runs")).json()["runs"]) == 1
 
 
@@ -25,12 +30,16 @@ async def test_a_key_is_kept_by_route(api: httpx.AsyncClient, database_url: str)
     await api.post(f"/api/runs/{run['runId']}/cancel", json={"reason": "r"}, headers=KEY)
     await api.post("/api/hitl/remove", json={"runId": run["runId"], "reason": "r"}, headers=KEY)
     async with await AsyncConnection.connect(database_url) as conn:
-        kept = await (await conn.execute("SELECT route, status FROM idempotency_keys ORDER BY route")).fetchall()
+        kept = await (
+            await conn.execute("SELECT route, status FROM idempotency_keys ORDER BY route")
+        ).fetchall()
     assert kept == [("POST /api/hitl/remove", 409), ("POST /api/runs/{runId}/cancel", 200)]
 
 
 async def test_a_replay_answers_what_the_waiting_call_answered(api: httpx.AsyncClient) -> None:
-    first, second = [await api.post("/api/runs?wait=20", json=SURVEY, headers=KEY) for _ in range(2)]
+    first, second = [
+        await api.post("/api/runs?wait=20", json=SURVEY, headers=KEY) for _ in range(2)
+    ]
     assert first.json()["status"] == "awaiting_hitl"
     assert first.json() == second.json()
 
@@ -38,7 +47,9 @@ async def test_a_replay_answers_what_the_waiting_call_answered(api: httpx.AsyncC
 async def test_ten_calls_with_one_key_answer_once(api: httpx.AsyncClient) -> None:
     run = await paused(api)
     answer = answering(run, freeformText="x")
-    responses = await asyncio.gather(*(api.post("/api/hitl/resume", json=answer, headers=KEY) for _ in range(10)))
+    responses = await asyncio.gather(
+        *(api.post("/api/hitl/resume", json=answer, headers=KEY) for _ in range(10))
+    )
     assert {response.status_code for response in responses} == {200}
     ended = (await api.get(f"/api/runs/{run['runId']}?wait=20")).json()
     assert len(ended["responses"]) == 1
@@ -67,14 +78,23 @@ async def test_a_body_that_does_not_fit_takes_the_key(api: httpx.AsyncClient) ->
 async def test_a_key_is_for_one_call_of_one_route(api: httpx.AsyncClient) -> None:
     one, two = await paused(api), await paused(api)
     cancel = {"reason": "enough"}
-    assert (await api.post(f"/api/runs/{one['runId']}/cancel", json=cancel, headers=KEY)).status_code == 200
+    assert (
+        await api.post(f"/api/runs/{one['runId']}/cancel", json=cancel, headers=KEY)
+    ).status_code == 200
     is_problem(await api.post(f"/api/runs/{two['runId']}/cancel", json=cancel, headers=KEY), 422)
-    is_problem(await api.post(f"/api/runs/{one['runId']}/cancel", json={"reason": "no"}, headers=KEY), 422)
+    is_problem(
+        await api.post(f"/api/runs/{one['runId']}/cancel", json={"reason": "no"}, headers=KEY), 422
+    )
     assert (await api.get(f"/api/runs/{two['runId']}")).json()["status"] == "awaiting_hitl"
-    assert (await api.post("/api/hitl/remove", json={"runId": two["runId"], **cancel}, headers=KEY)).status_code == 200
+    assert (
+        await api.post("/api/hitl/remove", json={"runId": two["runId"], **cancel}, headers=KEY)
+    ).status_code == 200
 
 
 async def test_a_key_that_is_none_does_not_fit(api: httpx.AsyncClient) -> None:
     for key in ("", "k" * 256, "\x7f", "ü"):
-        is_problem(await api.post("/api/runs", json=SURVEY, headers={b"Idempotency-Key": key.encode()}), 422)
+        is_problem(
+            await api.post("/api/runs", json=SURVEY, headers={b"Idempotency-Key": key.encode()}),
+            422,
+        )
     assert (await api.get("/api/runs")).json()["runs"] == []

@@ -20,7 +20,12 @@ async def test_a_run_is_started_asks_is_answered_and_ends(api: httpx.AsyncClient
     assert run["metadata"]["ticket"] == "T-1"
     assert datetime.fromisoformat(run["createdAt"]).utcoffset() is not None
 
-    resumed = (await api.post("/api/hitl/resume?wait=20", json=answering(run, freeformText="Go on") | {"operator": OPERATOR})).json()
+    resumed = (
+        await api.post(
+            "/api/hitl/resume?wait=20",
+            json=answering(run, freeformText="Go on") | {"operator": OPERATOR},
+        )
+    ).json()
     assert resumed.keys() == {"runId", "threadId", "status", "pendingRequestId", "run"}
     assert resumed["status"] == "completed"
 
@@ -32,16 +37,34 @@ async def test_a_run_is_started_asks_is_answered_and_ends(api: httpx.AsyncClient
     )
     assert ended["responses"][0]["responseType"] == "freeform"
     assert ended["responses"][0]["createdAt"]
-    assert [entry["action"] for entry in ended["metadata"]["auditLog"]] == ["start", "request", "resume", "deliver", "complete"]
+    assert [entry["action"] for entry in ended["metadata"]["auditLog"]] == [
+        "start",
+        "request",
+        "resume",
+        "deliver",
+        "complete",
+    ]
 
 
 ANSWERS: list[tuple[str, Json, Json]] = [
     ("approval", {"approved": True}, {"responseType": "approval", "approved": True}),
-    ("approval", {"approved": True, "editedArguments": {"to": "me"}}, {"editedArguments": {"to": "me"}}),
-    ("approval", {"approved": False, "freeformText": "Not yet"}, {"status": "denied", "reason": "Not yet"}),
+    (
+        "approval",
+        {"approved": True, "editedArguments": {"to": "me"}},
+        {"editedArguments": {"to": "me"}},
+    ),
+    (
+        "approval",
+        {"approved": False, "freeformText": "Not yet"},
+        {"status": "denied", "reason": "Not yet"},
+    ),
     ("choice", {"selectedOptionId": "b"}, {"responseType": "option", "selectedOptionId": "b"}),
     ("form", {"data": {"n": 3}}, {"responseType": "form", "data": {"n": 3}}),
-    ("freeform", {"responseType": "freeform", "freeformText": "So"}, {"responseType": "freeform", "freeformText": "So"}),
+    (
+        "freeform",
+        {"responseType": "freeform", "freeformText": "So"},
+        {"responseType": "freeform", "freeformText": "So"},
+    ),
 ]
 
 
@@ -59,7 +82,9 @@ async def test_runs_are_listed_newest_first_and_filtered(api: httpx.AsyncClient)
     await api.post(f"/api/runs/{runs[1]['runId']}/cancel", json={"reason": "enough"})
 
     async def listed(**params: str) -> list[str]:
-        return [run["threadId"] for run in (await api.get("/api/runs", params=params)).json()["runs"]]
+        return [
+            run["threadId"] for run in (await api.get("/api/runs", params=params)).json()["runs"]
+        ]
 
     assert await listed() == ["thread 2", "thread 1", "thread 0"]
     assert await listed(status="awaiting_hitl") == ["thread 2", "thread 0"]
@@ -73,25 +98,39 @@ async def test_pages_neither_skip_nor_repeat_while_runs_come_and_go(api: httpx.A
     for path in ("/api/runs", "/api/hitl/pending"):
         seen, cursor = list[str](), None
         while True:
-            page = (await api.get(path, params={"limit": 2, **({"cursor": cursor} if cursor else {})})).json()
+            page = (
+                await api.get(path, params={"limit": 2, **({"cursor": cursor} if cursor else {})})
+            ).json()
             seen += [run["runId"] for run in page["runs"]]
             await paused(api)  # newer than all of the listing of runs, the last of the queue
             if path == "/api/hitl/pending" and len(seen) >= 5:
                 break
             if not (cursor := page["nextCursor"]):
                 break
-        assert [run for run in seen if run in first] == (first[::-1] if path == "/api/runs" else first)
+        assert [run for run in seen if run in first] == (
+            first[::-1] if path == "/api/runs" else first
+        )
         assert len(set(seen)) == len(seen)
 
 
 async def test_a_cancelled_run_says_by_whom_and_why(api: httpx.AsyncClient) -> None:
     run = await paused(api)
-    cancelled = (await api.post(f"/api/runs/{run['runId']}/cancel", json={"reason": "enough", "operator": OPERATOR, "note": "n"})).json()
+    cancelled = (
+        await api.post(
+            f"/api/runs/{run['runId']}/cancel",
+            json={"reason": "enough", "operator": OPERATOR, "note": "n"},
+        )
+    ).json()
     assert cancelled["status"] == "cancelled"
     assert cancelled["requests"][0]["denialReason"] == "enough"
     assert cancelled["deniedCount"] == 1
     last = cancelled["metadata"]["auditLog"][-1]
-    assert (last["action"], last["operator"], last["note"], last["reason"]) == ("cancel", OPERATOR, "n", "enough")
+    assert (last["action"], last["operator"], last["note"], last["reason"]) == (
+        "cancel",
+        OPERATOR,
+        "n",
+        "enough",
+    )
 
 
 async def test_waiting_ends_with_the_run_or_with_the_time(api: httpx.AsyncClient) -> None:
@@ -100,13 +139,19 @@ async def test_waiting_ends_with_the_run_or_with_the_time(api: httpx.AsyncClient
     assert (await waiting).json()["status"] == "awaiting_hitl"
     async with asyncio.timeout(5):
         started_at = asyncio.get_running_loop().time()
-        response = await api.post("/api/runs?wait=0.05", json={"objective": "Ask", "inputs": {"question": "?"}, "outputs": ["answer"]})
+        response = await api.post(
+            "/api/runs?wait=0.05",
+            json={"objective": "Ask", "inputs": {"question": "?"}, "outputs": ["answer"]},
+        )
         assert response.status_code == 202
         assert asyncio.get_running_loop().time() - started_at < 2
 
 
 async def test_capabilities_are_listed_with_their_contracts(api: httpx.AsyncClient) -> None:
-    capabilities = {one["capabilityId"]: one for one in (await api.get("/api/capabilities")).json()["capabilities"]}
+    capabilities = {
+        one["capabilityId"]: one
+        for one in (await api.get("/api/capabilities")).json()["capabilities"]
+    }
     assert capabilities["asks"]["contract"]["input"]["required"] == ["question"]
     assert capabilities["asks"]["outputFacets"] == ["answer"]
 
@@ -128,7 +173,10 @@ async def test_the_queue_shows_what_waits_and_what_a_person_needs(api: httpx.Asy
     assert request == (await api.get(f"/api/hitl/requests/{request['requestId']}")).json()
 
     async def found(**params: str) -> list[str]:
-        return [run["runId"] for run in (await api.get("/api/hitl/pending", params=params)).json()["runs"]]
+        return [
+            run["runId"]
+            for run in (await api.get("/api/hitl/pending", params=params)).json()["runs"]
+        ]
 
     assert await found(urgency="high") == [urgent["runId"]]
     assert await found(agent="asks", threadId=calm["threadId"]) == [calm["runId"]]
@@ -136,7 +184,10 @@ async def test_the_queue_shows_what_waits_and_what_a_person_needs(api: httpx.Asy
 
 
 async def survey(api: httpx.AsyncClient) -> Json:
-    response = await api.post("/api/runs?wait=20", json={"objective": "Survey", "outputs": ["survey"], "maxHitlRequests": 9})
+    response = await api.post(
+        "/api/runs?wait=20",
+        json={"objective": "Survey", "outputs": ["survey"], "maxHitlRequests": 9},
+    )
     run: Json = response.json()
     assert len([request for request in run["requests"] if request["status"] == "pending"]) == 3
     return run
@@ -145,28 +196,52 @@ async def survey(api: httpx.AsyncClient) -> Json:
 async def test_several_responses_are_taken_together(api: httpx.AsyncClient) -> None:
     run = await survey(api)
     ids = [request["requestId"] for request in run["requests"]]
-    responses = [{"requestId": one, "freeformText": "here"} for one in ids] + [{"requestId": ids[0], "freeformText": "a comment"}]
-    resumed = (await api.post("/api/hitl/resume", json={"runId": run["runId"], "requestId": ids[1], "responses": responses})).json()
-    assert {one: request["status"] for one, request in zip(ids, resumed["run"]["requests"], strict=False)} == dict.fromkeys(ids, "resolved")
+    responses = [{"requestId": one, "freeformText": "here"} for one in ids] + [
+        {"requestId": ids[0], "freeformText": "a comment"}
+    ]
+    resumed = (
+        await api.post(
+            "/api/hitl/resume",
+            json={"runId": run["runId"], "requestId": ids[1], "responses": responses},
+        )
+    ).json()
+    assert {
+        one: request["status"]
+        for one, request in zip(ids, resumed["run"]["requests"], strict=False)
+    } == dict.fromkeys(ids, "resolved")
     assert len(resumed["run"]["requests"][0]["responses"]) == 2
 
 
 async def test_or_none_of_them(api: httpx.AsyncClient) -> None:
     run = await survey(api)
     ids = [request["requestId"] for request in run["requests"]]
-    responses = [{"requestId": ids[0], "freeformText": "here"}, {"requestId": ids[1], "approved": True}]
-    problem = is_problem(await api.post("/api/hitl/resume", json={"runId": run["runId"], "requestId": ids[0], "responses": responses}), 422)
+    responses = [
+        {"requestId": ids[0], "freeformText": "here"},
+        {"requestId": ids[1], "approved": True},
+    ]
+    problem = is_problem(
+        await api.post(
+            "/api/hitl/resume",
+            json={"runId": run["runId"], "requestId": ids[0], "responses": responses},
+        ),
+        422,
+    )
     assert problem["requestId"] == ids[1]
     now = (await api.get(f"/api/runs/{run['runId']}")).json()
     assert {request["status"] for request in now["requests"]} == {"pending"}
     assert now["responses"] == []
 
 
-async def test_of_many_at_once_one_is_first_and_the_others_are_told_who(api: httpx.AsyncClient) -> None:
+async def test_of_many_at_once_one_is_first_and_the_others_are_told_who(
+    api: httpx.AsyncClient,
+) -> None:
     run = await paused(api)
 
     async def answer(n: int) -> httpx.Response:
-        return await api.post("/api/hitl/resume", json=answering(run, freeformText=f"{n}") | {"operator": {"id": f"op-{n}"}})
+        return await api.post(
+            "/api/hitl/resume",
+            json=answering(run, freeformText=f"{n}") | {"operator": {"id": f"op-{n}"}},
+        )
 
     responses = await asyncio.gather(*map(answer, range(10)))
     won = [n for n, response in enumerate(responses) if response.status_code == 200]
@@ -186,22 +261,38 @@ async def test_removing_denies_and_cancels(api: httpx.AsyncClient) -> None:
     removed = (await api.post("/api/hitl/remove", json=body)).json()
     assert (removed["status"], removed["pendingRequestId"]) == ("cancelled", None)
     assert removed["run"]["requests"][0]["denialReason"] == "Duplicate"
-    problem = is_problem(await api.post("/api/hitl/remove", json={"runId": run["runId"], "reason": "again"}), 409)
+    problem = is_problem(
+        await api.post("/api/hitl/remove", json={"runId": run["runId"], "reason": "again"}), 409
+    )
     assert problem["runStatus"] == "cancelled"
 
 
-async def test_what_an_operator_does_is_logged_without_a_word_of_theirs(api: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_an_operator_does_is_logged_without_a_word_of_theirs(
+    api: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "hitl")
     run = await paused(api)
     answer = answering(run, freeformText="SECRET") | {"operator": OPERATOR, "note": "SECRET"}
     await api.post("/api/hitl/resume", json=answer | {"requestId": "another"})
     await api.post("/api/hitl/resume", json=answer)
-    await api.post("/api/hitl/remove", json={"threadId": run["threadId"], "reason": "SECRET", "operator": OPERATOR})
+    await api.post(
+        "/api/hitl/remove",
+        json={"threadId": run["threadId"], "reason": "SECRET", "operator": OPERATOR},
+    )
     lines: list[Json] = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
-    calls = [(line["event"], line["status"], line["operatorId"]) for line in lines if line["event"].endswith("_api")]
-    assert calls[:2] == [("hitl_resume_api", 422, "operator-7"), ("hitl_resume_api", 200, "operator-7")]
+    calls = [
+        (line["event"], line["status"], line["operatorId"])
+        for line in lines
+        if line["event"].endswith("_api")
+    ]
+    assert calls[:2] == [
+        ("hitl_resume_api", 422, "operator-7"),
+        ("hitl_resume_api", 200, "operator-7"),
+    ]
     assert calls[2][0] == "hitl_cancel_api"
-    assert {line["threadId"] for line in lines if line["event"] == "hitl_cancel_api"} == {run["threadId"]}
+    assert {line["threadId"] for line in lines if line["event"] == "hitl_cancel_api"} == {
+        run["threadId"]
+    }
     assert "SECRET" not in str(lines)
 
 
@@ -215,7 +306,10 @@ async def test_what_is_not_there_is_404(api: httpx.AsyncClient) -> None:
         await api.get("/api/nothing"),
         await api.post("/api/runs/run_0/cancel", json={"reason": "r"}),
         await api.post("/api/hitl/remove", json={"threadId": "none", "reason": "r"}),
-        await api.post("/api/hitl/remove", json={"runId": run["runId"], "requestId": other["pendingRequestId"], "reason": "r"}),
+        await api.post(
+            "/api/hitl/remove",
+            json={"runId": run["runId"], "requestId": other["pendingRequestId"], "reason": "r"},
+        ),
         await api.post("/api/hitl/resume", json=answer | {"runId": other["runId"]}),
     ):
         is_problem(response, 404)
@@ -223,7 +317,12 @@ async def test_what_is_not_there_is_404(api: httpx.AsyncClient) -> None:
 
 async def test_what_is_over_is_409(api: httpx.AsyncClient) -> None:
     run = await paused(api, threadId="busy")
-    is_problem(await api.post("/api/runs", json={"objective": "x", "outputs": ["survey"], "threadId": "busy"}), 409)
+    is_problem(
+        await api.post(
+            "/api/runs", json={"objective": "x", "outputs": ["survey"], "threadId": "busy"}
+        ),
+        409,
+    )
     await api.post("/api/hitl/resume?wait=20", json=answering(run, freeformText="x"))
     is_problem(await api.post("/api/hitl/resume", json=answering(run, freeformText="x")), 409)
     is_problem(await api.post(f"/api/runs/{run['runId']}/cancel", json={"reason": "r"}), 409)
@@ -231,4 +330,10 @@ async def test_what_is_over_is_409(api: httpx.AsyncClient) -> None:
 
 async def test_a_run_and_a_thread_that_disagree_do_not_fit(api: httpx.AsyncClient) -> None:
     run, other = await paused(api), await paused(api)
-    is_problem(await api.post("/api/hitl/resume", json=answering(run, freeformText="x") | {"threadId": other["threadId"]}), 422)
+    is_problem(
+        await api.post(
+            "/api/hitl/resume",
+            json=answering(run, freeformText="x") | {"threadId": other["threadId"]},
+        ),
+        422,
+    )

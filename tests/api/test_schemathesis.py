@@ -29,13 +29,22 @@ def check(cases: Any) -> None:
         database=None,
         derandomize=True,
         phases=[Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.filter_too_much,
+            HealthCheck.data_too_large,
+        ],
     )
     @given(cases)
     def is_as_described(case: Any) -> None:
         if case.headers:
             case.headers.pop("Idempotency-Key", None)  # a replay would not be of this case
-        # What fits its schema can still be refused: a facet that nobody makes, an answer that contradicts itself, a NUL.
-        case.call_and_validate(headers={"Authorization": f"Bearer {API_KEY}"}, timeout=60, excluded_checks=[positive_data_acceptance])
+        # What fits its schema can still be refused: a facet that nobody makes, an answer that
+        # contradicts itself, a NUL.
+        case.call_and_validate(
+            headers={"Authorization": f"Bearer {API_KEY}"},
+            timeout=60,
+            excluded_checks=[positive_data_acceptance],
+        )
 
     is_as_described()

@@ -8,16 +8,18 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from checkpoints.wakeups import Wakeups
-from domain.errors import StoreUnavailable
-from server.limits import Places
-from server.sse import events
-from server.waiting import Waiting
+from hitl_orchestrator.checkpoints.wakeups import Wakeups
+from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.server.api.limits import Places
+from hitl_orchestrator.server.api.sse import events
+from hitl_orchestrator.server.waiting import Waiting
 from tests.api.calls import QUESTIONS, Json, answering, frames_of, is_problem, paused
 from tests.processes import Running
 
 
-async def test_a_runs_stream_starts_at_the_beginning_and_ends_with_the_run(api: httpx.AsyncClient) -> None:
+async def test_a_runs_stream_starts_at_the_beginning_and_ends_with_the_run(
+    api: httpx.AsyncClient,
+) -> None:
     run = await paused(api, QUESTIONS["choice"])
     path = f"/api/runs/{run['runId']}/events"
     streaming = asyncio.create_task(api.get(path))
@@ -30,7 +32,11 @@ async def test_a_runs_stream_starts_at_the_beginning_and_ends_with_the_run(api: 
     assert [frame["seq"] for frame in frames] == [*range(1, len(frames) + 1)]
     assert {frame["correlationId"] for frame in frames} == {run["runId"]}
     assert (frames[0]["type"], frames[-1]["type"]) == ("start", "complete")
-    handoffs = [(frame["message"], frame["data"]["hitl"]["status"]) for frame in frames if "hitl" in frame["data"]]
+    handoffs = [
+        (frame["message"], frame["data"]["hitl"]["status"])
+        for frame in frames
+        if "hitl" in frame["data"]
+    ]
     assert handoffs == [("requested", "pending"), ("occurred", "resolved")]
 
     after = await api.get(path, headers={"Last-Event-ID": str(frames[2]["seq"])})
@@ -58,16 +64,22 @@ def test_the_queues_stream_has_what_is_new_and_what_was_missed(live_server: Runn
     with live_server.client() as client:
 
         def start() -> Json:
-            run: Json = client.post("/api/runs?wait=20", json={"objective": "Announce release 2.0"}).json()
+            run: Json = client.post(
+                "/api/runs?wait=20", json={"objective": "Announce release 2.0"}
+            ).json()
             return run
 
         start()
         with client.stream("GET", "/api/hitl/events") as stream:
             run = start()
-            frame = next(json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))
+            frame = next(
+                json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")
+            )
         assert (frame["runId"], frame["message"]) == (run["runId"], "requested")
         missed = start()
-        with client.stream("GET", "/api/hitl/events", headers={"Last-Event-ID": str(frame["seq"])}) as stream:
+        with client.stream(
+            "GET", "/api/hitl/events", headers={"Last-Event-ID": str(frame["seq"])}
+        ) as stream:
             lines = stream.iter_lines()
             assert next(lines) == f"id: {frame['seq'] + 1}"
             assert json.loads(next(lines)[6:])["runId"] == missed["runId"]
@@ -84,8 +96,12 @@ async def test_a_quiet_stream_is_kept_alive_and_outlives_the_database() -> None:
             raise StoreUnavailable("away")
         return [(7, {"seq": 7}, True)]
 
-    stream = events(Waiting(Wakeups("host=/nowhere", lambda _: None)), "run_1", read, 0, keep_alive_seconds=0.01)
-    assert [event async for event in stream] == [b": keep-alive\n\n"] * 3 + [b'id: 7\ndata: {"seq": 7}\n\n']
+    stream = events(
+        Waiting(Wakeups("host=/nowhere", lambda _: None)), "run_1", read, 0, keep_alive_seconds=0.01
+    )
+    assert [event async for event in stream] == [b": keep-alive\n\n"] * 3 + [
+        b'id: 7\ndata: {"seq": 7}\n\n'
+    ]
 
 
 async def test_streams_end_when_the_server_stops() -> None:

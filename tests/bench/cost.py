@@ -1,4 +1,5 @@
-"""What one question costs, from the start to the end of its run: here, and with LangGraph's own Postgres saver on the same three nodes.
+"""What one question costs, from the start to the end of its run: here, and with LangGraph's own
+Postgres saver on the same three nodes.
 
 python -m tests.bench.cost
 """
@@ -25,19 +26,19 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from checkpoints.embedded import EmbeddedPostgres
-from checkpoints.migrate import migrate
-from checkpoints.pool import connection_pool
-from checkpoints.saver import BufferedSaver
-from checkpoints.store import Store
-from checkpoints.transaction import inline
-from domain.hitl import HitlResponse, ResponseType
-from domain.ports import RunRef
-from domain.state import RunSettings
-from graph import runs
-from graph.build import build
-from graph.drive import drive
-from nodes.agents import agent_of, registry
+from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
+from hitl_orchestrator.checkpoints.migrate import migrate
+from hitl_orchestrator.checkpoints.pool import connection_pool
+from hitl_orchestrator.checkpoints.saver import BufferedSaver
+from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.checkpoints.transaction import inline
+from hitl_orchestrator.domain.hitl import HitlResponse, ResponseType
+from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.domain.state import RunSettings
+from hitl_orchestrator.graph import runs
+from hitl_orchestrator.graph.build import build
+from hitl_orchestrator.graph.drive import drive
+from hitl_orchestrator.nodes.agents import agent_of, registry
 from tests.agents import counting
 from tests.statements import statements
 from tests.temporary import temporary_postgres
@@ -61,7 +62,9 @@ class Cost(NamedTuple):
 async def stock(database_url: str, durability: Durability) -> AsyncGenerator[Cycle]:
     """The graph alone: no rows, no audit, no frames, and nobody notices when its process dies."""
     kwargs = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
-    pool = AsyncConnectionPool[AsyncConnection[DictRow]](database_url, min_size=1, max_size=4, kwargs=kwargs, open=False)
+    pool = AsyncConnectionPool[AsyncConnection[DictRow]](
+        database_url, min_size=1, max_size=4, kwargs=kwargs, open=False
+    )
     async with pool:
         saver = AsyncPostgresSaver(pool)
         await saver.setup()
@@ -70,10 +73,17 @@ async def stock(database_url: str, durability: Durability) -> AsyncGenerator[Cyc
         async def cycle() -> None:
             config: RunnableConfig = {"configurable": {"thread_id": uuid4().hex}}
             asked = await graph.ainvoke(
-                {"runId": "r", "stepId": "s", "facets": {"objective": "Count"}}, config, durability=durability, version="v2"
+                {"runId": "r", "stepId": "s", "facets": {"objective": "Count"}},
+                config,
+                durability=durability,
+                version="v2",
             )
             (interrupt,) = asked.interrupts
-            made = await graph.ainvoke(Command(resume={interrupt.id: {"freeformText": "yes"}}), config, durability=durability)
+            made = await graph.ainvoke(
+                Command(resume={interrupt.id: {"freeformText": "yes"}}),
+                config,
+                durability=durability,
+            )
             assert made["left"] == "yes"
 
         yield cycle
@@ -90,12 +100,20 @@ async def orchestrated(database_url: str) -> AsyncGenerator[Cycle]:
 
         async def cycle() -> None:
             ref = RunRef(f"run_{uuid4().hex}")
-            settings = RunSettings(runId=ref.run_id or "", threadId=uuid4().hex, objective="Count", outputs=("left",), maxHitlRequests=3)
+            settings = RunSettings(
+                runId=ref.run_id or "",
+                threadId=uuid4().hex,
+                objective="Count",
+                outputs=("left",),
+                maxHitlRequests=3,
+            )
             async with store.transaction() as tx:
                 await runs.start(tx, agents, settings, {})
             await drive(graph, store, tx.claims[0], RunControl())
             (request,) = (await store.show(ref)).requests
-            response = HitlResponse(requestId=request.requestId, responseType=ResponseType.FREEFORM, freeformText="yes")
+            response = HitlResponse(
+                requestId=request.requestId, responseType=ResponseType.FREEFORM, freeformText="yes"
+            )
             async with store.transaction() as tx:
                 await runs.answer(tx, ref, request.requestId, [response], runs.By())
             await drive(graph, store, tx.claims[0], RunControl())
@@ -103,7 +121,9 @@ async def orchestrated(database_url: str) -> AsyncGenerator[Cycle]:
         yield cycle
 
 
-async def cost(opened: Callable[[], AbstractAsyncContextManager[Cycle]], postgres: EmbeddedPostgres) -> Cost:
+async def cost(
+    opened: Callable[[], AbstractAsyncContextManager[Cycle]], postgres: EmbeddedPostgres
+) -> Cost:
     database_url = postgres.start()
     postmaster = int((postgres.cluster / "postmaster.pid").read_text().split()[0])
     async with opened() as cycle:
@@ -113,7 +133,9 @@ async def cost(opened: Callable[[], AbstractAsyncContextManager[Cycle]], postgre
         began = [clock() for clock in clocks]
         for _ in range(CYCLES):
             await cycle()
-        spent = [1000 * (clock() - then) / CYCLES for clock, then in zip(clocks, began, strict=True)]
+        spent = [
+            1000 * (clock() - then) / CYCLES for clock, then in zip(clocks, began, strict=True)
+        ]
     async with statements(database_url) as counted, opened() as cycle:
         for _ in range(WARM_UP):
             await cycle()
@@ -139,12 +161,22 @@ async def main() -> None:
     costs = dict[str, Cost]()
     with temporary_postgres() as postgres:
         database_url = postgres.start()
-        costs['LangGraph\'s saver, `durability="async"`'] = await cost(lambda: stock(database_url, "async"), postgres)
-        costs['LangGraph\'s saver, `durability="sync"`'] = await cost(lambda: stock(database_url, "sync"), postgres)
-        costs["here, with all rows, audit and frames"] = await cost(lambda: orchestrated(database_url), postgres)
+        costs['LangGraph\'s saver, `durability="async"`'] = await cost(
+            lambda: stock(database_url, "async"), postgres
+        )
+        costs['LangGraph\'s saver, `durability="sync"`'] = await cost(
+            lambda: stock(database_url, "sync"), postgres
+        )
+        costs["here, with all rows, audit and frames"] = await cost(
+            lambda: orchestrated(database_url), postgres
+        )
     base, *_, ours = costs.values()
-    costs["here, as a multiple of the first"] = Cost(*(mine / theirs for mine, theirs in zip(ours, base, strict=True)))
-    sys.stdout.write("| | statements | commits | ms | ms of CPU | ms of CPU in Postgres |\n| --- | ---: | ---: | ---: | ---: | ---: |\n")
+    costs["here, as a multiple of the first"] = Cost(
+        *(mine / theirs for mine, theirs in zip(ours, base, strict=True))
+    )
+    sys.stdout.write(
+        "| | statements | commits | ms | ms of CPU | ms of CPU in Postgres |\n| --- | ---: | ---: | ---: | ---: | ---: |\n"
+    )
     for what, one in costs.items():
         sys.stdout.write(f"| {what} | {' | '.join(f'{number:.3g}' for number in one)} |\n")
 

@@ -1,4 +1,5 @@
-"""Ten paused runs, then ten thousand: what a start, a look at the queue and a resume take, and what the process holds.
+"""Ten paused runs, then ten thousand: what a start, a look at the queue and a resume take, and what
+the process holds.
 
 python -m tests.bench.paused
 """
@@ -21,7 +22,15 @@ from tests.temporary import temporary_postgres
 
 FEW, MANY = 10, 10_000
 STARTS, LOOKS, RESUMES = 3, 50, 9
-TABLES = ("orchestrator_runs", "hitl_requests", "audit_entries", "run_events", "checkpoints", "checkpoint_blobs", "checkpoint_writes")
+TABLES = (
+    "orchestrator_runs",
+    "hitl_requests",
+    "audit_entries",
+    "run_events",
+    "checkpoints",
+    "checkpoint_blobs",
+    "checkpoint_writes",
+)
 
 Json = dict[str, Any]
 
@@ -32,14 +41,20 @@ def served(database_url: str, log: Path) -> AbstractContextManager[Running]:
 
 def paused_run(database_url: str, log: Path) -> Json:
     with served(database_url, log) as server, server.client() as client:
-        run = client.post("/api/runs?wait=30", json={"objective": "Count", "outputs": ["left"]}).json()
+        run = client.post(
+            "/api/runs?wait=30", json={"objective": "Count", "outputs": ["left"]}
+        ).json()
         assert run["status"] == "awaiting_hitl", run
         return run
 
 
 def copy(database_url: str, run: Json, first: int, last: int) -> None:
-    """Whole rows with other ids in them, also in what is stored as bytes: runs that can be resumed."""
-    ids = [name.partition("_")[2] for name in (run["runId"], run["threadId"], run["pendingRequestId"])]
+    """Whole rows with other ids in them, also in what is stored as bytes: runs that can be
+    resumed.
+    """
+    ids = [
+        name.partition("_")[2] for name in (run["runId"], run["threadId"], run["pendingRequestId"])
+    ]
     row, other = "row_to_json(original)::text", "md5(n::text)"
     for one in ids:
         row = f"replace(replace({row}, '{one}', {other}), '{one.encode().hex()}', encode({other}::bytea, 'hex'))"
@@ -48,7 +63,9 @@ def copy(database_url: str, run: Json, first: int, last: int) -> None:
             key = "run_id" if table in ("audit_entries", "run_events") else "thread_id"
             made = f"json_populate_record(NULL::{table}, {row}::json)"
             query = f"INSERT INTO {table} SELECT made.* FROM {table} original, generate_series({first}, {last}) n, {made} made "  # noqa: S608
-            conn.execute(f"{query} WHERE original.{key} LIKE '%{ids[key == 'thread_id']}%'".encode())
+            conn.execute(
+                f"{query} WHERE original.{key} LIKE '%{ids[key == 'thread_id']}%'".encode()
+            )
         conn.execute("VACUUM ANALYZE")
 
 
@@ -58,7 +75,10 @@ def measured(database_url: str, log: Path) -> dict[str, float]:
         began = time.monotonic()
         with served(database_url, log) as server, server.client() as client:
             starts.append(time.monotonic() - began)
-            looks += [seconds(lambda: client.get("/api/hitl/pending?limit=5").raise_for_status()) for _ in range(LOOKS)]
+            looks += [
+                seconds(lambda: client.get("/api/hitl/pending?limit=5").raise_for_status())
+                for _ in range(LOOKS)
+            ]
             if start == STARTS - 1:
                 found: list[Json] = client.get(f"/api/hitl/pending?limit={RESUMES}").json()["runs"]
                 for run in found:
@@ -77,7 +97,8 @@ def measured(database_url: str, log: Path) -> dict[str, float]:
 def answer(client: httpx.Client, run: Json) -> None:
     responses = [{"requestId": run["pendingRequestId"], "freeformText": "yes"}]
     client.post(
-        "/api/hitl/resume", json={"runId": run["runId"], "requestId": run["pendingRequestId"], "responses": responses}
+        "/api/hitl/resume",
+        json={"runId": run["runId"], "requestId": run["pendingRequestId"], "responses": responses},
     ).raise_for_status()
 
 
@@ -105,8 +126,14 @@ def main() -> None:
         few = measured(database_url, log)
         copy(database_url, paused_run(database_url, log), FEW + 1, MANY + RESUMES)
         many = measured(database_url, log)
-    lines = [f"| | {FEW} paused runs | {MANY:,} paused runs | ratio |", "| --- | ---: | ---: | ---: |"]
-    lines += [f"| {what} | {few[what]:.3g} | {many[what]:.3g} | {many[what] / few[what]:.2f} |" for what in few]
+    lines = [
+        f"| | {FEW} paused runs | {MANY:,} paused runs | ratio |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {what} | {few[what]:.3g} | {many[what]:.3g} | {many[what] / few[what]:.2f} |"
+        for what in few
+    ]
     sys.stdout.write("\n".join([*lines, ""]))
 
 

@@ -1,4 +1,6 @@
-"""Many runs at once, driven by clients that never give up, while something dies; and what must be true afterwards."""
+"""Many runs at once, driven by clients that never give up, while something dies; and what must be
+true afterwards.
+"""
 
 import asyncio
 import random
@@ -24,7 +26,9 @@ Json = dict[str, Any]
 
 
 class Verdict(NamedTuple):
-    """What came of it. `repeated`: how often a node worked again because its process died before what it had done was durable."""
+    """What came of it. `repeated`: how often a node worked again because its process died before
+    what it had done was durable.
+    """
 
     runs: int
     answers: int
@@ -36,17 +40,23 @@ class Verdict(NamedTuple):
 
 @dataclass
 class Crowd:
-    """Each call goes to any of the servers. An address may change owner: a server that dies is followed by another."""
+    """Each call goes to any of the servers. An address may change owner: a server that dies is
+    followed by another.
+    """
 
     servers: Sequence[str]
     answered_at: Sequence[str] = ()  # others, for the answers
-    runs: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])  # run -> request -> the answer it was given
+    runs: dict[str, dict[str, str]] = field(
+        default_factory=dict[str, dict[str, str]]
+    )  # run -> request -> the answer it was given
     ended: list[Json] = field(default_factory=list[Json])
     refused: int = 0  # with 503
 
     @asynccontextmanager
     async def living(self, clients: int) -> AsyncGenerator[None]:
-        """Meanwhile each client starts one run after another and answers what it asks; afterwards all are brought to their end."""
+        """Meanwhile each client starts one run after another and answers what it asks; afterwards
+        all are brought to their end.
+        """
         enough = asyncio.Event()
 
         async def live(client: httpx.AsyncClient) -> None:
@@ -70,10 +80,14 @@ class Crowd:
             await asyncio.gather(*(self._one(client) for _ in range(number)))
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(headers={"Authorization": f"Bearer {API_KEY}"}, timeout=_CALL_SECONDS)
+        return httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {API_KEY}"}, timeout=_CALL_SECONDS
+        )
 
     async def _one(self, client: httpx.AsyncClient) -> None:
-        run = await self._post(client, self.servers, "/api/runs", {"objective": "Count", "outputs": ["joined"]})
+        run = await self._post(
+            client, self.servers, "/api/runs", {"objective": "Count", "outputs": ["joined"]}
+        )
         answers = self.runs.setdefault(run["runId"], {})
         while run["status"] not in ("completed", "failed", "cancelled"):
             for request in run["requests"]:
@@ -82,21 +96,33 @@ class Crowd:
             run = await self._get(client, f"/api/runs/{run['runId']}?wait=2")
         self.ended.append(run)
 
-    async def _answer(self, client: httpx.AsyncClient, run_id: str, request_id: str, answers: dict[str, str]) -> None:
+    async def _answer(
+        self, client: httpx.AsyncClient, run_id: str, request_id: str, answers: dict[str, str]
+    ) -> None:
         await asyncio.sleep(random.random() * 0.2)  # noqa: S311
         answers[request_id] = f"a{uuid4().hex[:12]}"
-        response = {"requestId": request_id, "freeformText": answers[request_id], "responderId": "tester"}
+        response = {
+            "requestId": request_id,
+            "freeformText": answers[request_id],
+            "responderId": "tester",
+        }
         body = {"runId": run_id, "requestId": request_id, "responses": [response]}
         await self._post(client, self.answered_at or self.servers, "/api/hitl/resume", body)
 
     async def _get(self, client: httpx.AsyncClient, path: str) -> Json:
         return await self._patiently(self.servers, lambda server: client.get(f"{server}{path}"))
 
-    async def _post(self, client: httpx.AsyncClient, servers: Sequence[str], path: str, body: Json) -> Json:
+    async def _post(
+        self, client: httpx.AsyncClient, servers: Sequence[str], path: str, body: Json
+    ) -> Json:
         key = {"Idempotency-Key": uuid4().hex}
-        return await self._patiently(servers, lambda server: client.post(f"{server}{path}", json=body, headers=key))
+        return await self._patiently(
+            servers, lambda server: client.post(f"{server}{path}", json=body, headers=key)
+        )
 
-    async def _patiently(self, servers: Sequence[str], call: Callable[[str], Awaitable[httpx.Response]]) -> Json:
+    async def _patiently(
+        self, servers: Sequence[str], call: Callable[[str], Awaitable[httpx.Response]]
+    ) -> Json:
         while True:
             try:
                 response = await call(random.choice(servers))  # noqa: S311
@@ -126,12 +152,19 @@ class Crowd:
             applied[answer].add(run_and_step)
         lost, twice = list[str](), list[str]()
         for run in self.ended:
-            done = Counter((entry["action"], entry["requestId"]) for entry in run["metadata"]["auditLog"])
+            done = Counter(
+                (entry["action"], entry["requestId"]) for entry in run["metadata"]["auditLog"]
+            )
             for request in run["requests"]:
                 name = request["requestId"]
                 answer = self.runs[run["runId"]].get(name, "")
                 texts = [response["freeformText"] for response in request["responses"]]
-                counts = [done["resume", name], done["deliver", name], texts.count(answer), len(applied[answer])]
+                counts = [
+                    done["resume", name],
+                    done["deliver", name],
+                    texts.count(answer),
+                    len(applied[answer]),
+                ]
                 lost += [name] if min(counts) < 1 else []
                 twice += [name] if max(counts) > 1 or len(texts) > 1 else []
         return Verdict(
@@ -140,11 +173,23 @@ class Crowd:
             repeated=sum(times - 1 for times in work.values()),
             lost=lost,
             twice=twice,
-            unfinished=[*(self.runs.keys() - {run["runId"] for run in self.ended if self._ended_rightly(run)})],
+            unfinished=[
+                *(
+                    self.runs.keys()
+                    - {run["runId"] for run in self.ended if self._ended_rightly(run)}
+                )
+            ],
         )
 
     def _ended_rightly(self, run: Json) -> bool:
         given = self.runs[run["runId"]]
-        by_agent = {request["originAgent"].removeprefix("count."): given.get(request["requestId"]) for request in run["requests"]}
+        by_agent = {
+            request["originAgent"].removeprefix("count."): given.get(request["requestId"])
+            for request in run["requests"]
+        }
         wanted = " ".join(str(by_agent.get(name)) for name in ("left", "right", "joined"))
-        return run["status"] == "completed" and run["result"]["outputs"]["joined"] == wanted and len(run["requests"]) == len(given) == 3
+        return (
+            run["status"] == "completed"
+            and run["result"]["outputs"]["joined"] == wanted
+            and len(run["requests"]) == len(given) == 3
+        )

@@ -1,4 +1,6 @@
-"""Servers and workers of one database, driving the agents that count; each killed one is followed by another in its place."""
+"""Servers and workers of one database, driving the agents that count; each killed one is followed
+by another in its place.
+"""
 
 import asyncio
 import signal
@@ -54,7 +56,9 @@ class Place:
                 frozen.send(signal.SIGCONT)
 
     async def _follow(self) -> None:
-        self._process = await asyncio.to_thread(lambda: self._processes.enter_context(self._start()))
+        self._process = await asyncio.to_thread(
+            lambda: self._processes.enter_context(self._start())
+        )
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""Processes forked from one that has imported everything: they run, die and are killed like any other, but start in a tenth of the time.
+"""Processes forked from one that has imported everything: they run, die and are killed like any
+other, but start in a tenth of the time.
 
 `hitl serve` spends two seconds of CPU on its imports, and these tests start a hundred processes.
 """
@@ -15,11 +16,18 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from server.cli import main as hitl
+from hitl_orchestrator.server.main import main as hitl
 from tests.processes import AGENTS, API_KEY, START_SECONDS
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["__main__", "tests.faults.forked", "server.commands", "tests.faults.one_life"])
+_forks.set_forkserver_preload(
+    [
+        "__main__",
+        "tests.faults.forked",
+        "hitl_orchestrator.server.commands",
+        "tests.faults.one_life",
+    ]
+)
 
 Main = Callable[[], object]
 
@@ -27,11 +35,19 @@ Main = Callable[[], object]
 class Forked:
     """A process, and what it said."""
 
-    def __init__(self, main: Main, arguments: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("HITL_", "OPENAI_", "DATABASE_", "API_"))}
+    def __init__(
+        self, main: Main, arguments: tuple[str, ...], environment: dict[str, str], folder: Path
+    ) -> None:
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("HITL_", "OPENAI_", "DATABASE_", "API_"))
+        }
         self.log, self.url = folder / "log", ""
         self.log.touch()
-        self._process = _forks.Process(target=_live, args=(main, arguments, clean | environment, folder), daemon=True)
+        self._process = _forks.Process(
+            target=_live, args=(main, arguments, clean | environment, folder), daemon=True
+        )
         self._process.start()
 
     def said(self) -> str:
@@ -58,10 +74,14 @@ class Forked:
         return self.end()
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=30)
+        return httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=30
+        )
 
 
-def _live(main: Main, arguments: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
+def _live(
+    main: Main, arguments: tuple[str, ...], environment: dict[str, str], folder: Path
+) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -73,7 +93,9 @@ def _live(main: Main, arguments: tuple[str, ...], environment: dict[str, str], f
 
 
 @contextmanager
-def forked(main: Main, *arguments: str, environment: dict[str, str] | None = None) -> Generator[Forked]:
+def forked(
+    main: Main, *arguments: str, environment: dict[str, str] | None = None
+) -> Generator[Forked]:
     """Killed at the end if it still lives."""
     with TemporaryDirectory() as folder:
         process = Forked(main, arguments, environment or {}, Path(folder))
@@ -86,7 +108,9 @@ def forked(main: Main, *arguments: str, environment: dict[str, str] | None = Non
 
 
 @contextmanager
-def running(command: str, *arguments: str, environment: dict[str, str], says: str) -> Generator[Forked]:
+def running(
+    command: str, *arguments: str, environment: dict[str, str], says: str
+) -> Generator[Forked]:
     """`hitl COMMAND …`, once it says that it is up."""
     with forked(hitl, command, *arguments, environment=environment) as process:
         until = time.monotonic() + START_SECONDS
@@ -106,7 +130,9 @@ def serving(database_url: str, *agents: str, **settings: str) -> AbstractContext
 
 def working(database_url: str, *agents: str, **settings: str) -> AbstractContextManager[Forked]:
     environment = {**_with(database_url, agents), "HITL_DISPATCH": "queue", **settings}
-    return running("work", "--concurrency", "4", environment=environment, says="Driving runs from the queue")
+    return running(
+        "work", "--concurrency", "4", environment=environment, says="Driving runs from the queue"
+    )
 
 
 def finished(database_url: str, *arguments: str) -> tuple[int, str]:

@@ -2,8 +2,9 @@
 
     one_life DATABASE_URL (start | answer REQUEST_ID) POINT
 
-Points: `before the commit` and `after the commit` of the start or the answer, those that graph.drive names, and
-`in prepared` and `in applied`, inside the agent's nodes. Exits with 9 where it died, with 0 when it came to rest.
+Points: `before the commit` and `after the commit` of the start or the answer, those that
+graph.drive names, and `in prepared` and `in applied`, inside the agent's nodes. Exits with 9 where
+it died, with 0 when it came to rest.
 """
 
 import asyncio
@@ -16,20 +17,20 @@ os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 
 from langgraph.runtime import RunControl
 
-from checkpoints.migrate import migrate
-from checkpoints.pool import Connection, connection_pool
-from checkpoints.saver import BufferedSaver
-from checkpoints.store import Store
-from checkpoints.transaction import Dispatch, inline
-from domain.events import Event
-from domain.hitl import HitlResponse, ResponseType
-from domain.ports import Claim, RunRef
-from domain.run import StoredRun
-from domain.state import RunSettings
-from graph import runs
-from graph.build import Graph, build
-from graph.drive import drive
-from nodes.agents import agent_of, registry
+from hitl_orchestrator.checkpoints.migrate import migrate
+from hitl_orchestrator.checkpoints.pool import Connection, connection_pool
+from hitl_orchestrator.checkpoints.saver import BufferedSaver
+from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.checkpoints.transaction import Dispatch, inline
+from hitl_orchestrator.domain.events import Event
+from hitl_orchestrator.domain.hitl import HitlResponse, ResponseType
+from hitl_orchestrator.domain.ports import Claim, RunRef
+from hitl_orchestrator.domain.run import StoredRun
+from hitl_orchestrator.domain.state import RunSettings
+from hitl_orchestrator.graph import runs
+from hitl_orchestrator.graph.build import Graph, build
+from hitl_orchestrator.graph.drive import drive
+from hitl_orchestrator.nodes.agents import agent_of, registry
 from tests.agents import counting
 
 DIED = 9
@@ -57,7 +58,10 @@ async def opened(database_url: str, driver: str, die: Die) -> AsyncGenerator[tup
     async with connection_pool(database_url, max_size=4) as pool:
         saver = BufferedSaver(pool)
         await migrate(pool, saver)
-        yield Store(pool, saver, _dying(inline(driver, LEASE_SECONDS), die), _committed(die)), build(agents, saver)
+        yield (
+            Store(pool, saver, _dying(inline(driver, LEASE_SECONDS), die), _committed(die)),
+            build(agents, saver),
+        )
 
 
 def _dying(dispatch: Dispatch, die: Die) -> Dispatch:
@@ -80,20 +84,30 @@ def _committed(die: Die) -> Callable[[StoredRun, Sequence[Event]], None]:
 
 
 async def start(store: Store) -> list[Claim]:
-    settings = RunSettings(runId=RUN.run_id or "", threadId="thread", objective="live", outputs=("left",), maxHitlRequests=3)
+    settings = RunSettings(
+        runId=RUN.run_id or "",
+        threadId="thread",
+        objective="live",
+        outputs=("left",),
+        maxHitlRequests=3,
+    )
     async with store.transaction() as tx:
         await runs.start(tx, registry([agent_of(counting.left, "tests")]), settings, {})
     return tx.claims
 
 
 async def answer(store: Store, request_id: str) -> list[Claim]:
-    response = HitlResponse(requestId=request_id, responseType=ResponseType.FREEFORM, freeformText="yes")
+    response = HitlResponse(
+        requestId=request_id, responseType=ResponseType.FREEFORM, freeformText="yes"
+    )
     async with store.transaction() as tx:
         await runs.answer(tx, RUN, request_id, [response], runs.By())
     return tx.claims
 
 
-async def live(database_url: str, act: Callable[[Store], Awaitable[list[Claim]]], point: str) -> None:
+async def live(
+    database_url: str, act: Callable[[Store], Awaitable[list[Claim]]], point: str
+) -> None:
     die = dying_at(point)
 
     async def crash(at: str) -> None:
@@ -106,4 +120,6 @@ async def live(database_url: str, act: Callable[[Store], Awaitable[list[Claim]]]
 
 def main() -> None:
     _, url, what, *rest = sys.argv
-    asyncio.run(live(url, start if what == "start" else lambda store: answer(store, rest[0]), rest[-1]))
+    asyncio.run(
+        live(url, start if what == "start" else lambda store: answer(store, rest[0]), rest[-1])
+    )

@@ -1,4 +1,5 @@
-"""Faults at random, for as long as you like, under a crowd: half of the time servers that drive by themselves, half of it with the queue.
+"""Faults at random, for as long as you like, under a crowd: half of the time servers that drive by
+themselves, half of it with the queue.
 
 python -m tests.faults.soak MINUTES
 """
@@ -19,7 +20,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
-from checkpoints.embedded import EmbeddedPostgres
+from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 from tests.faults.crowd import Crowd, Verdict
 from tests.faults.fleet import Place, server, worker
 from tests.faults.forked import finished
@@ -42,13 +43,35 @@ class Soaked(NamedTuple):
 
     @property
     def well(self) -> bool:
-        return self.audit.endswith("all whole") and not (self.verdict.lost or self.verdict.twice or self.verdict.unfinished)
+        return self.audit.endswith("all whole") and not (
+            self.verdict.lost or self.verdict.twice or self.verdict.unfinished
+        )
 
     def row(self) -> str:
         verdict = self.verdict
-        counts = [verdict.runs, verdict.answers, verdict.repeated, len(verdict.lost), len(verdict.twice), len(verdict.unfinished)]
+        counts = [
+            verdict.runs,
+            verdict.answers,
+            verdict.repeated,
+            len(verdict.lost),
+            len(verdict.twice),
+            len(verdict.unfinished),
+        ]
         faults = ", ".join(f"{count} × {fault}" for fault, count in sorted(self.faults.items()))
-        return "| " + " | ".join([self.dispatch, f"{self.seconds:.0f}", faults, str(self.refused), *map(str, counts), self.audit]) + " |"
+        return (
+            "| "
+            + " | ".join(
+                [
+                    self.dispatch,
+                    f"{self.seconds:.0f}",
+                    faults,
+                    str(self.refused),
+                    *map(str, counts),
+                    self.audit,
+                ]
+            )
+            + " |"
+        )
 
 
 HEAD = """| dispatch | seconds | faults | calls refused (503) | runs | answers | nodes run again | lost | twice | not ended | audit |
@@ -59,24 +82,35 @@ async def soak(dispatch: str, seconds: float, postgres: EmbeddedPostgres) -> Soa
     database_url, log = postgres.start(), postgres.folder / "work.log"
     faults, began = Counter[str](), time.monotonic()
     with ExitStack() as stack:
-        servers = [stack.enter_context(server(database_url, log, HITL_DISPATCH=dispatch)) for _ in range(2)]
-        workers = [stack.enter_context(worker(database_url, log)) for _ in range(2) if dispatch == "queue"]
+        servers = [
+            stack.enter_context(server(database_url, log, HITL_DISPATCH=dispatch)) for _ in range(2)
+        ]
+        workers = [
+            stack.enter_context(worker(database_url, log)) for _ in range(2) if dispatch == "queue"
+        ]
         crowd = Crowd([place.url for place in servers])
         async with crowd.living(CLIENTS), asyncio.TaskGroup() as meanwhile:
             deck = list[tuple[str, Fault]]()
             while time.monotonic() < began + seconds:
                 await asyncio.sleep(random.random() * MOST_SECONDS_BETWEEN_FAULTS)  # noqa: S311
-                deck = deck or random.sample(cards := _faults(servers, workers, postgres, meanwhile), len(cards))
+                deck = deck or random.sample(
+                    cards := _faults(servers, workers, postgres, meanwhile), len(cards)
+                )
                 name, strike = deck.pop()
                 await strike()
                 faults[name] += 1
         verdict = crowd.verdict(log)
         _, audit = finished(database_url, "audit", "verify")
-    return Soaked(dispatch, time.monotonic() - began, faults, crowd.refused, verdict, audit.splitlines()[-1])
+    return Soaked(
+        dispatch, time.monotonic() - began, faults, crowd.refused, verdict, audit.splitlines()[-1]
+    )
 
 
 def _faults(
-    servers: list[Place], workers: list[Place], postgres: EmbeddedPostgres, meanwhile: asyncio.TaskGroup
+    servers: list[Place],
+    workers: list[Place],
+    postgres: EmbeddedPostgres,
+    meanwhile: asyncio.TaskGroup,
 ) -> list[tuple[str, Fault]]:
     async def kill_postgres() -> None:
         pid = (postgres.cluster / "postmaster.pid").read_text().split()[0]
@@ -91,7 +125,10 @@ def _faults(
     for kind, places in ("server", servers), ("worker", workers):
         for place in places:
             found += [(f"{kind} killed", place.kill)] * 2
-            found += [(f"{kind} frozen", partial(freeze, place)), (f"{kind} told to end", place.terminate)]
+            found += [
+                (f"{kind} frozen", partial(freeze, place)),
+                (f"{kind} told to end", place.terminate),
+            ]
     return found
 
 

@@ -1,4 +1,6 @@
-"""A reader of event streams that hangs up again and again, and comes back with Last-Event-ID, to any of the servers."""
+"""A reader of event streams that hangs up again and again, and comes back with Last-Event-ID, to
+any of the servers.
+"""
 
 import asyncio
 import itertools
@@ -17,14 +19,24 @@ FRAMES_A_CALL = 4
 Json = dict[str, Any]
 
 
-async def watched(servers: Sequence[str], path: str, is_all: Callable[[list[Json]], bool], frames: list[Json]) -> None:
-    """Everything that a stream sends from its beginning, in its order, into `frames`. Each event's id is its frame's seq."""
+async def watched(
+    servers: Sequence[str], path: str, is_all: Callable[[list[Json]], bool], frames: list[Json]
+) -> None:
+    """Everything that a stream sends from its beginning, in its order, into `frames`. Each event's
+    id is its frame's seq.
+    """
     headers = {"Authorization": f"Bearer {API_KEY}"}
-    async with httpx.AsyncClient(headers=headers, timeout=20) as client, asyncio.timeout(PATIENCE_SECONDS):
+    async with (
+        httpx.AsyncClient(headers=headers, timeout=20) as client,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
         for server in itertools.cycle(servers):
             last = {"Last-Event-ID": str(frames[-1]["seq"] if frames else 0)}
             try:
-                async with client.stream("GET", f"{server}{path}", headers=last) as stream, aclosing(_frames(stream)) as arriving:
+                async with (
+                    client.stream("GET", f"{server}{path}", headers=last) as stream,
+                    aclosing(_frames(stream)) as arriving,
+                ):
                     for _ in range(FRAMES_A_CALL):
                         frames += [frame] if (frame := await anext(arriving, None)) else []
                         if is_all(frames):

@@ -1,4 +1,6 @@
-"""Each crash point of docs/reliability.md's table: a process dies exactly there, another brings the run to its end."""
+"""Each crash point of docs/reliability.md's table: a process dies exactly there, another brings the
+run to its end.
+"""
 
 import asyncio
 import os
@@ -8,9 +10,9 @@ from typing import cast
 
 import pytest
 
-from domain.errors import NotFound
-from domain.run import Run
-from server.drivers import Drivers
+from hitl_orchestrator.domain.errors import NotFound
+from hitl_orchestrator.domain.run import Run
+from hitl_orchestrator.server.drivers import Drivers
 from tests.agents.counting import log_lines
 from tests.faults import one_life
 from tests.faults.forked import forked
@@ -29,15 +31,25 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def live(database_url: str, *arguments: str) -> int:
     """A life in a process of its own; how it ended."""
-    with forked(one_life.main, database_url, *arguments, environment={"HITL_TEST_LOG": os.environ["HITL_TEST_LOG"]}) as process:
+    with forked(
+        one_life.main,
+        database_url,
+        *arguments,
+        environment={"HITL_TEST_LOG": os.environ["HITL_TEST_LOG"]},
+    ) as process:
         ended = await asyncio.to_thread(process.end)
         assert ended in (0, DIED), process.said()
         return ended
 
 
 async def recovered(database_url: str, request_id: str | None = None) -> Run:
-    """What another process makes of it: the client tries again if it got no 200, and the sweep takes what nobody drives."""
-    async with opened(database_url, "another", lambda _: None) as (store, graph), Drivers(graph, store, "another", 0.5, 5) as drivers:
+    """What another process makes of it: the client tries again if it got no 200, and the sweep
+    takes what nobody drives.
+    """
+    async with (
+        opened(database_url, "another", lambda _: None) as (store, graph),
+        Drivers(graph, store, "another", 0.5, 5) as drivers,
+    ):
         try:
             run = await store.show(RUN)
         except NotFound:  # the start died before its commit
@@ -45,13 +57,16 @@ async def recovered(database_url: str, request_id: str | None = None) -> Run:
         else:
             if request_id is not None and run.requests[0].status == "pending":
                 drivers.start(await answer(store, request_id))
-        while (run := await store.show(RUN)).status in ("queued", "running"):  # noqa: ASYNC110  # the moment is the database's
+        # the moment is the database's
+        while (run := await store.show(RUN)).status in ("queued", "running"):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return run
 
 
 def actions(run: Run) -> Counter[object]:
-    return Counter(entry["action"] for entry in cast(list[dict[str, object]], run.metadata["auditLog"]))
+    return Counter(
+        entry["action"] for entry in cast(list[dict[str, object]], run.metadata["auditLog"])
+    )
 
 
 @pytest.mark.parametrize("point", STARTING)
@@ -63,11 +78,19 @@ async def test_a_start_that_died_there_asks_once(database_url: str, log: Path, p
 
 
 @pytest.mark.parametrize("point", ANSWERING)
-async def test_an_answer_that_died_there_is_applied_once(database_url: str, log: Path, point: str) -> None:
+async def test_an_answer_that_died_there_is_applied_once(
+    database_url: str, log: Path, point: str
+) -> None:
     await live(database_url, "start", "nowhere")
     request_id = (await recovered(database_url)).requests[0].requestId
     died = await live(database_url, "answer", request_id, point)
     run = await recovered(database_url, request_id)
-    assert (died, run.status, run.result and run.result.outputs) == (DIED, "completed", {"left": "yes"})
+    assert (died, run.status, run.result and run.result.outputs) == (
+        DIED,
+        "completed",
+        {"left": "yes"},
+    )
     assert actions(run) == {"start": 1, "request": 1, "resume": 1, "deliver": 1, "complete": 1}
-    assert sum("prepared" in line for line in log_lines(log)) == 1, "work before the question was done again"
+    assert sum("prepared" in line for line in log_lines(log)) == 1, (
+        "work before the question was done again"
+    )

@@ -1,4 +1,6 @@
-"""Postgres is killed under load: what was committed stays, and servers and workers go on by themselves once it is back."""
+"""Postgres is killed under load: what was committed stays, and servers and workers go on by
+themselves once it is back.
+"""
 
 import os
 import signal
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.embedded import EmbeddedPostgres
+from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 from tests.faults.crowd import Crowd
 from tests.faults.fleet import assert_audit_verifies, server, until, worker
 from tests.temporary import temporary_postgres
@@ -22,7 +24,11 @@ KILLS = 2
 def killed(postgres: EmbeddedPostgres) -> Generator[None]:
     """With kill -9; its guard starts it again, but not before the block ends."""
     server = int((postgres.cluster / "postmaster.pid").read_text().split()[0])
-    guard = int(subprocess.run(["ps", "-o", "ppid=", "-p", str(server)], capture_output=True, text=True, check=True).stdout)
+    guard = int(
+        subprocess.run(
+            ["ps", "-o", "ppid=", "-p", str(server)], capture_output=True, text=True, check=True
+        ).stdout
+    )
     os.kill(guard, signal.SIGSTOP)
     os.kill(server, signal.SIGKILL)
     try:
@@ -36,7 +42,9 @@ async def test_postgres_killed_under_load_costs_nothing_but_time(log: Path, disp
     with temporary_postgres() as postgres, ExitStack() as stack:
         database_url = postgres.start()
         places = [stack.enter_context(server(database_url, log, HITL_DISPATCH=dispatch))]
-        places += [stack.enter_context(worker(database_url, log)) for _ in range(2) if dispatch == "queue"]
+        places += [
+            stack.enter_context(worker(database_url, log)) for _ in range(2) if dispatch == "queue"
+        ]
         crowd = Crowd([places[0].url])
         async with crowd.living(CLIENTS):
             for _ in range(KILLS):

@@ -1,0 +1,67 @@
+"""The plug-in format of the contract's section 8, as the built-in specialists keep it."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, Required, TypedDict, cast
+
+from langgraph.types import interrupt
+
+from hitl_orchestrator.domain.records import Json, JsonObject
+
+STRATEGIST, WRITER, REVIEWER, PUBLISHER = (
+    f"announcement.{name}" for name in ("strategist", "writer", "reviewer", "publisher")
+)
+
+
+class Answer(TypedDict, total=False):
+    """What `interrupt()` returns: an answer, or a denial by a guard or a person with its reason."""
+
+    status: Required[Literal["answered", "denied"]]
+    reason: str
+    approved: bool | None
+    selectedOptionId: str | None
+    freeformText: str | None
+    editedArguments: JsonObject | None
+    responder: JsonObject | None
+
+
+class Said(TypedDict):
+    """One answer or denial of the run so far."""
+
+    originAgent: str
+    question: str
+    status: Literal["answered", "denied"]
+    answer: NotRequired[Answer | None]
+    reason: NotRequired[str | None]
+
+
+class Task(TypedDict):
+    objective: str
+    facets: dict[str, Any]
+    context: list[Said]
+    runId: str
+    threadId: str
+    stepId: str
+
+
+class AgentMapping(TypedDict):
+    capabilityId: str
+    displayName: str
+    summary: str
+    inputFacets: list[str]
+    optionalInputFacets: list[str]
+    outputFacets: list[str]
+    facets: dict[str, JsonObject]
+    run: Any  # a function of a Task, or a StateGraph with the Task's keys among its channels
+    reworks: NotRequired[list[str]]
+
+
+def ask(question: Mapping[str, Json]) -> Answer:
+    """Pauses until a person has answered. The first act of its node: the node starts again from its
+    top with the answer.
+    """
+    return cast(Answer, interrupt(dict(question)))
+
+
+def made_by(model_name: str | None) -> str:
+    """What a facet says of how it was made."""
+    return f"model {model_name}" if model_name else "offline rules"

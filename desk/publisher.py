@@ -1,0 +1,156 @@
+"""Asks for approval, and puts what was approved into the outbox."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated
+
+from langgraph.graph import END, START, StateGraph
+from pydantic import Field, ValidationError
+
+from hitl_orchestrator.desk import outbox as outboxes
+from hitl_orchestrator.desk.agent import PUBLISHER, AgentMapping, Answer, Task, ask
+from hitl_orchestrator.desk.channels import channel
+from hitl_orchestrator.desk.facets import Drafts, Post, Published, PublishedFile, Review, schema_of
+from hitl_orchestrator.desk.prose import blockquote, clipped
+from hitl_orchestrator.domain.hitl import Person
+from hitl_orchestrator.domain.records import Json, JsonObject, Record
+
+
+class Unpublishable(ValueError):
+    """The posts are not such that they could be published. Says which and why."""
+
+
+class Arguments(Record):
+    """Of the action `publish`."""
+
+    posts: Annotated[tuple[Post, ...], Field(min_length=1)]
+
+
+class State(Task):
+    answer: Answer
+    published: JsonObject
+
+
+def agent(outbox: Path) -> AgentMapping:
+    def publish(state: State) -> dict[str, Json]:
+        return {"published": published(state, outbox).json_object()}
+
+    graph = StateGraph(State)
+    graph.add_node("ask_approval", ask_approval)
+    graph.add_node("publish", publish)
+    graph.add_edge(START, "ask_approval")
+    graph.add_conditional_edges("ask_approval", after_answer, ["publish", END])
+    graph.add_edge("publish", END)
+    return {
+        "capabilityId": PUBLISHER,
+        "displayName": "Publisher",
+        "summary": "Asks for approval and puts the approved posts into the outbox.",
+        "inputFacets": ["drafts", "review"],
+        "optionalInputFacets": [],
+        "outputFacets": ["published"],
+        "facets": {
+            "drafts": schema_of(Drafts),
+            "review": schema_of(Review),
+            "published": schema_of(Published),
+        },
+        "run": graph,
+    }
+
+
+def ask_approval(state: State) -> dict[str, Answer]:
+    return {
+        "answer": ask(question(_drafts(state), Review.model_validate(state["facets"]["review"])))
+    }
+
+
+def question(drafts: Drafts, review: Review) -> JsonObject:
+    verdict = (
+        "passed" if review.passed else f"did not pass{f' ({review.why})' if review.why else ''}"
+    )
+    issues = "".join(
+        f"- **{issue.channel}**, {issue.rule}: {issue.message}\n" for issue in review.issues
+    )
+    texts = "\n\n".join(
+        f"**{post.channel}**\n\n{blockquote(clipped(_content(post), 3000))}"
+        for post in drafts.posts
+    )
+    return {
+        "question": f"Publish these posts to {', '.join(post.channel for post in drafts.posts)}?",
+        "kind": "approval",
+        "action": {
+            "name": "publish",
+            "arguments": {"posts": [post.json_object() for post in drafts.posts]},
+            "allowedDecisions": ["approve", "edit", "reject"],
+        },
+        "additionalContext": f"The review {verdict}: {review.score} of 100 points.\n\n{issues}\n{texts}",
+    }
+
+
+def after_answer(state: State) -> str:
+    """Only an outright approval publishes; whatever else it is does not."""
+    answer = state["answer"]
+    return "publish" if answer["status"] == "answered" and answer.get("approved") is True else END
+
+
+def published(state: State, outbox: Path) -> Published:
+    """What was approved, written to the outbox. Raises Unpublishable and AlreadyPublished."""
+    drafts, answer = _drafts(state), state["answer"]
+    edited, responder = answer.get("editedArguments"), answer.get("responder")
+    posts = drafts.posts if edited is None else edited_posts(edited, drafts)
+    if len({post.channel for post in posts}) < len(posts):
+        raise Unpublishable("a channel has two posts")
+    contents = {f"{post.channel}.txt": _content(post).encode() for post in posts}
+    result = Published(
+        folder=f"{outboxes.path_part(state['runId'])}/{outboxes.path_part(state['stepId'])}",
+        files=tuple(
+            PublishedFile(
+                channel=post.channel, file=name, sha256=hashlib.sha256(content).hexdigest()
+            )
+            for post, (name, content) in zip(posts, contents.items(), strict=True)
+        ),
+        approvedBy=Person.model_validate(responder) if responder else None,
+        edited=posts != drafts.posts,
+        madeBy=drafts.madeBy,
+    )
+    manifest = {
+        name: state[name] for name in ("runId", "threadId", "stepId")
+    } | result.json_object()
+    outboxes.put(
+        outbox / result.folder,
+        contents | {"manifest.json": json.dumps(manifest, indent=2, ensure_ascii=False).encode()},
+    )
+    return result
+
+
+def edited_posts(arguments: JsonObject, drafts: Drafts) -> tuple[Post, ...]:
+    """A person may change posts and leave some out; each has to fit its channel. Raises
+    Unpublishable, which names what does not fit.
+    """
+    try:
+        posts = Arguments.model_validate(arguments).posts
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Unpublishable(
+            f"the edited arguments do not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+        ) from error
+    drafted = {post.channel for post in drafts.posts}
+    problems = [
+        f"there is no draft for `{post.channel}`" for post in posts if post.channel not in drafted
+    ]
+    problems += [
+        f"{post.channel}: {problem}"
+        for post in posts
+        for problem in channel(post.channel).problems(post)
+    ]
+    if problems:
+        raise Unpublishable(f"the edited posts cannot be published: {'; '.join(problems)}")
+    return posts
+
+
+def _content(post: Post) -> str:
+    return f"Subject: {post.subject}\n\n{post.text}\n" if post.subject else f"{post.text}\n"
+
+
+def _drafts(state: State) -> Drafts:
+    return Drafts.model_validate(state["facets"]["drafts"])

@@ -1,0 +1,1 @@
+"""REST: parse, call the door once, shape the answer."""

@@ -1,0 +1,70 @@
+"""The ASGI app: read it downward."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.server.api import problems
+from hitl_orchestrator.server.api.docs import docs_page
+from hitl_orchestrator.server.api.gate import BearerKey, BodyLimit, Cancelled, SecurityHeaders
+from hitl_orchestrator.server.api.limits import STREAMS, WAITING_CALLS, Places
+from hitl_orchestrator.server.api.openapi import ABOUT, describe
+from hitl_orchestrator.server.api.routes import hitl, operations, runs
+from hitl_orchestrator.server.services import open_services
+from hitl_orchestrator.server.settings import Settings
+from hitl_orchestrator.server.waiting import Waiting
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """`settings` say where the database is and what the key is. Its lifespan opens
+    `app.state.services`; whoever stops the server calls `app.state.waiting.stop()` first, so that
+    streams end."""
+    if settings.api_key is None:
+        raise ConfigurationError("API_KEY is not set.")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            app.state.waiting = Waiting(services.wakeups)
+            yield
+
+    app = FastAPI(
+        title="HITL Orchestrator",
+        version=version("hitl-orchestrator"),
+        description=ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        telemetry={"logs": False},  # they would repeat what did not fit, answers among it
+    )
+    app.state.streams = Places("event streams", STREAMS)
+    app.state.waiting_calls = Places("waiting calls", WAITING_CALLS)
+
+    # The last added is the first to be passed.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(BearerKey, key=settings.api_key.get_secret_value())
+    app.add_middleware(Cancelled)
+    app.add_middleware(SecurityHeaders)
+    problems.install(app)
+
+    app.include_router(runs.router)
+    app.include_router(hitl.router)
+    app.include_router(operations.router)
+    describe(app)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return docs_page(app.openapi())
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    return app

@@ -1,0 +1,122 @@
+"""Before anything is read or parsed: the key, the body's size; and what every answer carries for a
+browser's sake.
+"""
+
+import asyncio
+import ipaddress
+from secrets import compare_digest
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hitl_orchestrator.server.api.problems import plain, response
+
+MAX_BODY_BYTES = 2**20
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Cancelled:
+    """What is cancelled when the server ends is to be tried again; uvicorn would answer 500.
+    Nothing of it was done, or its key knows.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or started:
+                raise
+            await response(plain(503, "The server is ending."))(scope, receive, send)
+
+
+class SecurityHeaders:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/api/"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class BearerKey:
+    """For all of /api, whether the route exists or not; for /metrics from another machine."""
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self._app = app
+        self._key = key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _needs_key(scope) and not self._has_key(scope):
+            refusal = response(
+                plain(401, "The key is missing or wrong: send `Authorization: Bearer <API_KEY>`."),
+                {"WWW-Authenticate": "Bearer"},
+            )
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _has_key(self, scope: Scope) -> bool:
+        scheme, _, key = Headers(scope=scope).get("Authorization", "").partition(" ")
+        return (
+            compare_digest(key.strip().encode("latin-1"), self._key) and scheme.lower() == "bearer"
+        )
+
+
+class BodyLimit:
+    """By what arrives, whatever it says it has. Whoever reads the body meets the exception."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > MAX_BODY_BYTES:
+                raise HTTPException(413, f"The body has more than {MAX_BODY_BYTES} bytes.")
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+
+def _needs_key(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return (
+        path == "/api" or path.startswith("/api/") or (path == "/metrics" and not _is_local(scope))
+    )
+
+
+def _is_local(scope: Scope) -> bool:
+    try:
+        address = ipaddress.ip_address((scope.get("client") or ("", 0))[0])
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -1,0 +1,33 @@
+"""How many long-lived calls a client may hold at once: each costs a place in memory and now and
+then a look at the database.
+"""
+
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+STREAMS, WAITING_CALLS = 64, 512  # a client, in a process
+
+
+class Places:
+    """`what` is their name in the refusal, a 503."""
+
+    def __init__(self, what: str, each: int) -> None:
+        self._what, self._each = what, each
+        self._taken = Counter[str]()
+
+    @contextmanager
+    def taken_by(self, caller: HTTPConnection) -> Generator[None]:
+        client = caller.client.host if caller.client else ""
+        if self._taken[client] >= self._each:
+            raise HTTPException(503, f"This client has {self._each} {self._what} open already.")
+        self._taken[client] += 1
+        try:
+            yield
+        finally:
+            self._taken[client] -= 1
+            if not self._taken[client]:
+                del self._taken[client]

@@ -1,0 +1,268 @@
+"""What callers send and get, beside the domain's own records. The wire's names; unknown fields are
+refused.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    model_validator,
+)
+from pydantic.config import JsonDict
+
+from hitl_orchestrator.domain.capability import OBJECTIVE, Capability, CapabilityId, FacetName
+from hitl_orchestrator.domain.fitting import contradiction, response_type
+from hitl_orchestrator.domain.hitl import (
+    Contract,
+    HitlRequest,
+    HitlResponse,
+    Name,
+    Person,
+    ResponseType,
+)
+from hitl_orchestrator.domain.plan import Plan
+from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.domain.records import Json, JsonObject, Record
+from hitl_orchestrator.domain.run import Run, RunStatus, StoredRun, current_request_id
+from hitl_orchestrator.domain.state import Facet, RunSettings
+from hitl_orchestrator.graph.runs import By
+from hitl_orchestrator.server.settings import Settings
+
+MOST_ITEMS = 100
+
+
+# No control, format, line-separating or private-use characters; spelled so that every dialect of
+# regular expressions reads it alike.
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\uf8ff]+$"
+Id = Annotated[str, Field(min_length=1, max_length=255, pattern=_PRINTABLE)]
+Reason = Annotated[str, Field(min_length=1, max_length=2000)]
+Note = Annotated[str, Field(max_length=10_000)]
+
+
+def _whole(value: object) -> object:
+    """3.0 is the whole number 3 in JSON; true is none, and "3" is none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[StrictInt, BeforeValidator(_whole)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StartRun(Body):
+    objective: Annotated[str, Field(min_length=1, max_length=10_000)]
+    inputs: dict[FacetName, Json] = Field(
+        default_factory=dict[str, Json], json_schema_extra={"additionalProperties": False}
+    )
+    outputs: Annotated[list[FacetName], Field(max_length=MOST_ITEMS)] = Field(
+        default_factory=list[str]
+    )
+    agents: Annotated[list[CapabilityId], Field(max_length=MOST_ITEMS)] | None = None
+    threadId: Id | None = None
+    maxHitlRequests: Annotated[WholeNumber, Field(ge=0, le=1000)] | None = None
+    metadata: JsonObject = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _leaves_our_names_alone(self) -> Self:
+        if OBJECTIVE in self.inputs:
+            raise ValueError(
+                f"`inputs` cannot have `{OBJECTIVE}`: that facet is the objective itself"
+            )
+        if "auditLog" in self.metadata:
+            raise ValueError(
+                "`metadata` cannot have `auditLog`: the run's own audit log is shown there"
+            )
+        return self
+
+    def settings(self, defaults: Settings, run_id: str, thread_id: str) -> RunSettings:
+        """`thread_id`: if the caller names none."""
+        return RunSettings(
+            runId=run_id,
+            threadId=self.threadId or thread_id,
+            objective=self.objective,
+            inputs=self.inputs,
+            outputs=tuple(dict.fromkeys(self.outputs or defaults.default_outputs)),
+            agents=None if self.agents is None else tuple(dict.fromkeys(self.agents)),
+            maxHitlRequests=defaults.max_requests
+            if self.maxHitlRequests is None
+            else self.maxHitlRequests,
+            hitlEnabled=defaults.hitl_enabled,
+            requestTtlSeconds=defaults.request_ttl_seconds,
+        )
+
+
+class Cancel(Body):
+    reason: Reason
+    operator: Person | None = None
+    note: Note | None = None
+
+    @property
+    def by(self) -> By:
+        return By(self.operator, self.note)
+
+
+def _with(field: str) -> JsonDict:
+    return {"required": [field], "properties": {field: {"type": "string"}}}
+
+
+class OfRun(Body):
+    """Of a run, by its id, its thread, or both."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_with("runId"), _with("threadId")]})
+
+    runId: Id | None = None
+    threadId: Id | None = None
+    operator: Person | None = None
+    note: Note | None = None
+
+    @model_validator(mode="after")
+    def _names_a_run(self) -> Self:
+        if self.runId is None and self.threadId is None:
+            raise ValueError("`runId` or `threadId` is needed")
+        return self
+
+    @property
+    def ref(self) -> RunRef:
+        return RunRef(self.runId, self.threadId)
+
+    @property
+    def by(self) -> By:
+        return By(self.operator, self.note)
+
+
+class Remove(OfRun):
+    requestId: Id | None = None
+    reason: Reason
+
+
+class Response(Body):
+    requestId: Id
+    responseType: ResponseType | None = None
+    approved: StrictBool | None = None
+    selectedOptionId: Name | None = None
+    freeformText: Annotated[str, Field(max_length=100_000)] | None = None
+    editedArguments: JsonObject | None = None
+    data: Json = None
+    responderId: Name | None = None
+    responderDisplayName: Name | None = None
+    metadata: JsonObject = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if problem := contradiction(self._type, self._given):
+            raise ValueError(problem)
+        return self
+
+    @property
+    def _given(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+    @property
+    def _type(self) -> ResponseType:
+        return self.responseType or response_type(self._given)
+
+    def given_by(self, operator: Person | None, at: datetime) -> HitlResponse:
+        """`operator`: who answers for a response that does not say."""
+        given = {name: value for name, value in self._given.items() if value is not None} | {
+            "responseType": self._type,
+            "createdAt": at,
+        }
+        if self.responderId is None and operator is not None:
+            given |= {
+                "responderId": operator.id,
+                "responderDisplayName": self.responderDisplayName or operator.displayName,
+            }
+        return HitlResponse.model_validate(given)
+
+
+class Resume(OfRun):
+    requestId: Id
+    responses: Annotated[list[Response], Field(min_length=1, max_length=MOST_ITEMS)]
+
+    def given(self, at: datetime) -> list[HitlResponse]:
+        return [response.given_by(self.operator, at) for response in self.responses]
+
+
+class Resumed(Record):
+    runId: str
+    threadId: str
+    status: RunStatus
+    pendingRequestId: str | None
+    run: Run
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        return cls(
+            runId=run.runId,
+            threadId=run.threadId,
+            status=run.status,
+            pendingRequestId=run.pendingRequestId,
+            run=run,
+        )
+
+
+class Runs(Record):
+    runs: tuple[Run, ...]
+    nextCursor: str | None
+
+
+class ExecutionContext(Record):
+    objective: str
+    plan: Plan | None
+    facets: dict[str, Facet]
+
+
+class PausedRun(Record):
+    runId: str
+    threadId: str
+    status: RunStatus
+    pendingRequestId: str | None
+    executionContext: ExecutionContext
+    pendingRequests: tuple[HitlRequest, ...]
+    updatedAt: datetime
+
+    @classmethod
+    def of(cls, run: StoredRun, pending: Sequence[HitlRequest]) -> Self:
+        return cls(
+            runId=run.runId,
+            threadId=run.threadId,
+            status=run.status,
+            pendingRequestId=current_request_id(list(pending)),
+            executionContext=ExecutionContext(
+                objective=run.settings.objective, plan=run.plan, facets=run.facets
+            ),
+            pendingRequests=tuple(pending),
+            updatedAt=run.updatedAt,
+        )
+
+
+class Queue(Record):
+    runs: tuple[PausedRun, ...]
+    nextCursor: str | None
+
+
+class ShownCapability(Record):
+    capabilityId: str
+    displayName: str
+    summary: str
+    inputFacets: tuple[str, ...]
+    optionalInputFacets: tuple[str, ...]
+    outputFacets: tuple[str, ...]
+    contract: Contract
+
+    @classmethod
+    def of(cls, capability: Capability) -> Self:
+        return cls.model_validate({name: getattr(capability, name) for name in cls.model_fields})
+
+
+class Capabilities(Record):
+    capabilities: tuple[ShownCapability, ...]

@@ -1,0 +1,1 @@
+"""The command line. It knows the API by HTTP alone."""
