@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, LiteralString, NamedTuple, TypeVar
+from typing import Annotated, Any, LiteralString, TypeVar
 
 from psycopg import sql
 from psycopg.rows import DictRow
@@ -12,10 +12,9 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from hitl_orchestrator.checkpoints import audit, requests, runs
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.errors import Invalid
-from hitl_orchestrator.domain.hitl import HitlRequest
-from hitl_orchestrator.domain.run import Run, RunStatus, StoredRun, shown
-
-T = TypeVar("T")
+from hitl_orchestrator.domain.hitl import HitlRequest, RequestStatus, Urgency
+from hitl_orchestrator.domain.ports import Page, WaitingRun
+from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
 
 _RUNS = sql.SQL(
     "SELECT * FROM orchestrator_runs r WHERE {} ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s"
@@ -30,20 +29,13 @@ _AFTER_WAITING = """(r.pending_urgency < %(rank)s::int OR r.pending_urgency = %(
 
 C = TypeVar("C", bound=tuple[Any, ...])
 
+_REQUEST_KEYS = ("is_over", "urgent", "at", "request_id")
+_after_request = TypeAdapter(
+    tuple[Annotated[int, Field(ge=0, le=1)], Annotated[int, Field(ge=-2, le=0)], AwareDatetime, str]
+)
+_URGENT = {Urgency.HIGH: -2, Urgency.NORMAL: -1, Urgency.LOW: 0}
 _after_newest = TypeAdapter(tuple[AwareDatetime, str])
 _after_waiting = TypeAdapter(tuple[Annotated[int, Field(ge=0, le=2)], AwareDatetime, str])
-
-
-class Page(NamedTuple, Generic[T]):
-    rows: list[T]
-    next_cursor: str | None
-
-
-class Waiting(NamedTuple):
-    """A paused run and its pending questions."""
-
-    run: StoredRun
-    requests: list[HitlRequest]
 
 
 async def newest(
@@ -76,7 +68,7 @@ async def waiting(
     thread_id: str | None,
     limit: int,
     cursor: str | None,
-) -> Page[Waiting]:
+) -> Page[WaitingRun]:
     """Paused runs, most urgent first, then oldest."""
     values: dict[str, Any] = {
         "agent": agent,
@@ -92,7 +84,7 @@ async def waiting(
     pending: dict[str, list[HitlRequest]] = {row["run_id"]: [] for row in rows}
     for row in await (await conn.execute(requests.PENDING_OF_RUNS, ([*pending],))).fetchall():
         pending[row["run_id"]].append(requests.of_row(row))
-    found = [Waiting(runs.of_row(row), pending[row["run_id"]]) for row in rows]
+    found = [WaitingRun(runs.of_row(row), pending[row["run_id"]]) for row in rows]
     if not more:
         return Page(found, None)
     return Page(
@@ -103,6 +95,28 @@ async def waiting(
             rows[-1]["run_id"],
         ),
     )
+
+
+async def requests_in_order(
+    conn: Connection,
+    status: RequestStatus | None,
+    agent: str | None,
+    urgency: str | None,
+    limit: int,
+    cursor: str | None,
+) -> Page[HitlRequest]:
+    """Return requests of all runs: pending ones in the queue's order, then the newest."""
+    after = dict.fromkeys(_REQUEST_KEYS) | _read(cursor, _after_request, _REQUEST_KEYS)
+    values = {"status": status, "agent": agent, "urgency": urgency, "limit": limit + 1, **after}
+    rows = await (await conn.execute(requests.LIST, values)).fetchall()
+    page = [requests.of_row(row) for row in rows[:limit]]
+    if len(rows) <= limit:
+        return Page(page, None)
+    last = page[-1]
+    is_over = last.status is not RequestStatus.PENDING
+    urgent = 0 if is_over else _URGENT[last.urgency]
+    at = rows[limit - 1]["created_at"].isoformat()
+    return Page(page, _cursor(str(int(is_over)), str(urgent), at, last.requestId))
 
 
 async def _page(
@@ -127,7 +141,7 @@ async def _page(
 
 async def _shown(conn: Connection, row: DictRow) -> Run:
     asked = await requests.of_run(conn, row["run_id"]) if row["request_count"] else []
-    return shown(
+    return build_run_view(
         runs.of_row(row),
         [requests.of_row(one) for one in asked],
         await audit.of_run(conn, row["run_id"]),

@@ -12,12 +12,29 @@ from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Person, Set
 from hitl_orchestrator.domain.ports import Settlement
 from hitl_orchestrator.domain.state import Asked
 
-_SELECT = """SELECT r.*, coalesce((SELECT json_agg(a.response ORDER BY a.response_id) FROM hitl_responses a
-    WHERE a.request_id = r.request_id), '[]') AS responses FROM hitl_requests r """
+_SELECT = """SELECT r.*, coalesce((SELECT json_agg(a.response ORDER BY a.response_id)
+    FROM hitl_responses a WHERE a.request_id = r.request_id), '[]') AS responses
+    FROM hitl_requests r """
 OF_RUN = _SELECT + "WHERE r.run_id = %s ORDER BY r.position"
 ONE = _SELECT + "WHERE r.request_id = %s"
 PENDING_OF_RUNS = (
     _SELECT + "WHERE r.run_id = ANY(%s) AND r.status = 'pending' ORDER BY r.run_id, r.position"
+)
+# Pending ones first: the most urgent, then the oldest; of the others the newest first. Three keys,
+# all ascending, say so; a page begins after those of the last row before it.
+LIST = (
+    _SELECT  # noqa: S608  (constants of this file)
+    + """, LATERAL (SELECT (r.status <> 'pending')::int AS is_over,
+        CASE WHEN r.status <> 'pending' THEN 0 WHEN r.urgency = 'high' THEN -2
+            WHEN r.urgency = 'normal' THEN -1 ELSE 0 END AS urgent,
+        extract(epoch FROM r.created_at) * CASE r.status WHEN 'pending' THEN 1 ELSE -1 END AS age) k
+    WHERE (%(status)s::text IS NULL OR r.status = %(status)s)
+    AND (%(agent)s::text IS NULL OR r.origin_agent = %(agent)s)
+    AND (%(urgency)s::text IS NULL OR r.urgency = %(urgency)s)
+    AND (%(request_id)s::text IS NULL OR (k.is_over, k.urgent, k.age, r.request_id)
+        > (%(is_over)s::int, %(urgent)s::int, extract(epoch FROM %(at)s::timestamptz)
+            * CASE %(is_over)s::int WHEN 0 THEN 1 ELSE -1 END, %(request_id)s::text))
+    ORDER BY k.is_over, k.urgent, k.age, r.request_id LIMIT %(limit)s"""
 )
 INSERT = """INSERT INTO hitl_requests (request_id, run_id, thread_id, position, status, origin_agent, urgency, request,
     denial_reason, created_at, updated_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""

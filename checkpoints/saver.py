@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
 from math import isfinite
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
@@ -46,18 +46,11 @@ from psycopg.rows import DictRow
 
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.ports import Update
 
 T = TypeVar("T")
 
 REFUSED_BY_JSONB = re.compile("[\0\ud800-\udfff]")
-
-
-class Update(NamedTuple):
-    """What a task of a thread's own graph wrote when it finished, asked or failed."""
-
-    id: str
-    thread_id: str
-    writes: list[tuple[str, Any]]  # (channel, value), in order
 
 
 Rows = Callable[[Connection, list[Update]], Awaitable[T]]

@@ -1,6 +1,4 @@
-"""The store: transactions for what people decide, units for who drives, and what is read.
-Implements domain.ports.Memory.
-"""
+"""The store: transactions for what people decide, units for who drives, and what is read."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,25 +13,35 @@ from hitl_orchestrator.checkpoints import (
     requests,
     runs,
 )
-from hitl_orchestrator.checkpoints.listing import Page, Waiting
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
-from hitl_orchestrator.checkpoints.saver import BufferedSaver, Update, flushing, not_yet_written
+from hitl_orchestrator.checkpoints.saver import BufferedSaver, flushing, not_yet_written
 from hitl_orchestrator.checkpoints.saver import Unit as Collected
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
 from hitl_orchestrator.domain.errors import Fenced, NotFound
-from hitl_orchestrator.domain.hitl import HitlRequest
-from hitl_orchestrator.domain.ports import Change, Claim, Committed, Decide, Locked, RunRef
-from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.run import Run, RunStatus, shown
+from hitl_orchestrator.domain.hitl import HitlRequest, RequestStatus
+from hitl_orchestrator.domain.ports import (
+    Change,
+    Claim,
+    Committed,
+    Decide,
+    Frame,
+    Locked,
+    Page,
+    RunRef,
+    Update,
+    WaitingRun,
+)
+from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
 
-_DEPTH = """SELECT count(*) AS depth, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS oldest
+_DEPTH = """SELECT count(*) AS depth,
+    coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS oldest
     FROM hitl_requests WHERE status = 'pending'"""
-
-Frame = tuple[int, JsonObject, bool]  # seq, frame, whether the stream ends with it
 
 
 class Store:
-    """`dispatch` sees to it that a started or answered run is driven; `committed` is told of each
+    """Implements domain.ports.Memory.
+
+    `dispatch` sees to it that a started or answered run is driven; `committed` is told of each
     committed change.
     """
 
@@ -61,11 +69,11 @@ class Store:
     # -- reading
 
     async def show(self, ref: RunRef) -> Run:
-        """Raises NotFound, or Invalid when run and thread disagree."""
+        """Return a run. Raise NotFound, or Invalid when run and thread disagree."""
         async with self._snapshot() as conn:
             run = (await runs.find(conn, ref)).run
             asked = [requests.of_row(row) for row in await requests.of_run(conn, run.runId)]
-            return shown(run, asked, await audit.of_run(conn, run.runId))
+            return build_run_view(run, asked, await audit.of_run(conn, run.runId))
 
     async def request(self, request_id: str) -> HitlRequest:
         async with connection(self.pool) as conn:
@@ -73,6 +81,17 @@ class Store:
         if row is None:
             raise NotFound(f"There is no request {request_id}.")
         return requests.of_row(row)
+
+    async def requests(
+        self,
+        status: RequestStatus | None,
+        agent: str | None,
+        urgency: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[HitlRequest]:
+        async with connection(self.pool) as conn:
+            return await listing.requests_in_order(conn, status, agent, urgency, limit, cursor)
 
     async def newest(
         self, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None
@@ -87,32 +106,32 @@ class Store:
         thread_id: str | None,
         limit: int,
         cursor: str | None,
-    ) -> Page[Waiting]:
+    ) -> Page[WaitingRun]:
         async with self._snapshot() as conn:
             return await listing.waiting(conn, agent, urgency, thread_id, limit, cursor)
 
     async def frames(self, run_id: str, after: int, limit: int = 500) -> list[Frame]:
         async with connection(self.pool) as conn:
-            return await events.of_run(conn, run_id, after, limit)
+            return [Frame(*one) for one in await events.of_run(conn, run_id, after, limit)]
 
     async def queue_frames(self, after: int, limit: int = 500) -> list[Frame]:
         async with connection(self.pool) as conn:
             await events.number_the_queue(conn)
-            return await events.of_queue(conn, after, limit)
+            return [Frame(*one) for one in await events.of_queue(conn, after, limit)]
 
     async def last_queue_frame(self) -> int:
         async with connection(self.pool) as conn:
             return await events.number_the_queue(conn)
 
     async def queue_depth(self) -> tuple[int, float]:
-        """How many requests are pending, and the age of the oldest in seconds."""
+        """Return how many requests are pending, and the age of the oldest in seconds."""
         async with connection(self.pool) as conn:
             row = await (await conn.execute(_DEPTH)).fetchone()
         return (row["depth"], row["oldest"]) if row else (0, 0.0)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Connection]:
-        """All statements see the same moment."""
+        """Let all statements see the same moment."""
         async with connection(self.pool) as conn, conn.transaction():
             await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield conn
@@ -128,7 +147,7 @@ class Store:
             return await claims.take_lapsed(conn, driver, lease, limit)
 
     async def lapsed(self, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:
-        """(run, thread) of what nobody drives."""
+        """Return (run, thread) of what nobody drives."""
         async with connection(self.pool) as conn:
             return await claims.lapsed(conn, left_alone, limit)
 
@@ -141,12 +160,10 @@ class Store:
             await claims.release(conn, claim)
 
     async def expired(self, limit: int) -> list[str]:
-        """Runs with a pending question whose time is over."""
+        """Return the runs with a pending question whose time is over."""
         async with connection(self.pool) as conn:
-            return [
-                row["run_id"]
-                for row in await (await conn.execute(requests.EXPIRED, (limit,))).fetchall()
-            ]
+            rows = await (await conn.execute(requests.EXPIRED, (limit,))).fetchall()
+        return [row["run_id"] for row in rows]
 
     async def forget_old_keys(self) -> None:
         async with connection(self.pool) as conn:

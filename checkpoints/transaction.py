@@ -6,36 +6,32 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from hitl_orchestrator.checkpoints import audit, claims, events, idempotency, requests, runs
-from hitl_orchestrator.checkpoints.idempotency import Once, Reply
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.checkpoints.runs import Counters
 from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable
 from hitl_orchestrator.domain.events import Event
-from hitl_orchestrator.domain.ports import Change, Claim, Locked, RunRef
-from hitl_orchestrator.domain.run import Run, StoredRun, shown
+from hitl_orchestrator.domain.ports import Change, Claim, Locked, Once, RunRef
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.run import Run, StoredRun, build_run_view
 
+# Inside the transaction: see to it that the run is driven. A claim, if this process is to do it.
 Dispatch = Callable[[Connection, StoredRun], Awaitable[Claim | None]]
-"""Inside the transaction: see to it that the run is driven. A claim, if this process is to do
-it.
-"""
 
 
-def inline(driver: str, lease_seconds: float) -> Dispatch:
-    """The process that committed the start or the answer drives the run itself."""
+def claim_inline(driver: str, lease_seconds: float) -> Dispatch:
+    """Let the process that commits the start or the answer drive the run itself."""
+    lease = timedelta(seconds=lease_seconds)
 
-    async def claim(conn: Connection, run: StoredRun) -> Claim | None:
+    async def claim_run(conn: Connection, run: StoredRun) -> Claim | None:
         claim = Claim(run.runId, uuid4().hex)
-        return (
-            claim
-            if await claims.take(conn, claim, driver, timedelta(seconds=lease_seconds))
-            else None
-        )
+        is_taken = await claims.take(conn, claim, driver, lease)
+        return claim if is_taken else None
 
-    return claim
+    return claim_run
 
 
 class PgTransaction:
-    """`events` and `claims` are for after the commit. Implements domain.ports.Transaction."""
+    """Implements domain.ports.Transaction. `events` and `claims` are for after the commit."""
 
     def __init__(self, conn: Connection, dispatch: Dispatch) -> None:
         self.conn = conn
@@ -46,7 +42,7 @@ class PgTransaction:
         self._now: datetime | None = None
 
     async def now(self) -> datetime:
-        """The same throughout the transaction."""
+        """Return the database's clock, the same throughout the transaction."""
         if self._now is None:
             row = await (await self.conn.execute("SELECT now() AS now")).fetchone()
             self._now = row["now"] if row else None
@@ -62,7 +58,7 @@ class PgTransaction:
         return await self._with_requests(await runs.lock(self.conn, ref))
 
     async def read(self, ref: RunRef) -> Locked:
-        """As it is now, and not locked."""
+        """Return the run as it is now, not locked. Raise as `lock` does."""
         return await self._with_requests(await runs.find(self.conn, ref))
 
     async def _with_requests(self, row: runs.Row) -> Locked:
@@ -105,17 +101,14 @@ class PgTransaction:
             self.claims.append(claim)
 
     async def show(self, run_id: str) -> Run:
-        """The run as it will be when this commits."""
+        """Return the run as it will be when this commits."""
         run, _, _ = await runs.lock(self.conn, RunRef(run_id))
-        return shown(
-            run,
-            [requests.of_row(row) for row in await requests.of_run(self.conn, run_id)],
-            await audit.of_run(self.conn, run_id),
-        )
+        asked = [requests.of_row(row) for row in await requests.of_run(self.conn, run_id)]
+        return build_run_view(run, asked, await audit.of_run(self.conn, run_id))
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:
-        """What fails inside is undone, and the transaction goes on."""
+        """Undo what fails inside, and let the transaction go on."""
         before = len(self.events), len(self.claims)
         try:
             async with self.conn.transaction():
@@ -124,8 +117,9 @@ class PgTransaction:
             del self.events[before[0] :], self.claims[before[1] :]
             raise
 
-    async def kept(self, once: Once) -> Reply | None:
-        return await idempotency.kept(self.conn, once)
+    async def find_outcome(self, once: Once) -> JsonObject | None:
+        """Return what the first call with the key came to. Raise IdempotencyKeyReused."""
+        return await idempotency.find(self.conn, once)
 
-    async def keep(self, once: Once, reply: Reply) -> None:
-        await idempotency.keep(self.conn, once, reply)
+    async def keep_outcome(self, once: Once, outcome: JsonObject) -> None:
+        await idempotency.keep(self.conn, once, outcome)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from psycopg import AsyncConnection, OperationalError, sql
 from psycopg.conninfo import make_conninfo
 
+from hitl_orchestrator.checkpoints.endings import cancel_and_wait
 from hitl_orchestrator.checkpoints.events import CANCELLED_CHANNEL, CHANNEL
 from hitl_orchestrator.checkpoints.pool import VANISHED_HOST
 
@@ -34,9 +35,7 @@ class Wakeups:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_and_wait(self._tasks)
 
     @contextmanager
     def subscribed(self, run_id: str | None) -> Generator[asyncio.Event]:

@@ -22,6 +22,8 @@ from pydantic import JsonValue
 class OrchestratorError(Exception):
     """`detail` is a sentence for a person; `more` is what a program may want beside it."""
 
+    replayed = False  # the first call with the same Idempotency-Key came to this
+
     def __init__(self, detail: str, **more: JsonValue) -> None:
         super().__init__(detail)
         self.detail = detail

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     QUESTION_ANSWERED = "question_answered"
     QUESTION_EXPIRED = "question_expired"
     QUESTION_REMOVED = "question_removed"
+    QUESTION_DENIED_BY_OPERATOR = "question_denied_by_operator"
     ANSWER_DELIVERED = "answer_delivered"
     MEASURED = "measured"
     RUN_CANCELLED = "run_cancelled"
@@ -53,6 +54,7 @@ VOICES: dict[Kind, Voice] = {
     Kind.QUESTION_ANSWERED: Voice("resume", "handoff", "hitl_response_recorded", queue=True),
     Kind.QUESTION_EXPIRED: Voice("expire", "handoff", "hitl_request_denied", queue=True),
     Kind.QUESTION_REMOVED: Voice("remove", "handoff", "hitl_request_denied", queue=True),
+    Kind.QUESTION_DENIED_BY_OPERATOR: Voice("deny", "handoff", "hitl_request_denied", queue=True),
     Kind.ANSWER_DELIVERED: Voice("deliver", None, None),
     Kind.MEASURED: Voice(None, "metrics", None),
     Kind.RUN_CANCELLED: Voice("cancel", "complete", "run_completed", queue=True),
@@ -71,6 +73,7 @@ class Cause(StrEnum):
     DISABLED = "disabled"
     EXPIRED = "expired"
     REMOVED = "removed"
+    OPERATOR = "operator"
 
 
 class Phase(StrEnum):

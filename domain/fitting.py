@@ -33,7 +33,7 @@ CARRIES: dict[ResponseType, frozenset[str]] = {
 _DECIDING = ("approved", "selectedOptionId", "data", "editedArguments", "freeformText")
 
 
-def response_type(given: dict[str, object]) -> ResponseType:
+def infer_type(given: dict[str, object]) -> ResponseType:
     """Inferred from the fields that are there: approved, selectedOptionId, data, else freeform.
     Null is as if it were not there, save for `data` where nothing else is."""
     if given.get("approved") is not None:
@@ -46,7 +46,7 @@ def response_type(given: dict[str, object]) -> ResponseType:
     return ResponseType.FORM if is_form else ResponseType.FREEFORM
 
 
-def contradiction(type_: ResponseType, given: dict[str, object]) -> str | None:
+def find_contradiction(type_: ResponseType, given: dict[str, object]) -> str | None:
     """Why the fields do not go with the type, or None. `given`: the fields the client sent."""
     for name in _DECIDING:
         if given.get(name) is not None and name not in CARRIES[type_]:

@@ -4,7 +4,7 @@ fit.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, StringConstraints
 
@@ -90,6 +90,16 @@ class Person(Record):
     id: Name
     displayName: Name | None = None
     email: Name | None = None
+
+
+class By(NamedTuple):
+    """Who decides, and what they note for the audit."""
+
+    operator: Person | None = None
+    note: str | None = None
+
+
+NOBODY = By()
 
 
 class Answered(Record):

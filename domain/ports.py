@@ -6,12 +6,37 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Person, Settled
+from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.domain.state import Asked
+
+T = TypeVar("T")
+
+
+class Page(NamedTuple, Generic[T]):
+    """Some of many, in order. `next_cursor`: where the next page begins; None: there is none."""
+
+    rows: list[T]
+    next_cursor: str | None
+
+
+class Frame(NamedTuple):
+    """An event of a stream, as it is sent. `is_last`: the stream ends with it."""
+
+    seq: int
+    body: JsonObject
+    is_last: bool
+
+
+class WaitingRun(NamedTuple):
+    """A paused run and its pending requests."""
+
+    run: StoredRun
+    requests: list[HitlRequest]
 
 
 class RunRef(NamedTuple):
@@ -21,6 +46,14 @@ class RunRef(NamedTuple):
 
     run_id: str | None = None
     thread_id: str | None = None
+
+
+class Once(NamedTuple):
+    """A call that must not be done twice: where, its Idempotency-Key, and a hash of its body."""
+
+    route: str
+    key: str
+    body_hash: str
 
 
 class Claim(NamedTuple):
@@ -79,13 +112,12 @@ class Transaction(Protocol):
     async def now(self) -> datetime: ...
 
 
-class Update(Protocol):
-    """What a task of a LangGraph thread wrote when it finished, in the order of finishing."""
+class Update(NamedTuple):
+    """What a task of a LangGraph thread wrote when it finished, asked or failed."""
 
-    @property
-    def thread_id(self) -> str: ...
-    @property
-    def writes(self) -> list[tuple[str, Any]]: ...
+    id: str
+    thread_id: str
+    writes: list[tuple[str, Any]]  # (channel, value), in order
 
 
 Decide = Callable[[Locked, Sequence[Update]], Change]

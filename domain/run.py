@@ -33,6 +33,21 @@ class AuditEntry(Record):
     reason: str | None = None
 
 
+class NewRun(Record):
+    """What a caller wants of a new run. None, or empty `outputs`: as the settings say.
+
+    `threadId`: made if absent.
+    """
+
+    objective: str
+    inputs: JsonObject = Field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    agents: tuple[str, ...] | None = None
+    threadId: str | None = None
+    maxHitlRequests: int | None = None
+    metadata: JsonObject = Field(default_factory=dict)
+
+
 class StoredRun(Record):
     """The row. `settings` never change; who drives it, and the counters, are the memory's."""
 
@@ -81,8 +96,8 @@ class Run(Record):
     updatedAt: datetime
 
 
-def shown(run: StoredRun, requests: list[HitlRequest], audit: list[AuditEntry]) -> Run:
-    """`requests` in the order of asking, each with its responses."""
+def build_run_view(run: StoredRun, requests: list[HitlRequest], audit: list[AuditEntry]) -> Run:
+    """Put together what is shown. `requests`: in the order of asking, with their responses."""
     return Run(
         runId=run.runId,
         threadId=run.threadId,

@@ -23,6 +23,7 @@ class RequestAct(StrEnum):
     ANSWER = "answer"
     EXPIRE = "expire"
     REMOVE = "remove"
+    DENY = "deny"
 
 
 RUN: dict[tuple[Run, RunAct], Run] = {
@@ -42,6 +43,7 @@ REQUEST: dict[tuple[Request, RequestAct], Request] = {
     (Request.PENDING, RequestAct.ANSWER): Request.RESOLVED,
     (Request.PENDING, RequestAct.EXPIRE): Request.DENIED,
     (Request.PENDING, RequestAct.REMOVE): Request.DENIED,
+    (Request.PENDING, RequestAct.DENY): Request.DENIED,
 }
 
 

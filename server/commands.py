@@ -54,7 +54,7 @@ async def _serve(settings: Settings) -> None:
             async with app.router.lifespan_context(app):
                 with _announced(place, address):
                     await _Server(
-                        config, lambda: _say(address, place), app.state.waiting.stop
+                        config, lambda: _say(address, place), app.state.hitl.end_waits
                     ).serve(sockets=[listener])
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from langgraph.runtime import RunControl
 
+from hitl_orchestrator.checkpoints.endings import cancel_and_wait
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
 from hitl_orchestrator.domain.ports import Claim
@@ -63,17 +64,14 @@ class Drivers:
         left is free for others.
         """
         self._draining = True
-        self._loops[1].cancel()
+        await cancel_and_wait(self._loops[1:])
         for _, control in self._driven.values():
             control.request_drain()
         tasks = [task for task, _ in self._driven.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._drain_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        self._loops[0].cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+            await cancel_and_wait(late)
+        await cancel_and_wait(self._loops)
 
     @property
     def alive(self) -> bool:

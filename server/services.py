@@ -19,11 +19,12 @@ from pydantic import SecretStr
 
 from hitl_orchestrator.checkpoints import queue, retention
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
+from hitl_orchestrator.checkpoints.endings import cancel_and_wait
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
 from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import inline
+from hitl_orchestrator.checkpoints.transaction import claim_inline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.desk import builtin_agents
 from hitl_orchestrator.domain.capability import Registry
@@ -95,7 +96,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         jobs = queue.queue(database_url)
         if queued := settings.dispatch == "queue":
             await stack.enter_async_context(jobs.open_async())
-        dispatch = queue.enqueueing(jobs) if queued else inline(driver_id, settings.claim_seconds)
+        dispatch = (
+            queue.enqueueing(jobs) if queued else claim_inline(driver_id, settings.claim_seconds)
+        )
         store = Store(pool, saver, dispatch, telemetry.committed)
         graph = build(agents, saver, proposer(model) if model else None)
 
@@ -117,7 +120,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
         await stack.enter_async_context(drivers)
         tidying = asyncio.create_task(every(TIDY_SECONDS, lambda: _tidy(store, settings)))
-        stack.callback(tidying.cancel)
+        stack.push_async_callback(cancel_and_wait, [tidying])
 
         async def drive_queued(concurrency: int) -> None:
             await queue.work(jobs, drivers.drive_to_rest, concurrency)

@@ -1,21 +1,23 @@
 """Waiting for what happens to runs, without asking the database again and again."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
-from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.ports import Frame, RunRef
 from hitl_orchestrator.domain.run import Run, RunStatus
 
+RETRY_SECONDS = 0.5
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
+
+ReadFrames = Callable[[int], Awaitable[Sequence[Frame]]]  # the next ones after that number
 
 
 class Waiting:
-    """Everybody of this process who waits. `stop` sends them home: streams end, calls are answered
-    as things are now.
-    """
+    """Everybody of this process who waits."""
 
     def __init__(self, wakeups: Wakeups) -> None:
         self._wakeups = wakeups
@@ -23,26 +25,18 @@ class Waiting:
         self.stopped = False
 
     def stop(self) -> None:
+        """Send everybody home: streams end, calls are answered as things are now."""
         self.stopped = True
         for touched in self._waiting:
             touched.set()
 
-    @contextmanager
-    def subscribed(self, run_id: str | None) -> Generator[asyncio.Event]:
-        """Set when the run was touched, or when it is time to go. None: any run."""
-        with self._wakeups.subscribed(run_id) as touched:
-            self._waiting.add(touched)
-            try:
-                yield touched
-            finally:
-                self._waiting.discard(touched)
+    async def wait_for_rest(self, store: Store, run_id: str, seconds: float) -> Run:
+        """Return the run once it has paused or ended, or as it is when the time is over.
 
-    async def at_rest(self, store: Store, run_id: str, seconds: float) -> Run:
-        """The run as soon as it has paused or ended, or as it is when the time is over. Raises
-        NotFound, StoreUnavailable.
+        Raise NotFound or StoreUnavailable.
         """
         until = asyncio.get_running_loop().time() + seconds
-        with self.subscribed(run_id) as touched:
+        with self._subscribe(run_id) as touched:
             run = await store.show(RunRef(run_id))
             with suppress(TimeoutError):
                 while run.status in AT_WORK and not self.stopped:
@@ -51,3 +45,40 @@ class Waiting:
                     touched.clear()
                     run = await store.show(RunRef(run_id))
             return run
+
+    async def follow(
+        self, run_id: str | None, read: ReadFrames, after: int
+    ) -> AsyncGenerator[Frame]:
+        """Yield frames as they come, of one run until its last, of the queue (None) until `stop`.
+
+        Nothing is buffered: what a reader does not take is not read. A database out of reach is
+        waited for.
+        """
+        with self._subscribe(run_id) as touched:
+            while not self.stopped:
+                touched.clear()
+                try:
+                    # A reader who leaves must not break a connection of the pool.
+                    frames = await asyncio.shield(read(after))
+                except StoreUnavailable:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(RETRY_SECONDS):
+                            await touched.wait()
+                    continue
+                for frame in frames:
+                    yield frame
+                    after = frame.seq
+                    if frame.is_last:
+                        return
+                if not frames:
+                    await touched.wait()
+
+    @contextmanager
+    def _subscribe(self, run_id: str | None) -> Generator[asyncio.Event]:
+        """Give an event that is set when the run (None: any) was touched, or it is time to go."""
+        with self._wakeups.subscribed(run_id) as touched:
+            self._waiting.add(touched)
+            try:
+                yield touched
+            finally:
+                self._waiting.discard(touched)

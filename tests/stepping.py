@@ -16,7 +16,7 @@ from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.hitl import Answer, HitlRequest, RequestStatus, Settled
 from hitl_orchestrator.domain.state import RunSettings, Snapshot, first_state
 from hitl_orchestrator.graph.build import Graph, build
-from hitl_orchestrator.graph.drive import resume_map
+from hitl_orchestrator.graph.projection import resume_map
 from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.planner import Propose
 

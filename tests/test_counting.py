@@ -17,8 +17,8 @@ from hitl_orchestrator.checkpoints.migrate import migrate
 from hitl_orchestrator.checkpoints.pool import connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import inline
-from hitl_orchestrator.domain.hitl import HitlResponse, ResponseType
+from hitl_orchestrator.checkpoints.transaction import claim_inline
+from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
 from hitl_orchestrator.domain.ports import Claim, RunRef, Transaction
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
@@ -89,7 +89,7 @@ class Driver:
             requestId=request.requestId, responseType=ResponseType.FREEFORM, freeformText="yes"
         )
         return await self.cost(
-            lambda tx: runs.answer(tx, RunRef(run_id), request.requestId, [response], runs.By())
+            lambda tx: runs.answer(tx, RunRef(run_id), request.requestId, [response], NOBODY)
         )
 
     async def drive(self, claims: list[Claim]) -> Asked:
@@ -109,7 +109,7 @@ async def driver(
     ):
         saver = BufferedSaver(pool)
         await migrate(pool, saver)
-        store = Store(pool, saver, inline("driver", 30), lambda run, happened: None)
+        store = Store(pool, saver, claim_inline("driver", 30), lambda run, happened: None)
         yield Driver(store, build([ASKS, SAYS], saver), counted)
 
 

@@ -15,9 +15,9 @@ from hitl_orchestrator.domain.asking import parse_question
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.fitting import (
     REJECTED,
-    contradiction,
+    find_contradiction,
+    infer_type,
     markdown,
-    response_type,
     settle,
 )
 from hitl_orchestrator.domain.hitl import (
@@ -89,7 +89,7 @@ def asked(**payload: Any) -> HitlRequest:
 
 
 def said(**given: Any) -> HitlResponse:
-    return HitlResponse(requestId="q", responseType=response_type(given), **given)
+    return HitlResponse(requestId="q", responseType=infer_type(given), **given)
 
 
 def cells() -> list[tuple[str, str, bool]]:
@@ -213,8 +213,8 @@ NOTHING: dict[str, Any] = dict.fromkeys(
     ],
 )
 def test_the_type_of_a_response_is_inferred(sent: dict[str, Any], inferred: ResponseType) -> None:
-    assert response_type(sent) is inferred
-    assert contradiction(inferred, sent) is None
+    assert infer_type(sent) is inferred
+    assert find_contradiction(inferred, sent) is None
 
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -248,7 +248,7 @@ def agreements() -> list[tuple[str, str, bool]]:
 
 @pytest.mark.parametrize(("type_", "field", "agrees"), agreements())
 def test_a_type_and_a_field(type_: str, field: str, agrees: bool) -> None:
-    assert (contradiction(ResponseType(type_), FIELDS[field]) is None) is agrees
+    assert (find_contradiction(ResponseType(type_), FIELDS[field]) is None) is agrees
 
 
 # Whatever people answer

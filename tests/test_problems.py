@@ -12,7 +12,7 @@ from hitl_orchestrator.domain.errors import (
     StoreUnavailable,
 )
 from hitl_orchestrator.server.api import problems
-from hitl_orchestrator.server.api.problems import PROBLEMS, misfit, refusal
+from hitl_orchestrator.server.api.problems import PROBLEMS, read_misfit, write_problem
 
 
 def tree(root: type[OrchestratorError]) -> list[type[OrchestratorError]]:
@@ -41,22 +41,24 @@ def test_the_contracts_codes() -> None:
 
 
 def test_what_a_program_may_want_stands_beside_the_detail() -> None:
-    reply = refusal(RequestNotPending("Too late.", requestStatus="resolved", pendingRequestId=None))
+    reply = write_problem(
+        RequestNotPending("Too late.", requestStatus="resolved", pendingRequestId=None)
+    )
     assert reply.body == {
-        "type": "urn:hitl:request-not-pending", "title": "The request is not pending any more", "status": 409, "detail": "Too late.",
+        "type": "urn:hitl:request-not-pending", "title": "Request not pending", "status": 409, "detail": "Too late.",
         "requestStatus": "resolved", "pendingRequestId": None,
     }  # fmt: skip
-    assert "errors" not in refusal(Invalid("No.")).body
+    assert "errors" not in write_problem(Invalid("No.")).body
 
 
 def test_what_was_sent_is_not_repeated() -> None:
     errors = [
         {"loc": ("body", "x" * 10_000, 3), "msg": "Value error, no", "input": "secret"}
     ] * 1000
-    invalid = misfit(RequestValidationError(errors, body="secret"))
+    invalid = read_misfit(RequestValidationError(errors, body="secret"))
     assert invalid.detail == f"/{'x' * 100}/3: no."
-    assert len(str(refusal(invalid).body)) < 5000
-    assert "secret" not in str(refusal(invalid).body)
+    assert len(str(write_problem(invalid).body)) < 5000
+    assert "secret" not in str(write_problem(invalid).body)
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,11 @@ from hitl_orchestrator.checkpoints.saver import (
     BufferedSaver,
     Rows,
     Unit,
-    Update,
     flushing,
     not_yet_written,
 )
 from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
+from hitl_orchestrator.domain.ports import Update
 
 JOURNAL = """
 CREATE TABLE run (claim text NOT NULL, last_update text, entries int NOT NULL DEFAULT 0);

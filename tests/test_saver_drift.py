@@ -27,7 +27,8 @@ from langgraph.types import Command, interrupt
 from psycopg.sql import SQL, Identifier
 
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
-from hitl_orchestrator.checkpoints.saver import BufferedSaver, Update
+from hitl_orchestrator.checkpoints.saver import BufferedSaver
+from hitl_orchestrator.domain.ports import Update
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 

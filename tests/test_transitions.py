@@ -25,10 +25,10 @@ failed         -        -              -        -          -       -
 cancelled      -        -              -        -          -       -
 """
 REQUESTS = """
-          answer    expire  remove
-pending   resolved  denied  denied
-resolved  -         -       -
-denied    -         -       -
+          answer    expire  remove  deny
+pending   resolved  denied  denied  denied
+resolved  -         -       -       -
+denied    -         -       -       -
 """
 
 

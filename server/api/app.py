@@ -14,9 +14,8 @@ from hitl_orchestrator.server.api.gate import BearerKey, BodyLimit, Cancelled, S
 from hitl_orchestrator.server.api.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.api.openapi import ABOUT, describe
 from hitl_orchestrator.server.api.routes import hitl, operations, runs
-from hitl_orchestrator.server.services import open_services
+from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
-from hitl_orchestrator.server.waiting import Waiting
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -28,9 +27,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with open_services(settings) as services:
-            app.state.services = services
-            app.state.waiting = Waiting(services.wakeups)
+        async with Orchestrator.open(settings) as hitl:
+            app.state.hitl = hitl
             yield
 
     app = FastAPI(

@@ -1,5 +1,6 @@
-"""A request's body, read strictly: what cannot be stored, or could be read in two ways, is refused
-here, once.
+"""A request's body, read strictly.
+
+What cannot be stored, or could be read in two ways, is refused here, once.
 """
 
 import json
@@ -13,8 +14,8 @@ MAX_DEPTH = 32
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
-def parse(content_type: str | None, raw: bytes) -> Json:
-    """Raises Invalid."""
+def parse_body(content_type: str | None, raw: bytes) -> Json:
+    """Read a body strictly. Raise Invalid."""
     if not raw:
         raise Invalid("The body is empty; it is to be a JSON object.")
     if not _is_json(content_type):

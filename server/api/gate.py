@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hitl_orchestrator.server.api.problems import plain, response
+from hitl_orchestrator.server.api.problems import respond, write_plain
 
 MAX_BODY_BYTES = 2**20
 HEADERS = {
@@ -43,7 +43,7 @@ class Cancelled:
         except asyncio.CancelledError:
             if scope["type"] != "http" or started:
                 raise
-            await response(plain(503, "The server is ending."))(scope, receive, send)
+            await respond(write_plain(503, "The server is ending."))(scope, receive, send)
 
 
 class SecurityHeaders:
@@ -72,8 +72,10 @@ class BearerKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _needs_key(scope) and not self._has_key(scope):
-            refusal = response(
-                plain(401, "The key is missing or wrong: send `Authorization: Bearer <API_KEY>`."),
+            refusal = respond(
+                write_plain(
+                    401, "The key is missing or wrong: send `Authorization: Bearer <API_KEY>`."
+                ),
                 {"WWW-Authenticate": "Bearer"},
             )
             await refusal(scope, receive, send)

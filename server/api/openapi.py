@@ -106,7 +106,7 @@ PROBLEM = {
     },
     "example": {
         "type": "urn:hitl:request-not-pending",
-        "title": "The request is not pending any more",
+        "title": "Request not pending",
         "status": 409,
         "detail": "Request hitl_req_7d1f is resolved, not pending any more.",
         "requestStatus": "resolved",

@@ -1,5 +1,6 @@
-"""Errors meet HTTP here, in one table. Each becomes problem+json (RFC 9457) without anything of the
-inside in it.
+"""Errors meet HTTP here, in one table.
+
+Each becomes problem+json (RFC 9457) without anything of the inside in it.
 """
 
 from collections.abc import Mapping
@@ -12,14 +13,19 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from hitl_orchestrator.checkpoints.idempotency import Reply
 from hitl_orchestrator.domain import errors
 from hitl_orchestrator.domain.errors import Invalid, OrchestratorError
-from hitl_orchestrator.domain.records import Record
+from hitl_orchestrator.domain.records import JsonObject, Record
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
+REPLAYED = "Idempotency-Replayed"
 _MOST_ERRORS, _LONGEST_PART = 20, 100
+
+
+class Reply(NamedTuple):
+    status: int
+    body: JsonObject
 
 
 class Problem(NamedTuple):
@@ -30,95 +36,102 @@ class Problem(NamedTuple):
 
 PROBLEMS: dict[type[OrchestratorError], Problem] = {
     errors.NotFound: Problem(404, "Not found", "not-found"),
-    errors.Conflict: Problem(409, "The state has moved on", "conflict"),
-    errors.RequestNotPending: Problem(
-        409, "The request is not pending any more", "request-not-pending"
-    ),
-    errors.RunEnded: Problem(409, "The run has ended", "run-ended"),
-    errors.ThreadBusy: Problem(409, "The thread has an active run", "thread-busy"),
-    errors.Invalid: Problem(422, "It does not fit", "invalid"),
+    errors.Conflict: Problem(409, "Conflict", "conflict"),
+    errors.RequestNotPending: Problem(409, "Request not pending", "request-not-pending"),
+    errors.RunEnded: Problem(409, "Run already ended", "run-ended"),
+    errors.ThreadBusy: Problem(409, "Thread busy", "thread-busy"),
+    errors.Invalid: Problem(422, "Invalid request", "invalid"),
     errors.NotAQuestion: Problem(422, "Not a question", "not-a-question"),
-    errors.IdempotencyKeyReused: Problem(
-        422, "The Idempotency-Key was used for something else", "idempotency-key-reused"
-    ),
-    errors.StoreUnavailable: Problem(503, "The database is out of reach", "store-unavailable"),
-    errors.Fenced: Problem(503, "Another process took over", "fenced"),
-    errors.ConfigurationError: Problem(500, "The server is not set up right", "configuration"),
+    errors.IdempotencyKeyReused: Problem(422, "Idempotency-Key reused", "idempotency-key-reused"),
+    errors.StoreUnavailable: Problem(503, "Database unavailable", "store-unavailable"),
+    errors.Fenced: Problem(503, "Taken over by another process", "fenced"),
+    errors.ConfigurationError: Problem(500, "Server misconfigured", "configuration"),
 }
 
 
 def install(app: FastAPI) -> None:
     @app.exception_handler(OrchestratorError)
-    async def refused(request: Request, error: OrchestratorError) -> JSONResponse:
-        return response(refusal(error))
+    async def refuse(request: Request, error: OrchestratorError) -> JSONResponse:
+        headers = {REPLAYED: "true"} if error.replayed else None
+        return respond(write_problem(error), headers)
 
     @app.exception_handler(RequestValidationError)
-    async def misfitting(request: Request, error: RequestValidationError) -> JSONResponse:
-        return response(refusal(misfit(error)))
+    async def refuse_misfit(request: Request, error: RequestValidationError) -> JSONResponse:
+        return respond(write_problem(read_misfit(error)))
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
-        return response(plain(error.status_code, error.detail), error.headers)
+    async def refuse_plainly(request: Request, error: HTTPException) -> JSONResponse:
+        return respond(write_plain(error.status_code, error.detail), error.headers)
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(request: Request, error: ClientDisconnect) -> Response:
-        # nobody reads it; without it the log would have a traceback
+    async def end(request: Request, error: ClientDisconnect) -> Response:
+        # Nobody reads it; without it the log would have a traceback.
         return Response(status_code=400)
 
     @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        # uvicorn logs the traceback
-        return response(plain(500, "The server failed. Its log says why."))
+    async def fail(request: Request, error: Exception) -> JSONResponse:
+        # uvicorn logs the traceback.
+        return respond(write_plain(500, "The server failed. Its log says why."))
 
 
-def refusal(error: OrchestratorError) -> Reply:
-    status, title, type_ = PROBLEMS[type(error)]
+def find_problem(error: OrchestratorError) -> Problem:
+    """Return the row of the error's class, or of the nearest class it is derived from.
+
+    Raise KeyError for one that none of the table is.
+    """
+    for kind in type(error).__mro__:
+        if problem := PROBLEMS.get(kind):
+            return problem
+    raise KeyError(type(error).__name__)
+
+
+def write_problem(error: OrchestratorError) -> Reply:
+    status, title, type_ = find_problem(error)
     detail = title if status == HTTPStatus.INTERNAL_SERVER_ERROR else error.detail
     more = {name: value for name, value in error.more.items() if value != []}
-    return Reply(
-        status,
-        {"type": f"urn:hitl:{type_}", "title": title, "status": status, "detail": detail, **more},
-    )
+    body: JsonObject = {
+        "type": f"urn:hitl:{type_}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        **more,
+    }
+    return Reply(status, body)
 
 
-def plain(status: int, detail: str) -> Reply:
-    """A problem that is no more than its status code."""
-    return Reply(
-        status,
-        {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-        },
-    )
+def write_plain(status: int, detail: str) -> Reply:
+    """Write a problem that is no more than its status code."""
+    body: JsonObject = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    return Reply(status, body)
 
 
-def misfit(error: RequestValidationError) -> Invalid:
-    """What does not fit, and where. What was sent is not repeated: it may be huge, or secret."""
+def read_misfit(error: RequestValidationError) -> Invalid:
+    """Say what does not fit, and where. What was sent is not repeated: it may be huge, or secret."""
     wrong = [
-        {"path": _path(one["loc"]), "message": one["msg"].removeprefix("Value error, ")}
+        {"path": _write_path(one["loc"]), "message": one["msg"].removeprefix("Value error, ")}
         for one in error.errors()[:_MOST_ERRORS]
     ]
     return Invalid(f"{wrong[0]['path'] or 'The body'}: {wrong[0]['message']}.", wrong)
 
 
-def _path(loc: tuple[str | int, ...]) -> str:
-    """A JSON pointer into the body, or `query.limit`."""
+def _write_path(loc: tuple[str | int, ...]) -> str:
+    """Write a JSON pointer into the body, or `query.limit`."""
     where, *parts = (str(part)[:_LONGEST_PART] for part in loc)
     return "".join(f"/{part}" for part in parts) if where == "body" else ".".join([where, *parts])
 
 
-def shown(record: Record) -> JSONResponse:
-    return response(Reply(200, record.json_object()))
+def show(record: Record) -> JSONResponse:
+    return respond(Reply(200, record.json_object()))
 
 
-def response(reply: Reply, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Of any reply, good or bad."""
-    more = (
-        {"Retry-After": RETRY_AFTER_SECONDS}
-        if reply.status == HTTPStatus.SERVICE_UNAVAILABLE
-        else {}
-    )
+def respond(reply: Reply, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Make the response of any reply, good or bad."""
+    is_unavailable = reply.status == HTTPStatus.SERVICE_UNAVAILABLE
+    retry = {"Retry-After": RETRY_AFTER_SECONDS} if is_unavailable else {}
     media_type = MEDIA_TYPE if reply.status >= HTTPStatus.BAD_REQUEST else None
-    return JSONResponse(reply.body, reply.status, {**more, **(headers or {})}, media_type)
+    return JSONResponse(reply.body, reply.status, {**retry, **(headers or {})}, media_type)

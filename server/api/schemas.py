@@ -1,5 +1,6 @@
-"""What callers send and get, beside the domain's own records. The wire's names; unknown fields are
-refused.
+"""What callers send and get, beside the domain's own records.
+
+Fields carry the wire's names; unknown ones are refused.
 """
 
 from collections.abc import Sequence
@@ -18,8 +19,9 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from hitl_orchestrator.domain.capability import OBJECTIVE, Capability, CapabilityId, FacetName
-from hitl_orchestrator.domain.fitting import contradiction, response_type
+from hitl_orchestrator.domain.fitting import find_contradiction, infer_type
 from hitl_orchestrator.domain.hitl import (
+    By,
     Contract,
     HitlRequest,
     HitlResponse,
@@ -30,17 +32,18 @@ from hitl_orchestrator.domain.hitl import (
 from hitl_orchestrator.domain.plan import Plan
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import Json, JsonObject, Record
-from hitl_orchestrator.domain.run import Run, RunStatus, StoredRun, current_request_id
-from hitl_orchestrator.domain.state import Facet, RunSettings
-from hitl_orchestrator.graph.runs import By
-from hitl_orchestrator.server.settings import Settings
+from hitl_orchestrator.domain.run import NewRun, Run, RunStatus, StoredRun, current_request_id
+from hitl_orchestrator.domain.state import Facet
 
 MOST_ITEMS = 100
 
 
 # No control, format, line-separating or private-use characters; spelled so that every dialect of
 # regular expressions reads it alike.
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\uf8ff]+$"
+_PRINTABLE = (
+    r"^[^\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\uf8ff]+$"
+)
 Id = Annotated[str, Field(min_length=1, max_length=255, pattern=_PRINTABLE)]
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
 Note = Annotated[str, Field(max_length=10_000)]
@@ -83,20 +86,15 @@ class StartRun(Body):
             )
         return self
 
-    def settings(self, defaults: Settings, run_id: str, thread_id: str) -> RunSettings:
-        """`thread_id`: if the caller names none."""
-        return RunSettings(
-            runId=run_id,
-            threadId=self.threadId or thread_id,
+    def read(self) -> NewRun:
+        return NewRun(
             objective=self.objective,
             inputs=self.inputs,
-            outputs=tuple(dict.fromkeys(self.outputs or defaults.default_outputs)),
-            agents=None if self.agents is None else tuple(dict.fromkeys(self.agents)),
-            maxHitlRequests=defaults.max_requests
-            if self.maxHitlRequests is None
-            else self.maxHitlRequests,
-            hitlEnabled=defaults.hitl_enabled,
-            requestTtlSeconds=defaults.request_ttl_seconds,
+            outputs=tuple(self.outputs),
+            agents=None if self.agents is None else tuple(self.agents),
+            threadId=self.threadId,
+            maxHitlRequests=self.maxHitlRequests,
+            metadata=self.metadata,
         )
 
 
@@ -158,7 +156,7 @@ class Response(Body):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if problem := contradiction(self._type, self._given):
+        if problem := find_contradiction(self._type, self._given):
             raise ValueError(problem)
         return self
 
@@ -168,19 +166,15 @@ class Response(Body):
 
     @property
     def _type(self) -> ResponseType:
-        return self.responseType or response_type(self._given)
+        return self.responseType or infer_type(self._given)
 
-    def given_by(self, operator: Person | None, at: datetime) -> HitlResponse:
-        """`operator`: who answers for a response that does not say."""
-        given = {name: value for name, value in self._given.items() if value is not None} | {
-            "responseType": self._type,
-            "createdAt": at,
-        }
+    def read(self, operator: Person | None) -> HitlResponse:
+        """Read the response. `operator`: who answers for one that does not say."""
+        given = {name: value for name, value in self._given.items() if value is not None}
+        given["responseType"] = self._type
         if self.responderId is None and operator is not None:
-            given |= {
-                "responderId": operator.id,
-                "responderDisplayName": self.responderDisplayName or operator.displayName,
-            }
+            given["responderId"] = operator.id
+            given["responderDisplayName"] = self.responderDisplayName or operator.displayName
         return HitlResponse.model_validate(given)
 
 
@@ -188,8 +182,8 @@ class Resume(OfRun):
     requestId: Id
     responses: Annotated[list[Response], Field(min_length=1, max_length=MOST_ITEMS)]
 
-    def given(self, at: datetime) -> list[HitlResponse]:
-        return [response.given_by(self.operator, at) for response in self.responses]
+    def read_responses(self) -> list[HitlResponse]:
+        return [response.read(self.operator) for response in self.responses]
 
 
 class Resumed(Record):

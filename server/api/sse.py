@@ -1,64 +1,50 @@
-"""Server-sent events, read from the table of frames. Nothing is buffered: what a reader does not
-take is not read.
-"""
+"""Server-sent events."""
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
-from time import monotonic
+from collections.abc import AsyncGenerator
 
 from fastapi.responses import StreamingResponse
 
-from hitl_orchestrator.checkpoints.store import Frame
-from hitl_orchestrator.domain.errors import StoreUnavailable
-from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.server.waiting import Waiting
+from hitl_orchestrator.domain.ports import Frame
 
 KEEP_ALIVE_SECONDS = 15.0
 HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no"}
-
-Read = Callable[[int], Awaitable[Sequence[Frame]]]  # the next frames after that number
 
 
 class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-async def events(
-    waiting: Waiting,
-    run_id: str | None,
-    read: Read,
-    after: int,
-    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+def stream_events(frames: AsyncGenerator[Frame]) -> EventStream:
+    return EventStream(write_events(frames), headers=HEADERS)
+
+
+async def write_events(
+    frames: AsyncGenerator[Frame], keep_alive_seconds: float = KEEP_ALIVE_SECONDS
 ) -> AsyncGenerator[bytes]:
-    """Of one run until its last frame, or of the queue, until the server stops. A database out of
-    reach is waited for.
-    """
-    sent_at = monotonic()
-    with waiting.subscribed(run_id) as touched:
-        while not waiting.stopped:
-            touched.clear()
-            frames: Sequence[Frame] = ()
-            with suppress(StoreUnavailable):
-                # a reader who leaves must not break a connection of the pool
-                frames = await asyncio.shield(read(after))
-            for after, frame, is_last in frames:
-                yield _event(after, frame)
-                sent_at = monotonic()
-                if is_last:
-                    return
-            if not frames:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0, sent_at + keep_alive_seconds - monotonic())):
-                        await touched.wait()
-                if monotonic() - sent_at >= keep_alive_seconds:
-                    yield b": keep-alive\n\n"
-                    sent_at = monotonic()
+    """Write each frame as an event, and a comment after so many seconds without one."""
+    coming = asyncio.ensure_future(anext(frames, None))
+    try:
+        while True:
+            await asyncio.wait([coming], timeout=keep_alive_seconds)
+            if not coming.done():
+                yield b": keep-alive\n\n"
+                continue
+            frame = coming.result()
+            if frame is None:
+                return
+            yield _write_event(frame)
+            coming = asyncio.ensure_future(anext(frames, None))
+    finally:
+        coming.cancel()
+        await asyncio.wait([coming])
+        await frames.aclose()
 
 
-def _event(seq: int, frame: JsonObject) -> bytes:
-    """No `event:` field, so that EventSource.onmessage sees every frame; a frame's JSON has no line
-    breaks.
+def _write_event(frame: Frame) -> bytes:
+    """Without an `event:` field: EventSource.onmessage then sees every frame.
+
+    A frame's JSON has no line breaks.
     """
-    return f"id: {seq}\ndata: {json.dumps(frame, ensure_ascii=False)}\n\n".encode()
+    return f"id: {frame.seq}\ndata: {json.dumps(frame.body, ensure_ascii=False)}\n\n".encode()

@@ -31,9 +31,15 @@ async def test_a_key_is_kept_by_route(api: httpx.AsyncClient, database_url: str)
     await api.post("/api/hitl/remove", json={"runId": run["runId"], "reason": "r"}, headers=KEY)
     async with await AsyncConnection.connect(database_url) as conn:
         kept = await (
-            await conn.execute("SELECT route, status FROM idempotency_keys ORDER BY route")
+            await conn.execute(
+                """SELECT route, outcome->>'error', outcome->'run'->>'status'
+                FROM idempotency_keys ORDER BY route"""
+            )
         ).fetchall()
-    assert kept == [("POST /api/hitl/remove", 409), ("POST /api/runs/{runId}/cancel", 200)]
+    assert kept == [
+        ("POST /api/hitl/remove", "RequestNotPending", None),
+        ("POST /api/runs/{runId}/cancel", None, "cancelled"),
+    ]
 
 
 async def test_a_replay_answers_what_the_waiting_call_answered(api: httpx.AsyncClient) -> None:

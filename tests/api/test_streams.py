@@ -10,8 +10,9 @@ from starlette.requests import Request
 
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.ports import Frame
 from hitl_orchestrator.server.api.limits import Places
-from hitl_orchestrator.server.api.sse import events
+from hitl_orchestrator.server.api.sse import write_events
 from hitl_orchestrator.server.waiting import Waiting
 from tests.api.calls import QUESTIONS, Json, answering, frames_of, is_problem, paused
 from tests.processes import Running
@@ -89,30 +90,30 @@ async def test_a_quiet_stream_is_kept_alive_and_outlives_the_database() -> None:
     """Without a database: the wake-ups keep trying to listen, the reads fail for a while."""
     tries = 0
 
-    async def read(after: int) -> list[tuple[int, Json, bool]]:
+    async def read(after: int) -> list[Frame]:
         nonlocal tries
         tries += 1
-        if tries < 4:
+        if tries < 3:
             raise StoreUnavailable("away")
-        return [(7, {"seq": 7}, True)]
+        return [Frame(7, {"seq": 7}, True)]
 
-    stream = events(
-        Waiting(Wakeups("host=/nowhere", lambda _: None)), "run_1", read, 0, keep_alive_seconds=0.01
-    )
-    assert [event async for event in stream] == [b": keep-alive\n\n"] * 3 + [
-        b'id: 7\ndata: {"seq": 7}\n\n'
-    ]
+    waiting = Waiting(Wakeups("host=/nowhere", lambda _: None))
+    stream = write_events(waiting.follow("run_1", read, 0), keep_alive_seconds=0.2)
+    *comments, last = [event async for event in stream]
+    assert last == b'id: 7\ndata: {"seq": 7}\n\n'
+    assert len(comments) >= 3
+    assert set(comments) == {b": keep-alive\n\n"}
 
 
 async def test_streams_end_when_the_server_stops() -> None:
     waiting = Waiting(Wakeups("host=/nowhere", lambda _: None))
 
-    async def read(after: int) -> list[tuple[int, Json, bool]]:
+    async def read(after: int) -> list[Frame]:
         asyncio.get_running_loop().call_later(0.01, waiting.stop)
         return []
 
     async with asyncio.timeout(1):
-        assert [event async for event in events(waiting, None, read, 0)] == []
+        assert [event async for event in write_events(waiting.follow(None, read, 0))] == []
 
 
 async def test_a_client_holds_only_so_many_streams() -> None:

@@ -31,8 +31,8 @@ from hitl_orchestrator.checkpoints.migrate import migrate
 from hitl_orchestrator.checkpoints.pool import connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import inline
-from hitl_orchestrator.domain.hitl import HitlResponse, ResponseType
+from hitl_orchestrator.checkpoints.transaction import claim_inline
+from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
@@ -96,7 +96,7 @@ async def orchestrated(database_url: str) -> AsyncGenerator[Cycle]:
         await migrate(pool, saver)
         agent = agent_of(counting.left, "tests")
         agents, graph = registry([agent]), build([agent], saver)
-        store = Store(pool, saver, inline("driver", 30), lambda run, happened: None)
+        store = Store(pool, saver, claim_inline("driver", 30), lambda run, happened: None)
 
         async def cycle() -> None:
             ref = RunRef(f"run_{uuid4().hex}")
@@ -115,7 +115,7 @@ async def orchestrated(database_url: str) -> AsyncGenerator[Cycle]:
                 requestId=request.requestId, responseType=ResponseType.FREEFORM, freeformText="yes"
             )
             async with store.transaction() as tx:
-                await runs.answer(tx, ref, request.requestId, [response], runs.By())
+                await runs.answer(tx, ref, request.requestId, [response], NOBODY)
             await drive(graph, store, tx.claims[0], RunControl())
 
         yield cycle

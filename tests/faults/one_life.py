@@ -2,9 +2,9 @@
 
     one_life DATABASE_URL (start | answer REQUEST_ID) POINT
 
-Points: `before the commit` and `after the commit` of the start or the answer, those that
-graph.drive names, and `in prepared` and `in applied`, inside the agent's nodes. Exits with 9 where
-it died, with 0 when it came to rest.
+Points: `before the commit` and `after the commit` of the start or the answer; `before the graph`,
+`before the last flush` and `after the last flush` of the driving; `in prepared` and `in applied`,
+inside the agent's nodes. Exits with 9 where it died, with 0 when it came to rest.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from hitl_orchestrator.checkpoints.migrate import migrate
 from hitl_orchestrator.checkpoints.pool import Connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import Dispatch, inline
+from hitl_orchestrator.checkpoints.transaction import Dispatch, claim_inline
 from hitl_orchestrator.domain.events import Event
-from hitl_orchestrator.domain.hitl import HitlResponse, ResponseType
-from hitl_orchestrator.domain.ports import Claim, RunRef
+from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
+from hitl_orchestrator.domain.ports import Change, Claim, Decide, Locked, RunRef, Unit
 from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
@@ -40,7 +40,7 @@ RUN = RunRef("run_of_one_life")
 Die = Callable[[str], None]
 
 
-def dying_at(wanted: str) -> Die:
+def die_at(wanted: str) -> Die:
     def die(point: str) -> None:
         if point == wanted:
             os._exit(DIED)
@@ -59,7 +59,7 @@ async def opened(database_url: str, driver: str, die: Die) -> AsyncGenerator[tup
         saver = BufferedSaver(pool)
         await migrate(pool, saver)
         yield (
-            Store(pool, saver, _dying(inline(driver, LEASE_SECONDS), die), _committed(die)),
+            Store(pool, saver, _dying(claim_inline(driver, LEASE_SECONDS), die), _committed(die)),
             build(agents, saver),
         )
 
@@ -101,21 +101,49 @@ async def answer(store: Store, request_id: str) -> list[Claim]:
         requestId=request_id, responseType=ResponseType.FREEFORM, freeformText="yes"
     )
     async with store.transaction() as tx:
-        await runs.answer(tx, RUN, request_id, [response], runs.By())
+        await runs.answer(tx, RUN, request_id, [response], NOBODY)
     return tx.claims
+
+
+class DyingMemory:
+    """The store as the graph knows it, dying between two of its effects."""
+
+    def __init__(self, store: Store, die: Die) -> None:
+        self._store, self._die = store, die
+
+    @asynccontextmanager
+    async def unit(self, claim: Claim) -> AsyncGenerator[Unit]:
+        async with self._store.unit(claim) as unit:
+            yield DyingUnit(unit, self._die)
+
+
+class DyingUnit:
+    def __init__(self, unit: Unit, die: Die) -> None:
+        self._unit, self._die = unit, die
+
+    async def look(self) -> Locked:
+        return await self._unit.look()
+
+    async def flush(self, decide: Decide) -> Change:
+        self._die("before the last flush")
+        change = await self._unit.flush(decide)
+        self._die("after the last flush")
+        return change
+
+    @asynccontextmanager
+    async def flushing(self, decide: Decide) -> AsyncGenerator[None]:
+        self._die("before the graph")
+        async with self._unit.flushing(decide):
+            yield
 
 
 async def live(
     database_url: str, act: Callable[[Store], Awaitable[list[Claim]]], point: str
 ) -> None:
-    die = dying_at(point)
-
-    async def crash(at: str) -> None:
-        die(at)
-
+    die = die_at(point)
     async with opened(database_url, f"life-{os.getpid()}", die) as (store, graph):
         for claim in await act(store):
-            await drive(graph, store, claim, RunControl(), crash)
+            await drive(graph, DyingMemory(store, die), claim, RunControl())
 
 
 def main() -> None:

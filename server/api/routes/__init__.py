@@ -1,24 +1,21 @@
-"""The routes, a module for each part of the contract's section 3. What they share is here."""
+"""The routes of the API. What they share is here."""
 
-from collections.abc import Generator
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
 
 from hitl_orchestrator.server.api.schemas import Id
-from hitl_orchestrator.server.services import Services
-from hitl_orchestrator.server.waiting import Waiting
+from hitl_orchestrator.server.orchestrator import Orchestrator
+
+# All are `async`: FastAPI runs a synchronous dependency in a thread of its own.
 
 
-def _services(request: Request) -> Services:
-    return request.app.state.services
+async def _get_orchestrator(request: Request) -> Orchestrator:
+    return request.app.state.hitl
 
 
-def _waiting(request: Request) -> Waiting:
-    return request.app.state.waiting
-
-
-def _wait(
+async def _take_waiting_place(
     request: Request,
     wait: Annotated[
         float,
@@ -29,7 +26,7 @@ def _wait(
             description="Seconds to wait until the run is neither `queued` nor `running`.",
         ),
     ] = 0,
-) -> Generator[float]:
+) -> AsyncGenerator[float]:
     if not wait:
         yield wait
         return
@@ -37,15 +34,14 @@ def _wait(
         yield wait
 
 
-def _stream_place(request: Request) -> Generator[None]:
+async def _take_stream_place(request: Request) -> AsyncGenerator[None]:
     with request.app.state.streams.taken_by(request):
         yield
 
 
-TheServices = Annotated[Services, Depends(_services)]
-TheWaiting = Annotated[Waiting, Depends(_waiting)]
-Wait = Annotated[float, Depends(_wait)]
-StreamPlace = Depends(_stream_place)
+TheOrchestrator = Annotated[Orchestrator, Depends(_get_orchestrator)]
+Wait = Annotated[float, Depends(_take_waiting_place)]
+StreamPlace = Depends(_take_stream_place)
 
 RunId = Annotated[Id, Path(alias="runId", description="The id of a run.")]
 RequestId = Annotated[Id, Path(alias="requestId", description="The id of a request.")]

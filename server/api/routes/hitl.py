@@ -4,13 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from hitl_orchestrator.checkpoints.transaction import PgTransaction
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import HitlRequest, Urgency
-from hitl_orchestrator.graph import runs
-from hitl_orchestrator.server.api.once import Route, TheCall
+from hitl_orchestrator.server.api.calls import Route, TheCall, respond_done
 from hitl_orchestrator.server.api.openapi import EVENTS, problems
-from hitl_orchestrator.server.api.problems import shown
+from hitl_orchestrator.server.api.problems import show
 from hitl_orchestrator.server.api.routes import (
     Cursor,
     LastEventId,
@@ -18,12 +16,11 @@ from hitl_orchestrator.server.api.routes import (
     OfThread,
     RequestId,
     StreamPlace,
-    TheServices,
-    TheWaiting,
+    TheOrchestrator,
     Wait,
 )
 from hitl_orchestrator.server.api.schemas import Id, PausedRun, Queue, Remove, Resume, Resumed
-from hitl_orchestrator.server.api.sse import HEADERS, EventStream, events
+from hitl_orchestrator.server.api.sse import EventStream, stream_events
 
 router = APIRouter(prefix="/api/hitl", tags=["Human in the loop"], route_class=Route)
 
@@ -35,7 +32,7 @@ router = APIRouter(prefix="/api/hitl", tags=["Human in the loop"], route_class=R
     response_description="A page of paused runs.",
 )
 async def list_pending(
-    services: TheServices,
+    hitl: TheOrchestrator,
     agent: Annotated[
         Id | None, Query(description="Only runs with a pending request of this agent.")
     ] = None,
@@ -46,14 +43,10 @@ async def list_pending(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Paused runs with their pending requests, most urgent first, then oldest."""
-    page = await services.store.waiting(agent, urgency, thread_id, limit, cursor)
-    return shown(
-        Queue(
-            runs=tuple(PausedRun.of(run, pending) for run, pending in page.rows),
-            nextCursor=page.next_cursor,
-        )
-    )
+    """List paused runs with their pending requests, most urgent first, then oldest."""
+    page = await hitl.pending(agent, urgency, thread_id, limit, cursor)
+    runs = tuple(PausedRun.of(run, pending) for run, pending in page.rows)
+    return show(Queue(runs=runs, nextCursor=page.next_cursor))
 
 
 @router.post(
@@ -66,13 +59,11 @@ async def resume(body: Resume, call: TheCall, wait: Wait) -> Response:
     """Answer pending requests of a run: all responses are taken, or none. The answer is durable
     with the 200; the run goes on by itself.
     """
-
-    async def answer(tx: PgTransaction) -> str:
-        return await runs.answer(tx, body.ref, body.requestId, body.given(await tx.now()), body.by)
-
-    done = await call.perform(answer, Resumed.of, wait_seconds=wait)
-    call.log("hitl_resume_api", done, body.ref, body.requestId, body.operator)
-    return done.response
+    act = call.hitl.answer(
+        body.ref, body.requestId, body.read_responses(), body.by, call.once, wait
+    )
+    done = await call.log("hitl_resume_api", body.ref, body.requestId, body.operator, act)
+    return respond_done(done, Resumed.of(done.run))
 
 
 @router.post(
@@ -85,13 +76,9 @@ async def remove(body: Remove, call: TheCall, wait: Wait) -> Response:
     """Deny a pending request (the oldest, if none is named) and cancel its run; its other pending
     requests are denied with it.
     """
-
-    async def deny(tx: PgTransaction) -> str:
-        return await runs.remove(tx, body.ref, body.requestId, body.reason, body.by)
-
-    done = await call.perform(deny, Resumed.of, wait_seconds=wait)
-    call.log("hitl_cancel_api", done, body.ref, body.requestId, body.operator)
-    return done.response
+    act = call.hitl.remove(body.ref, body.requestId, body.reason, body.by, call.once, wait)
+    done = await call.log("hitl_cancel_api", body.ref, body.requestId, body.operator, act)
+    return respond_done(done, Resumed.of(done.run))
 
 
 @router.get(
@@ -100,9 +87,9 @@ async def remove(body: Remove, call: TheCall, wait: Wait) -> Response:
     responses=problems(404, 422),
     response_description="The request.",
 )
-async def show_request(request_id: RequestId, services: TheServices) -> Response:
-    """One request with its responses."""
-    return shown(await services.store.request(request_id))
+async def show_request(request_id: RequestId, hitl: TheOrchestrator) -> Response:
+    """Show one request with its responses."""
+    return show(await hitl.request(request_id))
 
 
 @router.get(
@@ -111,17 +98,13 @@ async def show_request(request_id: RequestId, services: TheServices) -> Response
     responses=problems(422) | EVENTS,
     dependencies=[StreamPlace],
 )
-async def queue_events(
-    services: TheServices, waiting: TheWaiting, last_event_id: LastEventId = None
-) -> Response:
-    """Questions, answers and ends of all runs as server-sent events: what is new from now on, or
-    after `Last-Event-ID`.
+async def queue_events(hitl: TheOrchestrator, last_event_id: LastEventId = None) -> Response:
+    """Send questions, answers and ends of all runs as server-sent events.
+
+    What is new from now on, or after `Last-Event-ID`.
     """
-    last = await services.store.last_queue_frame()
+    last = await hitl.last_queue_frame()
     after = int(last_event_id) if last_event_id else last
     if after > last:
         raise Invalid(f"`Last-Event-ID` {after} is no event of the queue.")
-    return EventStream(
-        events(waiting, None, lambda seq: services.store.queue_frames(seq, 50), after),
-        headers=HEADERS,
-    )
+    return stream_events(hitl.queue_frames(after))

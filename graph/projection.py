@@ -1,0 +1,269 @@
+"""What the graph wrote, as rows; and what to do with it next.
+
+Pure: the run's state so far, the locked run and what LangGraph's tasks wrote go in; the state after
+it, and a `Change`, come out. `graph/drive.py` does what these say.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from langgraph.types import Interrupt, StateSnapshot
+
+from hitl_orchestrator.domain import events
+from hitl_orchestrator.domain.events import Event
+from hitl_orchestrator.domain.hitl import HitlRequest, Settled
+from hitl_orchestrator.domain.ports import Change, Claim, Locked, Settlement, Update
+from hitl_orchestrator.domain.progress import plan_with_statuses
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.run import StoredRun
+from hitl_orchestrator.domain.state import Asked, Ending, Result, RunError, Snapshot, first_state
+from hitl_orchestrator.domain.transitions import RunAct, run_after
+from hitl_orchestrator.graph.decisions import check_fence, end
+
+# What to do with the graph next.
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Give a thread its first input, or the first of this run."""
+
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Tell the interrupts what was decided, by their ids."""
+
+    answers: Mapping[str, JsonObject]
+
+
+@dataclass(frozen=True)
+class Continue:
+    """Finish what a process that died has left unfinished."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Do nothing: every task has finished, or waits for a person."""
+
+    interrupts: Sequence[Interrupt] = ()
+
+
+Next = Begin | Resume | Continue | Rest
+
+
+# How the graph stopped.
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """It ended, or waits at these interrupts."""
+
+    interrupts: Sequence[Interrupt] = ()
+
+
+@dataclass(frozen=True)
+class Drained:
+    """This process ends; what is finished is flushed, and another goes on."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """It raised: a defect of ours, or an agent's that got past its node."""
+
+    error: RunError
+
+
+Stop = Stopped | Drained | Broken
+
+
+class Recorded(NamedTuple):
+    """The run's state after what was written, and the rows that say so."""
+
+    state: Snapshot
+    change: Change
+
+
+class Concluded(NamedTuple):
+    """The rows of a stop. `next`: what the graph is resumed with, None when the run is at rest."""
+
+    state: Snapshot
+    change: Change
+    next: Resume | None
+
+
+def read_thread(first: Snapshot, thread: StateSnapshot) -> Snapshot:
+    """Return the run's state as its thread has it; `first`, if the thread knows nothing of it."""
+    if _is_new(first, thread):
+        return first
+    state = Snapshot.of(thread.values)
+    for task in thread.tasks:
+        # Siblings of what waits that finished: their writes are stored, not yet in the values;
+        # those of the start are there already.
+        if task.result and "run" not in task.result:
+            state = state.after([*task.result.items()])
+    return state
+
+
+def choose_next(first: Snapshot, thread: StateSnapshot, settled: Mapping[str, Settled]) -> Next:
+    """Decide what to invoke the graph with, from what its thread holds."""
+    if _is_new(first, thread):
+        return Begin(first_state(first))
+    if answers := resume_map(thread.interrupts, settled):
+        return Resume(answers)
+    # Not `thread.next`: that is empty too when all tasks are written but not the checkpoint
+    # after them.
+    is_unfinished = any(task.result is None and not task.interrupts for task in thread.tasks)
+    if is_unfinished or (thread.tasks and not thread.interrupts):
+        return Continue()
+    return Rest(thread.interrupts)
+
+
+def resume_map(
+    interrupts: Sequence[Interrupt], settled: Mapping[str, Settled]
+) -> dict[str, JsonObject]:
+    """Return interrupt id -> value, for those of which every request has ended.
+
+    The others are left alone, and are not run again for nothing.
+    """
+    answers: dict[str, JsonObject] = {}
+    for interrupt in interrupts:
+        request_ids: list[str] = interrupt.value["requestIds"]
+        if all(name in settled for name in request_ids):
+            ended = {name: settled[name].json_object() for name in request_ids}
+            answers[interrupt.id] = {"answers": ended}
+    return answers
+
+
+def record(state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Update]) -> Recorded:
+    """Fold what was written into the state, and say it in rows. Raise Fenced.
+
+    Folding the same again changes nothing: a flush may have failed, or only its reply.
+    """
+    check_fence(locked, claim)
+    happened: list[Event] = []
+    asked: list[Asked] = []
+    delivered: list[HitlRequest] = []
+    for channel, value in _list_writes(updates, locked.run.threadId):
+        state = state.after([(channel, value)])
+        if channel == "events":
+            happened += map(Event.model_validate, value)
+        if channel == "questions":
+            for one in map(Asked.model_validate, value.values()):
+                if one.answer is not None:
+                    delivered.append(one.request)
+                    happened.append(_tell_delivery(one.request, locked))
+                elif one.repeats is None:
+                    asked.append(_date(one, locked.now))
+                    happened.append(_tell_question(asked[-1]))
+    run = locked.run.but(
+        status=run_after(locked.run.status, RunAct.DRIVE),
+        plan=plan_with_statuses(state),
+        facets=state.facets,
+    )
+    return Recorded(state, Change(run, asked=asked, delivered=delivered, events=happened))
+
+
+def conclude(
+    state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Update], stop: Stop
+) -> Concluded:
+    """Decide what the stop comes to: go on with answers that came meanwhile, pause, or end."""
+    state, change = record(state, claim, locked, updates)
+    match stop:
+        case Drained():
+            return Concluded(state, change, None)
+        case Broken(error):
+            ending = Ending(result=Result(outputs={}), error=error)
+            return Concluded(state, _end(state, locked, change, ending), None)
+        case Stopped(interrupts) if interrupts:
+            if answers := resume_map(interrupts, locked.settled):
+                return Concluded(state, change, Resume(answers))
+            return Concluded(state, _pause(state, change), None)
+        case Stopped():
+            return Concluded(state, _end(state, locked, change, _read_ending(state)), None)
+
+
+def _is_new(first: Snapshot, thread: StateSnapshot) -> bool:
+    """A new thread, or one whose last run was another."""
+    run: Mapping[str, Any] = thread.values.get("run", {}) if thread.created_at else {}
+    return run.get("runId") != first.run.runId
+
+
+def _pause(state: Snapshot, change: Change) -> Change:
+    run = change.run.but(
+        status=run_after(change.run.status, RunAct.PAUSE),
+        plan=plan_with_statuses(state, running=False),
+        claimToken=None,
+    )
+    return _extend(change, run)
+
+
+def _end(state: Snapshot, locked: Locked, change: Change, ending: Ending) -> Change:
+    run = change.run.but(plan=plan_with_statuses(state, running=False))
+    requests = [*locked.requests, *(one.request for one in change.asked)]
+    ended = end(run, requests, ending)
+    return _extend(change, ended.run, _measure(state), *ended.events, settled=ended.settled)
+
+
+def _read_ending(state: Snapshot) -> Ending:
+    if state.result is not None:
+        return state.result
+    error = RunError(message="The graph ended without a result.")
+    return Ending(result=Result(outputs={}), error=error)
+
+
+def _extend(
+    change: Change, run: StoredRun, *happened: Event, settled: Sequence[Settlement] = ()
+) -> Change:
+    return Change(
+        run,
+        asked=change.asked,
+        settled=settled,
+        delivered=change.delivered,
+        events=[*change.events, *happened],
+    )
+
+
+def _list_writes(updates: Sequence[Update], thread_id: str) -> list[tuple[str, Any]]:
+    """Of the run's own thread, but not its start: that writes everything anew.
+
+    The state has begun with it already.
+    """
+    found: list[tuple[str, Any]] = []
+    for update in updates:
+        if update.thread_id == thread_id and "run" not in dict(update.writes):
+            found += update.writes
+    return found
+
+
+def _date(asked: Asked, now: datetime) -> Asked:
+    expires = None
+    if asked.expiresInSeconds and asked.waits:
+        expires = now + timedelta(seconds=asked.expiresInSeconds)
+    return asked.but(request=asked.request.but(createdAt=now, updatedAt=now, expiresAt=expires))
+
+
+def _tell_question(asked: Asked) -> Event:
+    if asked.cause:
+        return events.denied(asked.request, asked.cause)
+    return events.asked(asked.request)
+
+
+def _tell_delivery(request: HitlRequest, locked: Locked) -> Event:
+    """With the seconds from the answer to its delivery."""
+    resolved = locked.resolved.get(request.requestId)
+    seconds = (locked.now - resolved[1]).total_seconds() if resolved else None
+    return events.delivered(request).but(seconds=seconds)
+
+
+def _measure(state: Snapshot) -> Event:
+    requests = [asked.request for asked in state.questions.values() if asked.repeats is None]
+    data: JsonObject = {
+        "steps": len(state.plan.steps) if state.plan else 0,
+        "planVersion": state.plan.version if state.plan else 0,
+        "questions": len(requests),
+        "denied": sum(request.denialReason is not None for request in requests),
+    }
+    return Event(kind=events.Kind.MEASURED, message="the run in numbers", data=data)

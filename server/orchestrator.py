@@ -1,0 +1,344 @@
+"""The door: what people, agents and programs can ask of the orchestrator, one call each.
+
+    async with Orchestrator.open(settings) as hitl:
+        done = await hitl.start(NewRun(objective="Announce it"), wait_seconds=20)
+        (question, *_) = done.run.requests
+        ...
+        await hitl.answer(RunRef(done.run.runId), question.requestId, [response], by)
+
+Typed values go in; values of the domain come out, or its errors. Transactions, Idempotency-Keys,
+dispatch, waking and waiting are inside. REST, inbox, other protocols, notebooks and tests use it.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from math import nan
+from typing import NamedTuple, NoReturn, Self
+from uuid import uuid4
+
+from hitl_orchestrator.checkpoints.migrate import check_migrated
+from hitl_orchestrator.checkpoints.transaction import PgTransaction
+from hitl_orchestrator.domain.capability import Registry
+from hitl_orchestrator.domain.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    OrchestratorError,
+    StoreUnavailable,
+)
+from hitl_orchestrator.domain.hitl import (
+    By,
+    HitlRequest,
+    HitlResponse,
+    RequestStatus,
+    Urgency,
+)
+from hitl_orchestrator.domain.ports import Frame, Once, Page, RunRef, WaitingRun
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
+from hitl_orchestrator.domain.state import RunSettings
+from hitl_orchestrator.graph import runs
+from hitl_orchestrator.server.outcomes import Outcome, read_outcome, write_outcome
+from hitl_orchestrator.server.services import Services, open_place, open_services
+from hitl_orchestrator.server.settings import Settings
+from hitl_orchestrator.server.waiting import Waiting
+
+FRAMES_AT_ONCE = 50  # read for a stream
+
+Act = Callable[[PgTransaction], Awaitable[str]]  # a use case; returns the run's id
+
+
+class Done(NamedTuple):
+    """`replayed`: it was done before, by a call with the same Idempotency-Key."""
+
+    run: Run
+    replayed: bool = False
+
+
+class Readiness(NamedTuple):
+    """`live_workers`: with a queue, how many processes take jobs from it."""
+
+    live_workers: int | None = None
+
+
+class Orchestrator:
+    """Made by `open`. Every method raises StoreUnavailable when the database is out of reach.
+
+    `once` names a call that must not be done twice: the second comes to what the first came to,
+    an error too, or raises IdempotencyKeyReused.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._store = services.store
+        self._waiting = Waiting(services.wakeups)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncGenerator[Self]:
+        """Open the database (an embedded one, if the settings name none) and start driving.
+
+        Raise ConfigurationError.
+        """
+        async with (
+            open_place(settings, needs_key=False) as place,
+            open_services(place.settings) as services,
+        ):
+            hitl = cls(services)
+            try:
+                yield hitl
+            finally:
+                hitl.end_waits()
+
+    def end_waits(self) -> None:
+        """End all streams, and answer everybody who waits as things are now."""
+        self._waiting.stop()
+
+    # What people decide
+
+    async def start(self, new: NewRun, once: Once | None = None, wait_seconds: float = 0) -> Done:
+        """Start a run. Raise Invalid or ThreadBusy."""
+
+        async def act(tx: PgTransaction) -> str:
+            settings = self._choose_settings(new)
+            return await runs.start(tx, self._services.registry, settings, new.metadata)
+
+        return await self._perform(act, once, wait_seconds)
+
+    async def answer(
+        self,
+        ref: RunRef,
+        request_id: str,
+        responses: Sequence[HitlResponse],
+        by: By,
+        once: Once | None = None,
+        wait_seconds: float = 0,
+    ) -> Done:
+        """Take all responses, or none. Raise NotFound, RequestNotPending, RunEnded, or Invalid."""
+
+        async def act(tx: PgTransaction) -> str:
+            return await runs.answer(tx, ref, request_id, responses, by)
+
+        return await self._perform(act, once, wait_seconds)
+
+    async def deny(
+        self,
+        ref: RunRef,
+        request_id: str,
+        reason: str,
+        by: By,
+        once: Once | None = None,
+        wait_seconds: float = 0,
+    ) -> Done:
+        """Deny one request; its run goes on. Raise as `answer` does."""
+
+        async def act(tx: PgTransaction) -> str:
+            return await runs.deny(tx, ref, request_id, reason, by)
+
+        return await self._perform(act, once, wait_seconds)
+
+    async def remove(
+        self,
+        ref: RunRef,
+        request_id: str | None,
+        reason: str,
+        by: By,
+        once: Once | None = None,
+        wait_seconds: float = 0,
+    ) -> Done:
+        """Deny a request, the oldest if none is named, and cancel its run.
+
+        Raise as `answer` does.
+        """
+
+        async def act(tx: PgTransaction) -> str:
+            return await runs.remove(tx, ref, request_id, reason, by)
+
+        return await self._perform(act, once, wait_seconds)
+
+    async def cancel(self, ref: RunRef, reason: str, by: By, once: Once | None = None) -> Done:
+        """Stop a queued, running or paused run. Raise NotFound or RunEnded."""
+
+        async def act(tx: PgTransaction) -> str:
+            return await runs.cancel(tx, ref, reason, by)
+
+        return await self._perform(act, once)
+
+    async def refuse(self, error: OrchestratorError, once: Once) -> NoReturn:
+        """Raise an error found before the call was one, and keep it for its Idempotency-Key."""
+
+        async def act(tx: PgTransaction) -> str:
+            raise error
+
+        await self._perform(act, once)
+        raise error
+
+    # What is there
+
+    async def run(self, run_id: str, wait_seconds: float = 0) -> Run:
+        """Return a run; with `wait_seconds`, once it has paused or ended. Raise NotFound."""
+        return await self.wait(run_id, wait_seconds)
+
+    async def wait(self, run_id: str, seconds: float) -> Run:
+        """Return the run once it has paused or ended, or as it is after so many seconds."""
+        return await self._waiting.wait_for_rest(self._store, run_id, seconds)
+
+    async def runs(
+        self,
+        status: RunStatus | None = None,
+        thread_id: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Run]:
+        """Return runs, newest first. Raise Invalid: a cursor that is none of ours."""
+        return await self._store.newest(status, thread_id, limit, cursor)
+
+    async def request(self, request_id: str) -> HitlRequest:
+        """Return a request with its responses. Raise NotFound."""
+        return await self._store.request(request_id)
+
+    async def requests(
+        self,
+        status: RequestStatus | None = None,
+        agent: str | None = None,
+        urgency: Urgency | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[HitlRequest]:
+        """Return requests of all runs: pending ones as `pending` has them, then the newest.
+
+        Raise Invalid: a cursor that is none of ours.
+        """
+        return await self._store.requests(status, agent, urgency, limit, cursor)
+
+    async def pending(
+        self,
+        agent: str | None = None,
+        urgency: Urgency | None = None,
+        thread_id: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[WaitingRun]:
+        """Return paused runs, most urgent first, then oldest. Raise Invalid as `runs` does."""
+        return await self._store.waiting(agent, urgency, thread_id, limit, cursor)
+
+    @property
+    def capabilities(self) -> Registry:
+        return self._services.registry
+
+    # What happens
+
+    async def is_last_frame(self, run_id: str, seq: int) -> bool:
+        """Return whether the run's stream ends with this frame; 0 stands before the first.
+
+        Raise NotFound, or Invalid where the run has no such frame.
+        """
+        if not await self._store.frames(run_id, 0, 1):
+            raise NotFound(f"There is no run {run_id}.")
+        if seq == 0:
+            return False
+        found = await self._store.frames(run_id, seq - 1, 1)
+        if not found or found[0].seq != seq:
+            raise Invalid(f"`Last-Event-ID` {seq} is no event of run {run_id}.")
+        return found[0].is_last
+
+    def frames(self, run_id: str, after: int = 0) -> AsyncGenerator[Frame]:
+        """Yield a run's frames after that number, as they come, until the run's last."""
+
+        async def read(seq: int) -> Sequence[Frame]:
+            return await self._store.frames(run_id, seq, FRAMES_AT_ONCE)
+
+        return self._waiting.follow(run_id, read, after)
+
+    async def last_queue_frame(self) -> int:
+        """Return the number of the newest frame of the queue; 0: there is none yet."""
+        return await self._store.last_queue_frame()
+
+    def queue_frames(self, after: int) -> AsyncGenerator[Frame]:
+        """Yield the frames of all runs' questions and ends after that number, as they come."""
+
+        async def read(seq: int) -> Sequence[Frame]:
+            return await self._store.queue_frames(seq, FRAMES_AT_ONCE)
+
+        return self._waiting.follow(None, read, after)
+
+    # How it is doing
+
+    async def check_ready(self) -> Readiness:
+        """Raise ConfigurationError or StoreUnavailable when no run could be driven here now."""
+        await check_migrated(self._store.pool)
+        if self._services.settings.dispatch == "queue":
+            return Readiness(await self._services.live_workers())
+        if not self._services.drivers.alive:
+            raise StoreUnavailable("The driver of this process has stopped.")
+        return Readiness()
+
+    async def measure(self) -> bytes:
+        """Return the metrics in Prometheus' text format; NaN for what is out of reach."""
+        try:
+            depth, oldest = await self._store.queue_depth()
+        except StoreUnavailable:
+            depth, oldest = nan, nan
+        return self._services.telemetry.exposition(depth, oldest)
+
+    def log(self, name: str, **fields: str | float | bool | None) -> None:
+        """Write a line to the log of the process; what is None is left out."""
+        self._services.telemetry.log(name, **fields)
+
+    # Inside
+
+    def _choose_settings(self, new: NewRun) -> RunSettings:
+        defaults = self._services.settings
+        limit = new.maxHitlRequests
+        return RunSettings(
+            runId=f"run_{uuid4().hex}",
+            threadId=new.threadId or f"thread_{uuid4().hex}",
+            objective=new.objective,
+            inputs=new.inputs,
+            outputs=tuple(dict.fromkeys(new.outputs or defaults.default_outputs)),
+            agents=None if new.agents is None else tuple(dict.fromkeys(new.agents)),
+            maxHitlRequests=defaults.max_requests if limit is None else limit,
+            hitlEnabled=defaults.hitl_enabled,
+            requestTtlSeconds=defaults.request_ttl_seconds,
+        )
+
+    async def _perform(self, act: Act, once: Once | None, wait_seconds: float = 0) -> Done:
+        """Do it in one transaction; return what it came to once that is durable, or raise it."""
+        async with self._store.transaction() as tx:
+            if once and (kept := await tx.find_outcome(once)):
+                return _replay(kept)
+            outcome = await _try(tx, act)
+            if once:
+                await tx.keep_outcome(once, write_outcome(outcome))
+        self._services.drivers.start(tx.claims)
+        if isinstance(outcome, OrchestratorError):
+            raise outcome
+        if wait_seconds:
+            outcome = await self._wait_after(outcome, once, wait_seconds)
+        return Done(outcome)
+
+    async def _wait_after(self, run: Run, once: Once | None, seconds: float) -> Run:
+        """What was asked for is done: a database out of reach only cuts the waiting short."""
+        with suppress(StoreUnavailable):
+            run = await self.wait(run.runId, seconds)
+            if once:
+                async with self._store.transaction() as tx:
+                    await tx.keep_outcome(once, write_outcome(run))
+        return run
+
+
+async def _try(tx: PgTransaction, act: Act) -> Outcome:
+    """Return the run as it will be, or why it was refused; then nothing is left of the try."""
+    try:
+        async with tx.savepoint():
+            return await tx.show(await act(tx))
+    except (NotFound, Invalid, Conflict) as error:
+        return error
+
+
+def _replay(kept: JsonObject) -> Done:
+    outcome = read_outcome(kept)
+    if isinstance(outcome, OrchestratorError):
+        outcome.replayed = True
+        raise outcome
+    return Done(outcome, replayed=True)
