@@ -13,33 +13,41 @@ from typing import Annotated, ParamSpec, TypeVar
 import typer
 
 from hitl_orchestrator.server.terminal import cli
-from hitl_orchestrator.server.terminal.cli import fail
+from hitl_orchestrator.server.terminal.command import fail
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 app = typer.Typer(
-    help="LangGraph agents ask, people answer.\n\nClient commands find a server by HITL_URL and "
-    "API_KEY (environment or .env), or an embedded one by its data folder (HITL_DATA_DIR).",
+    help="LangGraph agents ask, people answer.\n\n"
+    "serve, work, migrate, prune and audit use the database: DATABASE_URL, or an embedded Postgres "
+    "in HITL_DATA_DIR (default: .data). The other commands call a server: the one that HITL_URL "
+    "and API_KEY name, or the one that runs with that data folder. All of these are variables of "
+    "the environment, or lines in .env.\n\n"
+    "Exit codes: 0 done; 1 the server said no, or the run failed or was cancelled; 2 wrong usage; "
+    "3 a person is needed.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-audit = typer.Typer(help="The audit chain.", no_args_is_help=True, rich_markup_mode=None)
+audit = typer.Typer(help="Check the audit log.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(audit, name="audit")
 
 
 def main() -> None:
+    """Run the command that the command line names."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a glyph
     app()
 
 
-def _fail_in_one_line(command: Callable[P, R]) -> Callable[P, R]:
+def _report_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Let the command say in one line on stderr what is wrong, without a traceback."""
+
     @wraps(command)
-    def told(*args: P.args, **kwargs: P.kwargs) -> R:
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
         from hitl_orchestrator.domain.errors import OrchestratorError
 
         try:
@@ -47,20 +55,23 @@ def _fail_in_one_line(command: Callable[P, R]) -> Callable[P, R]:
         except OrchestratorError as error:
             fail(error.detail, 1)
 
-    return told
+    return call
 
 
 @app.command()
-@_fail_in_one_line
+@_report_errors
 def serve(
     host: Annotated[
-        str | None, typer.Option(help="Where to listen; default: HOST, else 127.0.0.1.")
+        str | None, typer.Option(help="Address to listen on; default: HOST, else 127.0.0.1.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Default: PORT, else 8080.")
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port to listen on, 0 for any; default: PORT, else 8080."
+        ),
     ] = None,
 ) -> None:
-    """Start the server; with HITL_DISPATCH=inline it also drives the runs.
+    """Start the server. With HITL_DISPATCH=inline, the default, it also drives the runs.
 
     \b
     Example:
@@ -72,11 +83,13 @@ def serve(
 
 
 @app.command()
-@_fail_in_one_line
+@_report_errors
 def work(
-    concurrency: Annotated[int, typer.Option(min=1, help="Runs driven at the same time.")] = 10,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="How many runs to drive at the same time.")
+    ] = 10,
 ) -> None:
-    """Drive runs from the queue (HITL_DISPATCH=queue); as many of these as you like, anywhere.
+    """Drive runs from the queue (HITL_DISPATCH=queue). Start as many as you like, on any machine.
 
     \b
     Example:
@@ -88,7 +101,7 @@ def work(
 
 
 @app.command()
-@_fail_in_one_line
+@_report_errors
 def migrate() -> None:
     """Bring the database up to date. serve and work do it too, unless HITL_AUTO_MIGRATE=false.
 
@@ -102,12 +115,15 @@ def migrate() -> None:
 
 
 @app.command()
-@_fail_in_one_line
+@_report_errors
 def prune(
     older_than: Annotated[
         float,
         typer.Option(
-            min=0, max=36500, metavar="DAYS", help="Runs that ended longer ago than that."
+            min=0,
+            max=36500,
+            metavar="DAYS",
+            help="Delete the runs that ended more than so many days ago.",
         ),
     ],
 ) -> None:
@@ -123,14 +139,16 @@ def prune(
 
 
 @audit.command()
-@_fail_in_one_line
+@_report_errors
 def verify(
     run_id: Annotated[
-        str | None, typer.Argument(metavar="RUN_ID", help="Only this run's chain.")
+        str | None,
+        typer.Argument(metavar="RUN_ID", help="Check only this run; default: all runs."),
     ] = None,
 ) -> None:
-    """Check that no entry of the audit log was altered, removed or cut off; exits with 1 and names
-    it if one was.
+    """Check that no entry of the audit log was altered, removed or cut off.
+
+    Names each run whose entries are not whole, and exits with 1 if there is one.
 
     \b
     Example:

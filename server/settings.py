@@ -19,7 +19,7 @@ from pydantic import (
 
 from hitl_orchestrator.domain.capability import FacetName
 from hitl_orchestrator.domain.errors import ConfigurationError
-from hitl_orchestrator.server.terminal.client import BadInput, settings_here
+from hitl_orchestrator.server.environment import UnreadableEnvironment, read_environment
 
 SECRETS = {"API_KEY", "OPENAI_API_KEY"}
 _LONGEST_SHOWN = 200
@@ -146,29 +146,32 @@ class Settings(BaseModel):
 
 
 def load_settings() -> Settings:
-    """Raises ConfigurationError: one line that names each bad variable, its value (never a
-    secret's) and what is allowed.
+    """Return the settings that the environment gives.
+
+    Raises ConfigurationError: one line that names each bad variable, its value (never a secret's)
+    and what is allowed.
     """
     try:
-        given = {name: value for name, value in settings_here().items() if name in _allowed()}
-    except BadInput as error:
+        variables = read_environment()
+    except UnreadableEnvironment as error:
         raise ConfigurationError(error.detail) from error
+    allowed = _allowed()
+    given = {name: value for name, value in variables.items() if name in allowed}
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
         wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
-        raise ConfigurationError(
-            " ".join(_complaint(name, given[name]) for name in wrong)
-        ) from None
+        raise ConfigurationError(" ".join(_complain(name, given[name]) for name in wrong)) from None
 
 
 def check_serving(settings: Settings) -> None:
-    """What a server needs beyond settings that are fine one by one. Raises ConfigurationError."""
+    """Raise ConfigurationError if settings that are fine one by one are not enough for a server."""
     if settings.api_key is not None:
         return
     if settings.database_url is not None:
         raise ConfigurationError(
-            "API_KEY is not set: with DATABASE_URL none is made up, since other servers and clients have to know it."
+            "API_KEY is not set: with DATABASE_URL none is made up, "
+            "since other servers and clients have to know it."
         )
     if not _is_loopback(settings.host) and not settings.allow_generated_key:
         raise ConfigurationError(
@@ -177,15 +180,15 @@ def check_serving(settings: Settings) -> None:
         )
 
 
-def _complaint(name: str, value: str) -> str:
-    shown = (
-        "a secret that" if name in SECRETS else repr(redacted(value)[:_LONGEST_SHOWN]) + ", which"
-    )
-    return f"{name} is {shown} does not fit: {_allowed()[name]}."
+def _complain(name: str, value: str) -> str:
+    """Return a sentence or two: the variable, its value unless it is a secret, what is allowed."""
+    shown = repr(redacted(value)[:_LONGEST_SHOWN])
+    given = "a secret whose value" if name in SECRETS else f"{shown}, which"
+    return f"{name} is {given} is not allowed. Allowed: {_allowed()[name]}."
 
 
 def _allowed() -> dict[str, str]:
-    """By variable."""
+    """Return what each variable may be, in words."""
     return {
         str(field.validation_alias): field.description or ""
         for field in Settings.model_fields.values()
@@ -193,9 +196,7 @@ def _allowed() -> dict[str, str]:
 
 
 def redacted(address: str) -> str:
-    """Without the password of a URL or of a libpq connection string, also of ones that are slightly
-    wrong.
-    """
+    """Return a URL or a libpq connection string without its password, also if slightly wrong."""
     without = re.sub(
         r"(password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]*)", r"\1***", address, flags=re.IGNORECASE
     )

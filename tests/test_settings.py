@@ -47,7 +47,8 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
     nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (nowhere / ".env").write_text(
-        "PORT=1111\nHITL_MAX_REQUESTS=5\nHITL_AGENTS=a.b:c, ./d.py:e,\nUNKNOWN=1\nHITL_URL=http://x\nHOST=\n"
+        "PORT=1111\nHITL_MAX_REQUESTS=5\nHITL_AGENTS=a.b:c, ./d.py:e,\n"
+        "UNKNOWN=1\nHITL_URL=http://x\nHOST=\n"
     )
     monkeypatch.setenv("PORT", "2222")
     monkeypatch.setenv("HITL_MAX_REQUESTS", "")
@@ -56,19 +57,33 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
     assert settings.port == 2222
     assert settings.agents == ("a.b:c", "./d.py:e")
     assert settings.host == "127.0.0.1"
+    assert settings.max_requests == 3
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("DATABASE_URL", "mysql://here"), ("API_KEY", "two words"), ("OPENAI_BASE_URL", "api.openai.com"), ("HITL_ENABLED", "perhaps"),
-        ("HITL_MAX_REQUESTS", "-1"), ("HITL_MAX_REQUESTS", "1001"), ("HITL_MAX_REQUESTS", "3.5"), ("HITL_REQUEST_TTL_SECONDS", "0"),
-        ("HITL_REQUEST_TTL_SECONDS", "inf"), ("HITL_DISPATCH", "carrier pigeon"), ("HITL_CLAIM_SECONDS", "nan"),
+        ("DATABASE_URL", "mysql://here"),
+        ("API_KEY", "two words"),
+        ("OPENAI_BASE_URL", "api.openai.com"),
+        ("HITL_ENABLED", "perhaps"),
+        ("HITL_MAX_REQUESTS", "-1"),
+        ("HITL_MAX_REQUESTS", "1001"),
+        ("HITL_MAX_REQUESTS", "3.5"),
+        ("HITL_REQUEST_TTL_SECONDS", "0"),
+        ("HITL_REQUEST_TTL_SECONDS", "inf"),
+        ("HITL_DISPATCH", "carrier pigeon"),
+        ("HITL_CLAIM_SECONDS", "nan"),
         ("HITL_DRAIN_SECONDS", "-1"),
-        ("HITL_DEFAULT_OUTPUTS", "published,no name"), ("HITL_DEFAULT_OUTPUTS", ","), ("PORT", "65536"), ("PORT", "http"),
-        ("HITL_RETENTION_DAYS", "soon"), ("HITL_AUTO_MIGRATE", "2"), ("HITL_ALLOW_GENERATED_KEY", "ask me"),
+        ("HITL_DEFAULT_OUTPUTS", "published,no name"),
+        ("HITL_DEFAULT_OUTPUTS", ","),
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("HITL_RETENTION_DAYS", "soon"),
+        ("HITL_AUTO_MIGRATE", "2"),
+        ("HITL_ALLOW_GENERATED_KEY", "ask me"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_value_is_named_with_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
@@ -100,12 +115,16 @@ def test_a_file_that_cannot_be_read_is_named(nowhere: Path) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "postgresql://user:hunter2@host/db", "postgres://user:hun:hunter2@a@host:5432/db", "mysql://user:hunter2@host",
+        "postgresql://user:hunter2@host/db",
+        "postgres://user:hun:hunter2@a@host:5432/db",
+        "mysql://user:hunter2@host",
         "postgres:/u:hunter2@host",
-        "postgresql://host/db?user=u&password=hunter2&x=1", "host=h password=hunter2 user=u", "host=h PASSWORD = 'a hunter2' user=u",
+        "postgresql://host/db?user=u&password=hunter2&x=1",
+        "host=h password=hunter2 user=u",
+        "host=h PASSWORD = 'a hunter2' user=u",
         "postgresql://u@h/d?password=a@hunter2",
     ],
-)  # fmt: skip
+)
 def test_a_password_is_never_shown(address: str) -> None:
     assert "hunter2" not in redacted(address)
     assert "hunter2" not in repr(Settings.model_construct(database_url=address))

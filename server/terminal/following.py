@@ -1,0 +1,137 @@
+"""Following a run in the terminal: live with its questions, or read along line by line."""
+
+import queue
+import threading
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from hitl_orchestrator.server.terminal.client import Api
+from hitl_orchestrator.server.terminal.console import Terminal
+from hitl_orchestrator.server.terminal.errors import ClientError, RefusedByServer
+from hitl_orchestrator.server.terminal.keyboard import Keyboard, Left, Withdrawn
+from hitl_orchestrator.server.terminal.prompts import ask_for_answer
+from hitl_orchestrator.server.terminal.question_views import draw_question, make_answer_command
+from hitl_orchestrator.server.terminal.run_views import draw_frame, draw_plan
+from hitl_orchestrator.server.terminal.wire import FrameJson, RequestJson, RunJson, select_pending
+
+
+def follow(api: Api, run: RunJson, operator: str | None, terminal: Terminal) -> RunJson:
+    """Show the run live and have its questions answered here.
+
+    Returns the run when it has ended, or when the person leaves a question.
+    """
+    keyboard = Keyboard()
+    feed = Feed(api, run["runId"], keyboard)
+    feed.start()
+    while True:
+        run = _watch(api, run, feed, terminal)
+        if feed.ended:
+            return run
+        request = select_pending(run)[0]
+        try:
+            _settle(api, request, operator, keyboard, terminal)
+        except Left:
+            terminal.say(f"Left pending. Answer it with: {make_answer_command(request)}")
+            return run
+        run = api.run(run["runId"])
+
+
+class Feed(threading.Thread):
+    """Reads the frames of a run while the main thread shows them or waits for a person."""
+
+    def __init__(self, api: Api, run_id: str, keyboard: Keyboard) -> None:
+        super().__init__(daemon=True)
+        self.ended = False
+        self._api, self._run_id, self._keyboard = api, run_id, keyboard
+        self._frames = queue.SimpleQueue[FrameJson | None]()
+        self._failure: ClientError | None = None
+
+    def run(self) -> None:
+        """Read to the last frame; None in the queue says that there will be no more."""
+        try:
+            for frame in self._api.frames(self._run_id):
+                self._frames.put(frame)
+                self._keyboard.hear(frame)
+        except ClientError as error:
+            self._failure = error
+        finally:
+            self._frames.put(None)
+
+    def take(self, wait: bool) -> list[FrameJson]:
+        """Return all frames that have come; `wait`: for one at least, or for the end.
+
+        Raises the ClientError that broke the stream.
+        """
+        frames = [self._frames.get()] if wait else []
+        while not self._frames.empty():
+            frames.append(self._frames.get())
+        self.ended = None in frames
+        if self._failure:
+            raise self._failure
+        return [frame for frame in frames if frame]
+
+
+def _watch(api: Api, run: RunJson, feed: Feed, terminal: Terminal) -> RunJson:
+    """Show the plan, and the frames above it, until the run asks or has ended."""
+    with Live(_draw_progress(run), console=terminal, transient=True, refresh_per_second=8) as live:
+        while True:
+            for frame in feed.take(wait=not select_pending(run)):
+                terminal.print(draw_frame(frame))
+            if select_pending(run) and not feed.ended:
+                return run
+            run = api.run(run["runId"])
+            live.update(_draw_progress(run))
+            if feed.ended:
+                return run
+
+
+def _draw_progress(run: RunJson) -> RenderableType:
+    footer = Text(f"{run['runId']} · {run['status']} · Ctrl-C leaves it going", "dim")
+    if not run["plan"]:
+        return Group(Text("planning …", "dim"), footer)
+    return Group(draw_plan(run["plan"]["steps"], live=True), footer)
+
+
+def _settle(
+    api: Api, request: RequestJson, operator: str | None, keyboard: Keyboard, terminal: Terminal
+) -> None:
+    """Ask until an answer is taken, or somebody else's was. Raises Left."""
+    keyboard.turn_to(request)
+    terminal.print(draw_question(request, boxed=True))
+    while True:
+        try:
+            api.resume(request, ask_for_answer(request, keyboard, terminal), operator)
+        except Withdrawn:
+            terminal.print()
+            return terminal.say("Somebody else has ended this question.", "yellow")
+        except RefusedByServer as error:
+            terminal.say(error.detail, "red")
+            if error.status == 409:
+                return None
+            if error.status not in (413, 422):
+                raise
+        else:
+            return None
+
+
+def read_along(api: Api, run: RunJson, terminal: Terminal) -> RunJson:
+    """Print a line for each frame, and the questions that need a person.
+
+    Returns the run when it has ended, or when it needs a person.
+    """
+    for frame in api.frames(run["runId"]):
+        terminal.print(draw_frame(frame), soft_wrap=True)
+        if "hitl" in frame["data"] and frame["message"] == "requested":
+            run = api.run(run["runId"], wait_seconds=5)
+            if select_pending(run):
+                _print_questions(run, terminal)
+                return run
+    return api.run(run["runId"])
+
+
+def _print_questions(run: RunJson, terminal: Terminal) -> None:
+    for request in select_pending(run):
+        terminal.print(Text(), draw_question(request, boxed=False), Text(), sep="\n")
+        terminal.say(f"Answer it with: {make_answer_command(request)}")

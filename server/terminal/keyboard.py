@@ -1,0 +1,83 @@
+"""What a person types, line by line, about one question at a time."""
+
+import signal
+import sys
+import termios
+from contextlib import suppress
+from types import FrameType
+
+from hitl_orchestrator.server.terminal.wire import LAST_FRAMES, FrameJson, RequestJson
+
+LOOK_SECONDS = 0.25
+
+
+class Left(Exception):
+    """The person leaves the question to somebody else."""
+
+
+class Withdrawn(Exception):
+    """Somebody else has ended the question, or the run."""
+
+
+class Keyboard:
+    """Its wait for a line ends when a frame says that the question has ended."""
+
+    def __init__(self) -> None:
+        self._request: RequestJson | None = None
+        self._ended = set[str]()
+        self._run_has_ended = False
+        with suppress(ImportError):
+            import readline  # from here on input() edits its line
+
+            readline.parse_and_bind("tab: self-insert")
+        signal.signal(signal.SIGALRM, self._look)
+
+    def hear(self, frame: FrameJson) -> None:
+        """Note what a frame ends. Called by the thread that reads the frames."""
+        if frame["message"] == "occurred" and "hitl" in frame["data"]:
+            self._ended.add(frame["data"]["hitl"]["requestId"])
+        if frame["type"] in LAST_FRAMES:
+            self._run_has_ended = True
+
+    def turn_to(self, request: RequestJson) -> None:
+        """Read answers to this question from now on, and nothing that was typed before it."""
+        self._request = request
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+
+    def read_line(self, prompt: str) -> str:
+        """Return what is typed. Raises Left at the end of input, and Withdrawn."""
+        # Not one signal by the other thread: readline misses one that comes between its prompt and
+        # its wait, Ctrl-C too.
+        signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
+        try:
+            return input(prompt)
+        except EOFError:
+            print()  # noqa: T201
+            raise Left from None
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def read_lines(self, first: str = "") -> str:
+        """Return several lines, `first` before them, up to an empty one."""
+        lines = [first] if first else []
+        while (line := self.read_line("> ")).strip() or not lines:
+            lines.append(line)
+        return "\n".join(lines)
+
+    def pick(self, verbs: list[str]) -> str:
+        """Return one of the verbs, typed in full or by its first letter. Raises Left for skip."""
+        offered = [*verbs, "skip"]
+        prompt = ", ".join(f"{verb} ({verb[0]})" for verb in offered) + "? "
+        while True:
+            typed = self.read_line(prompt).strip().lower()
+            picked = [verb for verb in offered if typed in (verb, verb[0])]
+            if picked and picked[0] == "skip":
+                raise Left
+            if picked:
+                return picked[0]
+
+    def _look(self, _signal: int, _frame: FrameType | None) -> None:
+        """Raise Withdrawn, also inside input(), once there is nothing left to answer."""
+        has_ended = self._request is not None and self._request["requestId"] in self._ended
+        if self._run_has_ended or has_ended:
+            raise Withdrawn

@@ -1,0 +1,160 @@
+"""A question, as a terminal shows it to the person who decides."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from hitl_orchestrator.server.terminal.console import make_facts
+from hitl_orchestrator.server.terminal.text import join_lines, outline
+from hitl_orchestrator.server.terminal.wire import JsonObject, OptionJson, RequestJson
+
+_URGENCY_STYLES = {"high": "red", "normal": "yellow", "low": "blue"}
+_ANSWER_OPTIONS = {
+    "approval": "--approve (or --reject)",
+    "choice": "--option ID",
+    "freeform": "--text TEXT",
+    "form": "--data FILE",
+}
+
+
+def draw_request(request: RequestJson, boxed: bool) -> RenderableType:
+    """Draw a question and what became of it."""
+    facts = make_facts(
+        {
+            "Request": request["requestId"],
+            "Run": request["runId"],
+            "Status": request["status"],
+            "Kind": request["kind"],
+        }
+    )
+    if request["status"] == "pending":
+        facts.add_row(Text("Answer it", "dim"), Text(make_answer_command(request)))
+    for response in request.get("responses", []):
+        facts.add_row(Text("Response", "dim"), Text("\n".join(_outline_response(response))))
+    if reason := request.get("denialReason"):
+        facts.add_row(Text("Denied", "dim"), Text(reason))
+    return Group(facts, Text(), draw_question(request, boxed))
+
+
+def make_answer_command(request: RequestJson) -> str:
+    """Return the command that answers this question anywhere, but for the answer itself."""
+    return f"hitl answer {shlex.quote(request['requestId'])} {_ANSWER_OPTIONS[request['kind']]}"
+
+
+def _outline_response(response: JsonObject) -> list[str]:
+    """Return what the person gave, without what was left empty."""
+    given: JsonObject = {}
+    for name, value in response.items():
+        if name != "requestId" and value not in (None, {}, []):
+            given[name] = value
+    return outline(given)
+
+
+def draw_question(request: RequestJson, boxed: bool) -> RenderableType:
+    """Draw a question with all that is needed to decide it.
+
+    `boxed`: in a panel as wide as the terminal, with Markdown rendered.
+    """
+    parts = [
+        Text(request["question"], "bold"),
+        *_draw_context(request, boxed),
+        *_draw_action(request),
+        *_draw_options(request),
+        *_draw_form(request),
+        Text(),
+        Text(request["operatorPrompt"], "italic"),
+        Text(_describe_contract(request), "dim"),
+    ]
+    return _box(request, parts) if boxed else Group(*parts)
+
+
+def _draw_context(request: RequestJson, boxed: bool) -> list[RenderableType]:
+    context = request.get("additionalContext")
+    if not context:
+        return []
+    return [Text(), _draw_markdown(context) if boxed else Text(context)]
+
+
+def _draw_markdown(text: str) -> RenderableType:
+    # takes as long to import as the rest of rich, and most commands show none
+    from rich.markdown import Markdown
+
+    return Markdown(text, hyperlinks=False)  # a link shows where it leads
+
+
+def _draw_action(request: RequestJson) -> list[RenderableType]:
+    action = request.get("action")
+    if not action:
+        return []
+    return [
+        Text(),
+        Text.assemble("The action: ", (join_lines(action["name"]), "bold")),
+        Text("\n".join(outline(action.get("arguments", {}), "  "))),
+    ]
+
+
+def _draw_options(request: RequestJson) -> list[RenderableType]:
+    options = request.get("options")
+    if not options:
+        return []
+    table = Table.grid(padding=(0, 1))
+    for key, option in number_options(options):
+        table.add_row(Text(f"{key})"), _draw_label(option), Text(join_lines(option["id"]), "dim"))
+    return [Text(), table]
+
+
+def number_options(options: list[OptionJson]) -> list[tuple[str, OptionJson]]:
+    """Return each option with what a person types for it.
+
+    That is its number, or its id where an id could be taken for a number.
+    """
+    has_digits = any(option["id"].isdigit() for option in options)
+    if has_digits:
+        return [(option["id"], option) for option in options]
+    return [(str(number), option) for number, option in enumerate(options, 1)]
+
+
+def _draw_label(option: OptionJson) -> Text:
+    description = option.get("description")
+    return Text.assemble((option["label"], "bold"), f" — {description}" if description else "")
+
+
+def _draw_form(request: RequestJson) -> list[RenderableType]:
+    schema = request.get("responseSchema")
+    if not schema:
+        return []
+    return [
+        Text(),
+        Text("The form, as JSON Schema:"),
+        Text("\n".join(outline(schema, "  "))),
+    ]
+
+
+def _describe_contract(request: RequestJson) -> str:
+    summary = request["contractSummary"]
+    taken = ", ".join(summary["facets"]["input"]) or "nothing"
+    made = ", ".join(summary["facets"]["output"])
+    return f"{summary['capabilityId']} takes {taken} and makes {made}{_describe_expiry(request)}"
+
+
+def _describe_expiry(request: RequestJson) -> str:
+    expires = request.get("expiresAt")
+    if not expires:
+        return ""
+    return f"; expires {datetime.fromisoformat(expires).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _box(request: RequestJson, parts: Sequence[RenderableType]) -> Panel:
+    urgency = request.get("urgency", "normal")
+    return Panel(
+        Group(*parts),
+        title=Text(join_lines(f" {request['originAgent']} asks · {urgency} ")),
+        subtitle=Text(f" {join_lines(request['requestId'])} "),
+        border_style=_URGENCY_STYLES.get(urgency, ""),
+        padding=(1, 2),
+    )

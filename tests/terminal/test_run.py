@@ -1,0 +1,141 @@
+"""`hitl run` without a terminal, and the operator's commands on what it started."""
+
+import json
+import re
+from typing import get_type_hints
+
+from hitl_orchestrator.server.terminal.wire import FrameJson, RunJson, select_pending
+from tests.terminal.desk import RELEASE, Desk
+
+
+def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_another(
+    desk: Desk,
+) -> None:
+    started = desk.hitl(*desk.start)
+    assert (started.returncode, started.stderr) == (3, "")
+    assert re.match(r"Run run_\w+ of thread thread_\w+\n\d\d:\d\d:\d\d  start  ", started.stdout)
+    asked = re.search(r"^Answer it with: hitl answer (hitl_\w+) --option ID$", started.stdout, re.M)
+    assert asked, started.stdout
+
+    listed, question = desk.hitl("pending"), desk.hitl("show", asked[1])
+    assert asked[1] in listed.stdout
+    assert "announcement.strategist takes" in question.stdout
+    choice = desk.api.request(asked[1])
+    label = choice.get("options", [])[0]["label"]
+    answered = desk.hitl("answer", asked[1], "--option", label.upper())
+    assert (answered.returncode, answered.stdout) == (
+        0,
+        f"Answered. Run {choice['runId']} is running.\n",
+    )
+
+    (approval,) = select_pending(desk.at_rest(choice["runId"]))
+    action = approval.get("action")
+    assert action
+    arguments = action.get("arguments", {})
+    arguments["posts"][0]["text"] = "Edited by a person."
+    (desk.folder / "posts.json").write_text(json.dumps(arguments))
+    edited = ["--approve", "--edit", "posts.json", "--note", "shorter"]
+    assert desk.hitl("answer", approval["requestId"], *edited).returncode == 0
+
+    assert desk.at_rest(choice["runId"])["status"] == "completed"
+    shown = desk.hitl("show", choice["runId"])
+    assert "The run is completed." in shown.stdout
+    assert re.search(
+        r"^published, in the server's outbox\n  \S+/\S+",
+        re.sub(" +$", "", shown.stdout, flags=re.M),
+        re.M,
+    )
+    late = desk.hitl("answer", asked[1], "--reject")
+    assert late.returncode == 1
+    assert late.stderr.count("\n") == 1
+    decided = json.loads(desk.hitl("show", asked[1], "--json").stdout)
+    assert decided["responses"][0]["responderId"] == "ann"
+
+
+def test_json_is_the_runs_own_and_alone_on_stdout(desk: Desk) -> None:
+    told = desk.hitl(*desk.start, "--json", "--thread", "my-thread", "--max-questions", "2")
+    assert told.returncode == 3
+    run: RunJson = json.loads(told.stdout)
+    assert (run["threadId"], run["status"], run["pendingRequestId"]) == (
+        "my-thread",
+        "awaiting_hitl",
+        run["requests"][0]["requestId"],
+    )
+    assert f"hitl answer {run['pendingRequestId']}" in told.stderr
+    assert json.loads(desk.hitl("show", "my-thread", "--json").stdout) == run
+    queue = json.loads(desk.hitl("pending", "--thread", "my-thread", "--json").stdout)
+    assert queue["runs"][0]["runId"] == run["runId"]
+
+
+def test_a_run_that_needs_nobody_is_followed_to_its_end(desk: Desk) -> None:
+    told = desk.hitl(*desk.start_with_audience, "--output", "drafts")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "The run is completed." in told.stdout
+    assert "posts:" in told.stdout
+
+
+def test_every_frame_of_a_run_has_what_a_terminal_reads(desk: Desk) -> None:
+    told = desk.hitl(*desk.start_with_audience, "--output", "brief", "--json")
+    frames = list(desk.api.frames(json.loads(told.stdout)["runId"]))
+    assert [frame["type"] for frame in (frames[0], frames[-1])] == ["start", "complete"]
+    for frame in frames:
+        assert set(get_type_hints(FrameJson)) <= set(frame)
+
+
+def test_the_body_may_come_from_a_file_and_options_add_to_it(desk: Desk) -> None:
+    body = {"objective": "Announce it", "inputs": {"audience": "developers"}, "outputs": ["brief"]}
+    (desk.folder / "body.json").write_text(json.dumps(body))
+    told = desk.hitl(
+        "run", "body.json", "--input", "source=CHANGELOG.md", "--output", "drafts", "--json"
+    )
+    assert told.returncode == 0
+    run = json.loads(told.stdout)
+    assert set(run["result"]["outputs"]) == {"brief", "drafts"}
+    assert run["facets"]["source"]["value"] == RELEASE
+
+
+def test_a_wrong_key_is_told_in_one_line(desk: Desk) -> None:
+    for arguments in (["pending"], desk.start):
+        told = desk.hitl(*arguments, API_KEY="wrong")
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr == (
+            "hitl: The key is missing or wrong: send `Authorization: Bearer <API_KEY>`.\n"
+        )
+
+
+def test_what_the_server_refuses_is_told_in_one_line_and_starts_nothing(desk: Desk) -> None:
+    for arguments, says in (
+        (["run", "--objective", "x", "--thread", "nobody", "--output", "nonsense"], "nonsense"),
+        (["show", "run_nobody"], "run_nobody"),
+        (["answer", "hitl_nobody", "--approve"], "hitl_nobody"),
+        (["cancel", "run_nobody", "--reason", "x"], "run_nobody"),
+        (["run", "--objective", ""], "objective"),
+    ):
+        told = desk.hitl(*arguments)
+        assert (told.returncode, told.stdout) == (1, "")
+        (line,) = told.stderr.splitlines()
+        assert says in line
+    assert desk.hitl("pending", "--thread", "nobody").stdout == "Nothing waits for a person.\n"
+
+
+def test_an_answer_that_does_not_fit_leaves_the_question_pending(desk: Desk) -> None:
+    run = desk.paused()
+    (desk.folder / "data.json").write_text("{}")
+    told = desk.hitl("answer", str(run["pendingRequestId"]), "--data", "data.json")
+    assert told.returncode == 1
+    assert str(run["pendingRequestId"]) in told.stderr
+    assert desk.at_rest(run["runId"])["pendingRequestId"] == run["pendingRequestId"]
+
+
+def test_a_question_is_removed_and_a_run_cancelled(desk: Desk) -> None:
+    first, second = desk.paused(), desk.paused()
+    removed = desk.hitl("remove", str(first["pendingRequestId"]), "--reason", "by mistake")
+    assert (removed.returncode, removed.stdout) == (
+        0,
+        f"Removed. Run {first['runId']} is cancelled.\n",
+    )
+    assert "denied: by mistake" in desk.hitl("show", first["runId"]).stdout
+    cancelled = desk.hitl("cancel", second["runId"], "--reason", "wrong source", "--json")
+    assert json.loads(cancelled.stdout)["status"] == "cancelled"
+    assert "The run is cancelled: wrong source" in desk.hitl("show", second["runId"]).stdout
+    assert desk.hitl("cancel", second["runId"], "--reason", "again").returncode == 1

@@ -1,0 +1,228 @@
+"""What is drawn: all that decides, and nothing that what agents wrote could steer."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hitl_orchestrator.server.terminal.question_views import draw_question, draw_request
+from hitl_orchestrator.server.terminal.run_views import (
+    draw_frame,
+    draw_plan,
+    draw_queue,
+    draw_result,
+    draw_run,
+)
+from hitl_orchestrator.server.terminal.wire import FrameJson
+from tests.terminal.samples import NOW, ended_run, paused, request, shown
+from tests.terminal.screen import CSI
+
+
+def without_trailing_blanks(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def test_a_question_is_shown_with_all_that_decides_it() -> None:
+    text = shown(draw_question(request(), boxed=True))
+    for part in (
+        "announcement.strategist asks · high",
+        "Whom to address?",
+        "Drawn from the source.",
+        "1) Developers — who build on it dev",
+        "2) Operators",
+        "Choose one of 2 options.",
+        "takes objective and makes brief",
+        "hitl_1",
+    ):
+        assert part in text
+
+
+def test_a_question_that_expires_says_when() -> None:
+    text = shown(draw_question(request(expiresAt="2026-11-23T12:00:00Z"), boxed=False))
+    assert re.search(r"makes brief; expires 2026-11-2\d \d\d:00:00", text)
+
+
+def test_what_the_api_may_leave_out_is_not_missed() -> None:
+    optional = ("options", "allowFreeForm", "urgency", "additionalContext", "action", "expiresAt")
+    asked: Any = request()
+    for name in (*optional, "responseSchema", "denialReason", "createdAt", "responses"):
+        del asked[name]
+    assert "announcement.strategist asks · normal" in shown(draw_question(asked, boxed=True))
+    assert "Whom to address?" in shown(draw_request(asked, boxed=False))
+    assert "hitl_1" in shown(draw_queue([paused(asked)], NOW))
+    assert "hitl_1" in shown(draw_run(ended_run(requests=[asked], result={"outputs": {}})))
+
+
+def test_options_whose_ids_are_numbers_are_chosen_by_id() -> None:
+    options = [
+        {"id": "2", "label": "Two", "description": None},
+        {"id": "1", "label": "One", "description": None},
+    ]
+    text = shown(draw_question(request(options=options), boxed=False))
+    assert "2) Two" in text
+    assert "1) One" in text
+
+
+def test_the_arguments_of_an_action_can_be_read() -> None:
+    posts: list[Any] = [
+        {"channel": "x", "text": "First line\nSecond line"},
+        {"channel": "email", "tags": []},
+    ]
+    action: Any = {
+        "name": "publish",
+        "arguments": {"posts": posts, "dry": False, "to": {}},
+        "allowedDecisions": [],
+    }
+    text = shown(draw_question(request(kind="approval", options=[], action=action), boxed=False))
+    wanted = (
+        "The action: publish\n"
+        "  posts:\n"
+        "    - channel: x\n"
+        "      text:\n"
+        "        First line\n"
+        "        Second line\n"
+        "    - channel: email\n"
+        "      tags: []\n"
+        "  dry: false\n"
+        "  to: {}\n"
+    )
+    assert wanted in without_trailing_blanks(text)
+
+
+HOSTILE = (
+    "\x1b[2J\x1b]0;owned\x07\x9b31m\u202etxt.exe\x00 [red]not markup[/red] :warning: &#27;[31m"
+)
+STEERING = "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]"
+
+
+@pytest.mark.parametrize("boxed", [True, False])
+def test_what_agents_write_is_text_and_never_obeyed(boxed: bool) -> None:
+    hostile = request(
+        question=HOSTILE,
+        operatorPrompt=HOSTILE,
+        originAgent=HOSTILE,
+        requestId=HOSTILE,
+        denialReason=HOSTILE,
+        urgency=HOSTILE,
+        additionalContext=HOSTILE + "\n\n[link](http://evil.example)",
+        options=[{"id": HOSTILE, "label": HOSTILE, "description": HOSTILE}],
+        responseSchema={HOSTILE: HOSTILE},
+        action={"name": HOSTILE, "arguments": {HOSTILE: HOSTILE}, "allowedDecisions": []},
+    )
+    run = ended_run(
+        objective=HOSTILE, requests=[hostile], error={"message": HOSTILE}, status="failed"
+    )
+    frame: FrameJson = {
+        "type": "warning",
+        "at": "2026-11-22T09:00:00Z",
+        "message": HOSTILE + "\nforged line",
+        "data": {},
+    }
+    for view in (
+        draw_question(hostile, boxed),
+        draw_request(hostile, boxed),
+        draw_run(run),
+        draw_frame(frame),
+        draw_queue([paused(hostile)], NOW),
+    ):
+        text = shown(view)
+        assert not re.search(STEERING, text)
+        assert "[red]not markup[/red]" in " ".join(text.split())
+        colored = CSI.sub("", shown(view, color=True))
+        assert not re.search(STEERING, colored)
+    assert "http://evil.example" in shown(draw_question(hostile, boxed))
+
+
+def test_a_frame_is_one_line_whatever_it_says() -> None:
+    frame: FrameJson = {
+        "type": "message",
+        "at": "2026-11-22T09:00:00.123Z",
+        "message": "a\nhitl: b",
+        "data": {},
+    }
+    assert str(draw_frame(frame)).endswith("message     a hitl: b")
+
+
+@pytest.mark.parametrize(
+    ("message", "hitl", "line"),
+    [
+        ("requested", {"question": "Which?"}, "writer asks: Which? (hitl_1)"),
+        (
+            "occurred",
+            {"status": "resolved", "response": {"status": "answered", "responder": {"id": "ann"}}},
+            "answered by ann (hitl_1)",
+        ),
+        (
+            "occurred",
+            {"status": "resolved", "response": {"status": "answered", "responder": None}},
+            "answered (hitl_1)",
+        ),
+        (
+            "occurred",
+            {"status": "resolved", "response": {"status": "denied", "reason": "no"}},
+            "rejected: no (hitl_1)",
+        ),
+        ("occurred", {"status": "denied", "denialReason": "Expired"}, "denied: Expired (hitl_1)"),
+        (
+            "denied",
+            {"question": "Which?", "denialReason": "Too many"},
+            "writer may not ask: Too many (Which?)",
+        ),
+    ],
+)
+def test_questions_in_frames_are_told(message: str, hitl: dict[str, Any], line: str) -> None:
+    data = {"from": "writer", "hitl": {"requestId": "hitl_1", **hitl}}
+    frame: FrameJson = {
+        "type": "handoff",
+        "at": "2026-11-22T09:00:00Z",
+        "message": message,
+        "data": data,
+    }
+    assert str(draw_frame(frame)).endswith(f"handoff     {line}")
+
+
+def test_a_plan_ticks_off() -> None:
+    plan = ended_run()["plan"]
+    assert plan
+    lines = [line.split() for line in shown(draw_plan(plan["steps"])).splitlines()]
+    assert lines == [
+        ["✔", "Writer", "desk.writer"],
+        ["✘", "Publisher", "desk.publisher", "(not", "today)"],
+        ["–", "Mailer", "desk.mailer"],
+    ]
+
+
+def test_a_result_names_what_was_made_and_what_was_not() -> None:
+    text = shown(draw_result(ended_run()))
+    for part in (
+        "The run is completed.",
+        "published, in the server's outbox\n  run_1/x.txt",
+        "brief\n  audience: dev",
+        "Not done\n  desk.publisher: not today",
+    ):
+        assert part in without_trailing_blanks(text)
+
+
+def test_a_failed_and_a_cancelled_run_say_why() -> None:
+    assert "The run is failed: no writer" in shown(
+        draw_result(ended_run(status="failed", error={"message": "no writer"}, result=None))
+    )
+    log = {
+        "auditLog": [
+            {"action": "start", "reason": None},
+            {"action": "cancel", "reason": "changed my mind"},
+        ]
+    }
+    assert "The run is cancelled: changed my mind" in shown(
+        draw_result(ended_run(status="cancelled", result=None, metadata=log))
+    )
+
+
+def test_the_queue_shows_how_long_each_question_waits() -> None:
+    second = request(requestId="hitl_2", createdAt=(NOW - timedelta(days=3)).isoformat())
+    rows = shown(draw_queue([paused(request(), second)], NOW)).splitlines()
+    assert [row.split()[:4] for row in rows if row.startswith("hitl_")] == [
+        ["hitl_1", "high", "1", "h"],
+        ["hitl_2", "high", "3", "d"],
+    ]
