@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -52,8 +52,42 @@ _KEYS = Capability.model_fields.keys() - {"contract", "disagreesWith"} | {
 }
 
 
-def load_agent(entry: str) -> Agent:
-    """An entry of HITL_AGENTS: `package.module:name` or `path/to/file.py:name`."""
+def load_agents(entries: Iterable[str], settings: object) -> list[Agent]:
+    """Load the agents that the entries of HITL_AGENTS name, in their order.
+
+    Raises ConfigurationError. A function among them is called with the settings.
+    """
+    agents: list[Agent] = []
+    for entry in entries:
+        where = f"HITL_AGENTS: {entry}"
+        found = _made(_named(entry), settings, where)
+        if not isinstance(found, list | tuple):
+            agents.append(agent_of(found, where))
+            continue
+        if not found:
+            raise ConfigurationError(f"{where} names no agent: it is an empty list")
+        several = cast(Sequence[object], found)
+        agents += [agent_of(one, f"{where}, number {n}") for n, one in enumerate(several, 1)]
+    return agents
+
+
+def _made(found: object, settings: object, where: str) -> object:
+    """What the entry names; of a function, what it returns."""
+    if isinstance(found, Mapping | list | tuple | Pregel | StateGraph) or not callable(found):
+        return cast(object, found)
+    try:
+        made: object = found(settings)
+    except (Exception, SystemExit) as error:
+        # foreign code runs here: whatever it raises, one line says so
+        raise ConfigurationError(
+            f"{where} fails when it is called with the settings: {_line(error)}"
+        ) from error
+    if isinstance(made, Coroutine):
+        made.close()
+    return made
+
+
+def _named(entry: str) -> object:
     place, _, name = entry.rpartition(":")
     if not place or not name:
         raise ConfigurationError(
@@ -61,13 +95,12 @@ def load_agent(entry: str) -> Agent:
         )
     try:
         module = _file(place) if place.endswith(".py") else importlib.import_module(place)
-        mapping = getattr(module, name)
+        return getattr(module, name)
     except (Exception, SystemExit) as error:
         # foreign code runs here: whatever it raises, one line says so
         raise ConfigurationError(
             f"HITL_AGENTS: {entry} cannot be loaded: {_line(error)}"
         ) from error
-    return agent_of(mapping, f"HITL_AGENTS: {entry}")
 
 
 def agent_of(mapping: object, where: str) -> Agent:

@@ -16,6 +16,7 @@ import httpx
 
 API_KEY = "the-key-of-the-tests"
 AGENTS = Path(__file__).parent / "agents"
+DESK = "hitl_orchestrator.desk:agents"  # of HITL_AGENTS
 HITL = Path(sys.executable).with_name("hitl")
 START_SECONDS = 30.0
 _UP = re.compile(r"^HITL Orchestrator: (\S+)", re.MULTILINE)

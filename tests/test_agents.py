@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from hitl_orchestrator.domain.capability import Capability
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.planning import Unreachable, chain
-from hitl_orchestrator.nodes.agents import agent_of, catalogue, load_agent, registry
+from hitl_orchestrator.nodes.agents import Agent, agent_of, catalogue, load_agents, registry
 
 AGENTS = Path(__file__).parent / "agents"
 EVERY_FILE = (
@@ -55,6 +55,11 @@ def around(inner: Pregel[Any, Any, Any, Any]) -> StateGraph[State]:
     return (
         StateGraph(State).add_node("inner", inner).add_edge(START, "inner").add_edge("inner", END)
     )
+
+
+def load_agent(entry: str, settings: object = None) -> Agent:
+    [agent] = load_agents([entry], settings)
+    return agent
 
 
 def failure(act: Callable[[], object]) -> str:

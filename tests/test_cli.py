@@ -46,7 +46,7 @@ from hitl_orchestrator.server.terminal.views import (
     result_view,
     run_view,
 )
-from tests.processes import Running, serving
+from tests.processes import DESK, Running, serving
 
 HITL = str(Path(sys.executable).parent / "hitl")
 CSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -624,7 +624,8 @@ def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Generator
     """One for all of these tests: each has runs of its own."""
     agents = tmp_path_factory.mktemp("agents") / "asking.py"
     agents.write_text(ASKING)
-    entries = ",".join(f"{agents}:{name}" for name in ("words", "open_choice", "form", "nested"))
+    names = ("words", "open_choice", "form", "nested")
+    entries = ",".join([*(f"{agents}:{name}" for name in names), DESK])
     with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute("CREATE DATABASE test_cli")
     with serving(make_conninfo(postgres, dbname="test_cli"), HITL_AGENTS=entries) as running:

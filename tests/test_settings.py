@@ -29,7 +29,7 @@ def test_without_any_the_defaults_are_the_contracts() -> None:
     assert settings.database_url is settings.api_key is settings.request_ttl_seconds is None
     assert (settings.hitl_enabled, settings.max_requests, settings.dispatch) == (True, 3, "inline")
     assert (settings.claim_seconds, settings.drain_seconds, settings.auto_migrate) == (30, 30, True)
-    assert (settings.agents, settings.default_outputs) == ((), ("published",))
+    assert (settings.agents, settings.default_outputs) == (("hitl_orchestrator.desk:agents",), None)
     assert (settings.host, settings.port, settings.outbox_dir) == (
         "127.0.0.1",
         8080,
@@ -65,7 +65,7 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
         ("HITL_MAX_REQUESTS", "-1"), ("HITL_MAX_REQUESTS", "1001"), ("HITL_MAX_REQUESTS", "3.5"), ("HITL_REQUEST_TTL_SECONDS", "0"),
         ("HITL_REQUEST_TTL_SECONDS", "inf"), ("HITL_DISPATCH", "carrier pigeon"), ("HITL_CLAIM_SECONDS", "nan"),
         ("HITL_DRAIN_SECONDS", "-1"),
-        ("HITL_DEFAULT_OUTPUTS", "published,no name"), ("HITL_DEFAULT_OUTPUTS", ","), ("PORT", "65536"), ("PORT", "http"),
+        ("HITL_DEFAULT_OUTPUTS", "published,no name"), ("HITL_DEFAULT_OUTPUTS", ","), ("HITL_AGENTS", ","), ("PORT", "65536"), ("PORT", "http"),
         ("HITL_RETENTION_DAYS", "soon"), ("HITL_AUTO_MIGRATE", "2"), ("HITL_ALLOW_GENERATED_KEY", "ask me"),
     ],
 )  # fmt: skip

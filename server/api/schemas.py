@@ -17,7 +17,14 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from hitl_orchestrator.domain.capability import OBJECTIVE, Capability, CapabilityId, FacetName
+from hitl_orchestrator.domain.capability import (
+    OBJECTIVE,
+    Capability,
+    CapabilityId,
+    FacetName,
+    Registry,
+    default_outputs,
+)
 from hitl_orchestrator.domain.fitting import contradiction, response_type
 from hitl_orchestrator.domain.hitl import (
     Contract,
@@ -83,14 +90,18 @@ class StartRun(Body):
             )
         return self
 
-    def settings(self, defaults: Settings, run_id: str, thread_id: str) -> RunSettings:
+    def settings(
+        self, defaults: Settings, registry: Registry, run_id: str, thread_id: str
+    ) -> RunSettings:
         """`thread_id`: if the caller names none."""
         return RunSettings(
             runId=run_id,
             threadId=self.threadId or thread_id,
             objective=self.objective,
             inputs=self.inputs,
-            outputs=tuple(dict.fromkeys(self.outputs or defaults.default_outputs)),
+            outputs=tuple(
+                dict.fromkeys(self.outputs or default_outputs(registry, defaults.default_outputs))
+            ),
             agents=None if self.agents is None else tuple(dict.fromkeys(self.agents)),
             maxHitlRequests=defaults.max_requests
             if self.maxHitlRequests is None

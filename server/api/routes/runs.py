@@ -48,7 +48,10 @@ async def start_run(body: StartRun, call: TheCall, wait: Wait) -> Response:
     its events.
     """
     settings = body.settings(
-        call.services.settings, run_id=f"run_{uuid4().hex}", thread_id=f"thread_{uuid4().hex}"
+        call.services.settings,
+        call.services.registry,
+        run_id=f"run_{uuid4().hex}",
+        thread_id=f"thread_{uuid4().hex}",
     )
 
     async def start(tx: PgTransaction) -> str:
