@@ -48,7 +48,11 @@ class Running:
 
 @contextmanager
 def running(
-    command: str, *arguments: str, environment: dict[str, str], says: str
+    command: str,
+    *arguments: str,
+    environment: dict[str, str],
+    says: str,
+    cwd: Path | None = None,
 ) -> Generator[Running]:
     """`hitl COMMAND …`, once it has said what it says when it is up; killed at the end if it still
     runs.
@@ -64,7 +68,7 @@ def running(
             process = subprocess.Popen(
                 [HITL, command, *arguments],
                 env={**clean, **environment},
-                cwd=folder,
+                cwd=cwd or folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -1,6 +1,5 @@
 """What an entry of HITL_AGENTS may name: a mapping, a list of them, or a function of the settings."""
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 import pytest
 
 from hitl_orchestrator.desk import agents as desk_agents
-from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.nodes.agents import load_agents
 from hitl_orchestrator.server.settings import Settings
+from tests.plugging.folders import refuse, write
 from tests.processes import DESK
 
 AGENTS = """
@@ -51,23 +50,14 @@ def exits(settings):
 """
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("entries") / "agents_of_the_entries.py"
-    path.write_text(AGENTS)
-    return path
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write(tmp_path, agents_of_the_entries=AGENTS) / "agents_of_the_entries.py"
 
 
 def load(*entries: str) -> list[str]:
     settings = SimpleNamespace(name="named")
     return [agent.capability.capabilityId for agent in load_agents(entries, settings)]
-
-
-def failure(act: Callable[[], object]) -> str:
-    with pytest.raises(ConfigurationError) as raised:
-        act()
-    assert "\n" not in raised.value.detail
-    return raised.value.detail
 
 
 @pytest.mark.parametrize(
@@ -104,7 +94,7 @@ def test_agents_keep_the_order_of_the_entries(file: Path) -> None:
 def test_an_entry_that_makes_no_agents_is_refused_in_one_line(
     file: Path, name: str, reason: str
 ) -> None:
-    detail = failure(lambda: load(f"{file}:{name}"))
+    detail = refuse(lambda: load(f"{file}:{name}"))
     assert detail.startswith(f"HITL_AGENTS: {file}:{name}")
     assert reason in detail
 
