@@ -1,17 +1,42 @@
-"""The built-in specialists: an announcement desk. Each is a mapping in the plug-in format of the
-contract, section 8.
+"""The announcement desk: four agents, plugged in by `HITL_AGENTS=hitl_orchestrator.desk:agents`.
+
+It is an application: nothing of the orchestrator imports it.
 """
 
 from pathlib import Path
+from typing import Protocol
 
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from hitl_orchestrator.desk import publisher, reviewer, strategist, writer
 from hitl_orchestrator.desk.agent import AgentMapping
+from hitl_orchestrator.nodes.model import chat_model
 
 
-def builtin_agents(model: ChatOpenAI | None, outbox: Path) -> list[AgentMapping]:
-    """Without a model they follow rules, the same for the same input. The publisher writes below
+class DeskSettings(Protocol):
+    """What the desk reads of the server's settings."""
+
+    @property
+    def openai_api_key(self) -> SecretStr | None: ...
+    @property
+    def openai_model(self) -> str | None: ...
+    @property
+    def openai_base_url(self) -> str | None: ...
+    @property
+    def outbox_dir(self) -> Path: ...
+
+
+def agents(settings: DeskSettings) -> list[AgentMapping]:
+    """Return the desk's agents, as the settings want them: the entry for HITL_AGENTS."""
+    model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
+    return build_agents(model, settings.outbox_dir)
+
+
+def build_agents(model: ChatOpenAI | None, outbox: Path) -> list[AgentMapping]:
+    """Return the desk's agents as mappings, each in the format of docs/agents.md.
+
+    Without a model they follow rules, the same for the same input. The publisher writes below
     `outbox`.
     """
     return [

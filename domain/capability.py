@@ -1,6 +1,6 @@
 """Facets and capability contracts: what a specialist takes and what it makes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -13,6 +13,7 @@ FacetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{
 CapabilityId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,99}$")]
 
 OBJECTIVE = "objective"  # always at hand
+PUBLISHED = "published"  # what the announcement desk makes
 
 
 class Capability(Record):
@@ -35,6 +36,17 @@ class Capability(Record):
 
 
 Registry = Mapping[str, Capability]  # by id, in the order of registration
+
+
+def default_outputs(registry: Registry, configured: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the facets wanted of a run that names none; empty: it has to name some."""
+    if configured:
+        return tuple(configured)
+    if any(PUBLISHED in capability.outputFacets for capability in registry.values()):
+        return (PUBLISHED,)
+    if len(registry) == 1:
+        return next(iter(registry.values())).outputFacets
+    return ()
 
 
 def contract_of(

@@ -35,7 +35,15 @@ def check_start(
     outputs: Sequence[str],
     at_hand: Collection[str],
 ) -> None:
-    """Raises Invalid, naming the unknown capability or the facets that cannot be made."""
+    """Raise Invalid, naming the unknown capability or the facets that cannot be made."""
+    if not outputs:
+        makeable = dict.fromkeys(
+            facet for capability in registry.values() for facet in capability.outputFacets
+        )
+        raise Invalid(
+            "Name the facets you want in `outputs`: these agents have no default. "
+            f"They make {', '.join(makeable)}."
+        )
     if unknown := [name for name in agents or () if name not in registry]:
         raise Invalid(
             f"Unknown capability: {', '.join(unknown)}. There are: {', '.join(registry) or 'none'}."

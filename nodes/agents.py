@@ -2,15 +2,8 @@
 `Agent`, or stops the start with one line.
 """
 
-import hashlib
-import importlib
-import importlib.util
-import re
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 from langgraph.graph import StateGraph
@@ -23,6 +16,7 @@ from hitl_orchestrator.domain.hitl import Contract
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.schemas import schema_error
 from hitl_orchestrator.domain.state import State
+from hitl_orchestrator.nodes.loading import describe, load_entry, names_file
 
 Graph = Pregel[Any, Any, Any, Any]
 Run = Graph | Callable[[Any], Any]  # a function, sync or async
@@ -52,22 +46,41 @@ _KEYS = Capability.model_fields.keys() - {"contract", "disagreesWith"} | {
 }
 
 
-def load_agent(entry: str) -> Agent:
-    """An entry of HITL_AGENTS: `package.module:name` or `path/to/file.py:name`."""
-    place, _, name = entry.rpartition(":")
-    if not place or not name:
-        raise ConfigurationError(
-            f"HITL_AGENTS: {entry!r} is neither `package.module:name` nor `path/to/file.py:name`"
-        )
+def load_agents(entries: Sequence[str], settings: object) -> list[Agent]:
+    """Load the agents that the entries of HITL_AGENTS name, in their order.
+
+    Raises ConfigurationError. A function among them is called with the settings.
+    """
+    # modules first: what they are must not depend on what lies beside the files
+    named = {entry: load_entry(entry) for entry in sorted(entries, key=names_file)}
+    agents: list[Agent] = []
+    for entry in entries:
+        where = f"HITL_AGENTS: {entry}"
+        found = _made(named[entry], settings, where)
+        if not isinstance(found, list | tuple):
+            agents.append(agent_of(found, where))
+            continue
+        if not found:
+            raise ConfigurationError(f"{where} names no agent: it is an empty list")
+        several = cast(Sequence[object], found)
+        agents += [agent_of(one, f"{where}, number {n}") for n, one in enumerate(several, 1)]
+    return agents
+
+
+def _made(found: object, settings: object, where: str) -> object:
+    """What the entry names; of a function, what it returns."""
+    if isinstance(found, Mapping | list | tuple | Pregel | StateGraph) or not callable(found):
+        return cast(object, found)
     try:
-        module = _file(place) if place.endswith(".py") else importlib.import_module(place)
-        mapping = getattr(module, name)
+        made: object = found(settings)
     except (Exception, SystemExit) as error:
         # foreign code runs here: whatever it raises, one line says so
         raise ConfigurationError(
-            f"HITL_AGENTS: {entry} cannot be loaded: {_line(error)}"
+            f"{where} fails when it is called with the settings: {describe(error)}"
         ) from error
-    return agent_of(mapping, f"HITL_AGENTS: {entry}")
+    if isinstance(made, Coroutine):
+        made.close()
+    return made
 
 
 def agent_of(mapping: object, where: str) -> Agent:
@@ -146,7 +159,7 @@ def _run(run: object) -> Run:
             else run
         )
     except Exception as error:  # foreign code: what it raises is the reason
-        raise _Unfit(f"`run` is a graph that does not compile: {_line(error)}") from error
+        raise _Unfit(f"`run` is a graph that does not compile: {describe(error)}") from error
     if isinstance(graph, Pregel):
         return _without_breakpoints(cast(Graph, graph))
     if not callable(graph):
@@ -209,26 +222,3 @@ def _contract(capability: Capability, schemas: Mapping[str, JsonObject]) -> Cont
 def _first(error: ValidationError, *under: str) -> str:
     first = error.errors()[0]
     return f"`{'.'.join(map(str, (*under, *first['loc'])))}`: {first['msg']}"
-
-
-def _line(error: BaseException) -> str:
-    return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")
-
-
-def _file(path: str) -> ModuleType:
-    """Under a name made of the path as it is written: typed state in a checkpoint names its module,
-    on every machine the same.
-    """
-    name = f"hitl_agent_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, Path(path).resolve())
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module

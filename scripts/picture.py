@@ -7,9 +7,9 @@ from pathlib import Path
 
 from langgraph.checkpoint.memory import InMemorySaver
 
-from hitl_orchestrator.desk import builtin_agents
 from hitl_orchestrator.graph.build import build
-from hitl_orchestrator.nodes.agents import agent_of
+from hitl_orchestrator.nodes.agents import load_agents
+from hitl_orchestrator.server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README, ALONE = ROOT / "README.md", ROOT / "docs" / "graph.mmd"
@@ -19,11 +19,9 @@ BETWEEN_MARKERS = re.compile(
 
 
 def drawn() -> str:
-    """As Mermaid."""
-    agents = [
-        agent_of(mapping, "built in")
-        for mapping in builtin_agents(model=None, outbox=Path("outbox"))
-    ]
+    """Return the graph over the default agents, as Mermaid."""
+    settings = Settings()
+    agents = load_agents(settings.agents, settings)
     return build(agents, InMemorySaver()).get_graph().draw_mermaid()
 
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
-from hitl_orchestrator.domain.capability import Registry
+from hitl_orchestrator.domain.capability import Registry, default_outputs
 from hitl_orchestrator.domain.errors import (
     Conflict,
     Invalid,
@@ -290,12 +290,13 @@ class Orchestrator:
     def _choose_settings(self, new: NewRun) -> RunSettings:
         defaults = self._services.settings
         limit = new.maxHitlRequests
+        wanted = new.outputs or default_outputs(self.capabilities, defaults.default_outputs)
         return RunSettings(
             runId=f"run_{uuid4().hex}",
             threadId=new.threadId or f"thread_{uuid4().hex}",
             objective=new.objective,
             inputs=new.inputs,
-            outputs=tuple(dict.fromkeys(new.outputs or defaults.default_outputs)),
+            outputs=tuple(dict.fromkeys(wanted)),
             agents=None if new.agents is None else tuple(dict.fromkeys(new.agents)),
             maxHitlRequests=defaults.max_requests if limit is None else limit,
             hitlEnabled=defaults.hitl_enabled,

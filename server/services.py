@@ -14,7 +14,6 @@ from threading import Thread
 from typing import ParamSpec, TypeVar
 from uuid import uuid4
 
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from hitl_orchestrator.checkpoints import queue, retention
@@ -26,10 +25,9 @@ from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.transaction import claim_inline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
-from hitl_orchestrator.desk import builtin_agents
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.graph.build import build
-from hitl_orchestrator.nodes.agents import Agent, agent_of, load_agent, registry
+from hitl_orchestrator.nodes.agents import Agent, load_agents, registry
 from hitl_orchestrator.nodes.model import chat_model
 from hitl_orchestrator.nodes.proposal import proposer
 from hitl_orchestrator.server.drivers import Drivers, every
@@ -82,7 +80,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     ConfigurationError, StoreUnavailable.
     """
     model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
-    agents = agents_of(settings, model)
+    agents = agents_of(settings)
     asyncio.get_running_loop().set_default_executor(ThreadACall())
     database_url = settings.database_url or ""
     async with AsyncExitStack() as stack:
@@ -137,12 +135,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         )
 
 
-def agents_of(settings: Settings, model: ChatOpenAI | None) -> list[Agent]:
-    """Those of HITL_AGENTS first: where both make a facet, what was plugged in is preferred."""
-    builtin = [
-        agent_of(mapping, "built in") for mapping in builtin_agents(model, settings.outbox_dir)
-    ]
-    return [*(load_agent(entry) for entry in settings.agents), *builtin]
+def agents_of(settings: Settings) -> list[Agent]:
+    """Load those of HITL_AGENTS, in its order: of two that make a facet the first is preferred."""
+    return load_agents(settings.agents, settings)
 
 
 async def _tidy(store: Store, settings: Settings) -> None:

@@ -118,13 +118,15 @@ class Settings(BaseModel):
         description="days, more than 0, at most 36500",
     )
     agents: Annotated[tuple[str, ...], BeforeValidator(_items)] = Field(
-        default=(),
+        default=("hitl_orchestrator.desk:agents",),
+        min_length=1,
         validation_alias="HITL_AGENTS",
         description="package.module:name or path/to/file.py:name, comma-separated",
     )
-    default_outputs: Annotated[tuple[FacetName, ...], BeforeValidator(_items)] = Field(
-        default=("published",),
-        min_length=1,
+    default_outputs: (
+        Annotated[tuple[FacetName, ...], BeforeValidator(_items), Field(min_length=1)] | None
+    ) = Field(
+        default=None,
         validation_alias="HITL_DEFAULT_OUTPUTS",
         description="names of facets, comma-separated",
     )

@@ -17,4 +17,4 @@ from hitl_orchestrator.server.settings import load_settings
 def orchestrator() -> Graph:
     settings = load_settings()
     model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
-    return build(agents_of(settings, model), InMemorySaver(), proposer(model) if model else None)
+    return build(agents_of(settings), InMemorySaver(), proposer(model) if model else None)

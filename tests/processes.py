@@ -16,6 +16,7 @@ import httpx
 
 API_KEY = "the-key-of-the-tests"
 AGENTS = Path(__file__).parent / "agents"
+DESK = "hitl_orchestrator.desk:agents"  # of HITL_AGENTS
 HITL = Path(sys.executable).with_name("hitl")
 START_SECONDS = 30.0
 _UP = re.compile(r"^HITL Orchestrator: (\S+)", re.MULTILINE)
@@ -47,7 +48,11 @@ class Running:
 
 @contextmanager
 def running(
-    command: str, *arguments: str, environment: dict[str, str], says: str
+    command: str,
+    *arguments: str,
+    environment: dict[str, str],
+    says: str,
+    cwd: Path | None = None,
 ) -> Generator[Running]:
     """`hitl COMMAND …`, once it has said what it says when it is up; killed at the end if it still
     runs.
@@ -63,7 +68,7 @@ def running(
             process = subprocess.Popen(
                 [HITL, command, *arguments],
                 env={**clean, **environment},
-                cwd=folder,
+                cwd=cwd or folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from hitl_orchestrator.domain.capability import Capability
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.planning import Unreachable, chain
-from hitl_orchestrator.nodes.agents import agent_of, catalogue, load_agent, registry
+from hitl_orchestrator.nodes.agents import Agent, agent_of, catalogue, load_agents, registry
 
 AGENTS = Path(__file__).parent / "agents"
 EVERY_FILE = (
@@ -55,6 +55,11 @@ def around(inner: Pregel[Any, Any, Any, Any]) -> StateGraph[State]:
     return (
         StateGraph(State).add_node("inner", inner).add_edge(START, "inner").add_edge("inner", END)
     )
+
+
+def load_agent(entry: str, settings: object = None) -> Agent:
+    [agent] = load_agents([entry], settings)
+    return agent
 
 
 def failure(act: Callable[[], object]) -> str:
@@ -183,71 +188,6 @@ def test_all_agents_of_strangers_can_work_side_by_side() -> None:
     assert len(registry([load_agent(f"{AGENTS / name}.py:agent") for name in EVERY_FILE])) == len(
         EVERY_FILE
     )
-
-
-def test_a_module_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "strangers_package").mkdir()
-    (tmp_path / "strangers_package" / "agents.py").write_text((AGENTS / "function.py").read_text())
-    monkeypatch.syspath_prepend(tmp_path)
-    assert (
-        load_agent("strangers_package.agents:agent").capability.capabilityId == "briefing.audience"
-    )
-
-
-def test_a_file_with_two_agents_is_loaded_once(tmp_path: Path) -> None:
-    path = tmp_path / "two.py"
-    path.write_text(
-        (AGENTS / "function.py").read_text()
-        + "\nagent['facets'] = researcher['facets'] = {'brief': {}}\n"
-    )
-    one, other = load_agent(f"{path}:agent"), load_agent(f"{path}:researcher")
-    assert one.run.__globals__ is other.run.__globals__  # pyright: ignore
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "AttributeError: module"),
-        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
-        ("def agent(:", "SyntaxError: invalid syntax (agent.py, line 1)"),
-        ("raise RuntimeError('on\\ntwo lines')", "RuntimeError: on two lines"),
-        ("import sys; sys.exit('done')", "SystemExit: done"),
-        ("agent = 5", "is no mapping that describes an agent, but of type int"),
-        ("agent = {}", "`run` must be a function"),
-    ],
-)
-def test_a_file_that_cannot_be_loaded_is_named_with_the_reason(
-    text: str, reason: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "agent.py"
-    path.write_text(text)
-    detail = failure(lambda: load_agent(f"{path}:agent"))
-    assert str(path) in detail
-    assert reason in detail
-
-
-def test_a_file_that_failed_is_read_again(tmp_path: Path) -> None:
-    path = tmp_path / "agent.py"
-    path.write_text("raise RuntimeError")
-    failure(lambda: load_agent(f"{path}:agent"))
-    path.write_text((AGENTS / "hangs.py").read_text())
-    assert load_agent(f"{path}:agent").capability.capabilityId == "hangs.forever"
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        "",
-        "agent",
-        ":agent",
-        "package.module:",
-        "no/such/file.py:agent",
-        "no.such.module:agent",
-        ".:agent",
-    ],
-)
-def test_an_entry_that_names_nothing_is_named(entry: str) -> None:
-    assert entry in failure(lambda: load_agent(entry))
 
 
 # All together

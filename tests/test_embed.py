@@ -28,7 +28,7 @@ from typing_extensions import TypedDict
 from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
 from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, Kind, ResponseType
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
-from hitl_orchestrator.nodes.agents import Agent, agent_of, catalogue, load_agent
+from hitl_orchestrator.nodes.agents import Agent, agent_of, catalogue, load_agents
 from hitl_orchestrator.nodes.embed import MAX_FACET_BYTES, MAX_TEXT_LENGTH, MAX_WARNINGS, embedded
 from hitl_orchestrator.nodes.specialist import Task
 
@@ -107,7 +107,7 @@ def step_of(tmp_path: Path) -> Steps:
 
 def load(name: str) -> Agent:
     file, _, attribute = name.partition(":")
-    return load_agent(f"{AGENTS / file}.py:{attribute or 'agent'}")
+    return load_agents([f"{AGENTS / file}.py:{attribute or 'agent'}"], None)[0]
 
 
 def agent(run: Any, *outputs: str, **more: Any) -> Agent:

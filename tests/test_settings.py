@@ -29,7 +29,7 @@ def test_without_any_the_defaults_are_the_contracts() -> None:
     assert settings.database_url is settings.api_key is settings.request_ttl_seconds is None
     assert (settings.hitl_enabled, settings.max_requests, settings.dispatch) == (True, 3, "inline")
     assert (settings.claim_seconds, settings.drain_seconds, settings.auto_migrate) == (30, 30, True)
-    assert (settings.agents, settings.default_outputs) == ((), ("published",))
+    assert (settings.agents, settings.default_outputs) == (("hitl_orchestrator.desk:agents",), None)
     assert (settings.host, settings.port, settings.outbox_dir) == (
         "127.0.0.1",
         8080,
@@ -77,6 +77,7 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
         ("HITL_DRAIN_SECONDS", "-1"),
         ("HITL_DEFAULT_OUTPUTS", "published,no name"),
         ("HITL_DEFAULT_OUTPUTS", ","),
+        ("HITL_AGENTS", ","),
         ("PORT", "65536"),
         ("PORT", "http"),
         ("HITL_RETENTION_DAYS", "soon"),

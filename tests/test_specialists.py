@@ -20,7 +20,7 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel, SecretStr
 
-from hitl_orchestrator.desk import builtin_agents, outbox, reviewer, strategist, writer
+from hitl_orchestrator.desk import build_agents, outbox, reviewer, strategist, writer
 from hitl_orchestrator.desk import source as sources
 from hitl_orchestrator.desk.agent import REVIEWER, AgentMapping
 from hitl_orchestrator.desk.channels import channel, x_length
@@ -88,7 +88,7 @@ Acme CLI 2.4.0 makes large uploads fast and dependable. It is the first release 
 def desk(
     model: ChatOpenAI | None = None, out: Path = Path("never-written-to")
 ) -> dict[str, AgentMapping]:
-    return {agent["capabilityId"].rpartition(".")[2]: agent for agent in builtin_agents(model, out)}
+    return {agent["capabilityId"].rpartition(".")[2]: agent for agent in build_agents(model, out)}
 
 
 def task(
@@ -193,7 +193,7 @@ def text_of(made: dict[str, Any], name: str) -> str:
 class TestPluginFormat:
     def test_each_is_a_plug_in(self) -> None:
         agents = [
-            agent_of(agent, agent["capabilityId"]) for agent in builtin_agents(None, Path("outbox"))
+            agent_of(agent, agent["capabilityId"]) for agent in build_agents(None, Path("outbox"))
         ]
         assert [*catalogue(agents)] == [
             f"announcement.{name}" for name in ("strategist", "writer", "reviewer", "publisher")
@@ -201,7 +201,7 @@ class TestPluginFormat:
 
     def test_schemas_have_no_references_that_a_merged_contract_would_break(self) -> None:
         assert "$ref" not in json.dumps(
-            [agent["facets"] for agent in builtin_agents(None, Path("outbox"))]
+            [agent["facets"] for agent in build_agents(None, Path("outbox"))]
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tests.processes import Running, serving
+from tests.processes import DESK, Running, serving
 from tests.terminal.desk import ASKING, ASKING_AGENTS, Desk
 
 
@@ -16,7 +16,7 @@ def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Generator
     """One for all tests of a file: each has runs of its own."""
     agents = tmp_path_factory.mktemp("agents") / "asking.py"
     agents.write_text(ASKING)
-    entries = ",".join(f"{agents}:{name}" for name in ASKING_AGENTS)
+    entries = ",".join([*(f"{agents}:{name}" for name in ASKING_AGENTS), DESK])
     name = f"test_{uuid4().hex}"
     with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
