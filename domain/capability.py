@@ -55,9 +55,7 @@ def contract_of(
     optional: Iterable[str],
     outputs: Iterable[str],
 ) -> Contract:
-    """The schemas of the facets merged into one object schema for what goes in and one for what
-    comes out.
-    """
+    """Merge the facets' schemas: one object schema for what goes in, one for what comes out."""
     required = list(inputs)
     return Contract(
         input=_object_schema(schemas, [*required, *optional], required),

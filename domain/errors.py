@@ -64,13 +64,11 @@ class IdempotencyKeyReused(Invalid):
 
 
 class Conflict(OrchestratorError):
-    """The state has moved on."""
+    """What was asked for was possible once, and is not any more."""
 
 
 class RequestNotPending(Conflict):
-    """`more`: requestStatus, pendingRequestId, and resolvedBy and resolvedAt if somebody was
-    first.
-    """
+    """`more`: requestStatus, pendingRequestId; resolvedBy and resolvedAt if somebody was first."""
 
 
 class RunEnded(Conflict):

@@ -1,5 +1,6 @@
-"""What happened, in one vocabulary: audit entries, frames, log lines and metrics are all made of
-these.
+"""What happened, in one vocabulary.
+
+Audit entries, frames, log lines and metrics are all made of these.
 """
 
 from enum import StrEnum
@@ -32,8 +33,10 @@ class Kind(StrEnum):
 
 
 class Voice(NamedTuple):
-    """How an event is heard: the action of its audit entry, the type of its frame, the name of its
-    log line; None: not there.
+    """How an event is heard.
+
+    The action of its audit entry, the type of its frame, the name of its log line; None: not
+    there.
     """
 
     audit: str | None
@@ -65,9 +68,7 @@ LAST_FRAMES = frozenset({Kind.RUN_CANCELLED, Kind.RUN_COMPLETED, Kind.RUN_FAILED
 
 
 class Cause(StrEnum):
-    """Why a question was denied, as a metric's label: free-text reasons never become label
-    values.
-    """
+    """Why a question was denied, as a metric's label: no free text becomes one."""
 
     LIMIT = "limit"
     DISABLED = "disabled"
@@ -84,8 +85,9 @@ class Phase(StrEnum):
 
 
 class Event(Record):
-    """One thing that happened to a run. `data` is its frame's `data`; `seconds` what its histogram
-    observes.
+    """One thing that happened to a run.
+
+    `data` is its frame's `data`; `seconds` what its histogram observes.
     """
 
     kind: Kind
@@ -111,7 +113,7 @@ def asked(request: HitlRequest) -> Event:
 
 
 def denied(request: HitlRequest, cause: Cause) -> Event:
-    """Refused by a guard, before anybody saw it."""
+    """Tell of a question that a guard refused before anybody saw it."""
     data: JsonObject = {"from": request.originAgent, "to": HUMAN, "hitl": request.json_object()}
     return _of(Kind.QUESTION_DENIED, request, "denied", data).but(
         reason=request.denialReason, cause=cause
@@ -119,7 +121,7 @@ def denied(request: HitlRequest, cause: Cause) -> Event:
 
 
 def ended(kind: Kind, request: HitlRequest, answer: Answer) -> Event:
-    """Answered, expired or removed."""
+    """Tell of a question that was answered, denied, expired or removed."""
     hitl: JsonObject = {"requestId": request.requestId, "status": request.status.value}
     if request.status is RequestStatus.RESOLVED:
         hitl["response"] = answer.json_object()

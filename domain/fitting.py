@@ -1,5 +1,6 @@
-"""Does this answer fit this question? One table: `FITS`, printed in docs/hitl-lifecycle.md and
-tested cell by cell.
+"""Whether an answer fits its question.
+
+One table, `FITS`: printed in docs/hitl-lifecycle.md and tested cell by cell.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,8 +35,11 @@ _DECIDING = ("approved", "selectedOptionId", "data", "editedArguments", "freefor
 
 
 def infer_type(given: dict[str, object]) -> ResponseType:
-    """Inferred from the fields that are there: approved, selectedOptionId, data, else freeform.
-    Null is as if it were not there, save for `data` where nothing else is."""
+    """Infer the type from the fields that are there.
+
+    In this order: approved, selectedOptionId, data, else freeform. Null is as if it were not
+    there, save for `data` where nothing else is.
+    """
     if given.get("approved") is not None:
         return ResponseType.APPROVAL if given["approved"] else ResponseType.REJECTION
     if given.get("selectedOptionId") is not None:
@@ -47,7 +51,7 @@ def infer_type(given: dict[str, object]) -> ResponseType:
 
 
 def find_contradiction(type_: ResponseType, given: dict[str, object]) -> str | None:
-    """Why the fields do not go with the type, or None. `given`: the fields the client sent."""
+    """Say why the fields that the client sent do not go with the type; None: they do."""
     for name in _DECIDING:
         if given.get(name) is not None and name not in CARRIES[type_]:
             return f"`{name}` does not go with the response type `{type_}`"
@@ -67,105 +71,116 @@ Misfit = list[dict[str, str]]
 Rule = Callable[[HitlRequest, HitlResponse], str | Misfit | None]  # what is wrong, or None
 
 
-def _refused(request: HitlRequest, response: HitlResponse) -> str:
-    return f"a question of kind `{request.kind}` does not take a response of type `{response.responseType}`"
+def _refuse(request: HitlRequest, response: HitlResponse) -> str:
+    return (
+        f"a question of kind `{request.kind}` "
+        f"does not take a response of type `{response.responseType}`"
+    )
 
 
-def _approval(request: HitlRequest, response: HitlResponse) -> str | Misfit | None:
+def _check_approval(request: HitlRequest, response: HitlResponse) -> str | Misfit | None:
     if response.editedArguments is None:
-        return _allowed(request, Decision.APPROVE)
+        return _check_allowed(request, Decision.APPROVE)
     if request.action is None:
         return "`editedArguments` need a question about an action"
+    if problem := _check_allowed(request, Decision.EDIT):
+        return problem
     schema = request.responseSchema or {}  # beside an action it is that of the arguments
-    return (
-        _allowed(request, Decision.EDIT)
-        or mismatches(response.editedArguments, schema, "/editedArguments")
-        or None
-    )
+    return mismatches(response.editedArguments, schema, "/editedArguments") or None
 
 
-def _rejection(request: HitlRequest, response: HitlResponse) -> str | None:
-    return _allowed(request, Decision.REJECT)
+def _check_rejection(request: HitlRequest, response: HitlResponse) -> str | None:
+    return _check_allowed(request, Decision.REJECT)
 
 
-def _respond(request: HitlRequest, response: HitlResponse) -> str | None:
+def _check_reply(request: HitlRequest, response: HitlResponse) -> str | None:
     if request.action is None:
         return "a freeform text alone does not decide an approval; approve or reject"
-    return _allowed(request, Decision.RESPOND) or _text(request, response)
+    return _check_allowed(request, Decision.RESPOND) or _check_text(request, response)
 
 
-def _option(request: HitlRequest, response: HitlResponse) -> str | None:
+def _check_option(request: HitlRequest, response: HitlResponse) -> str | None:
     ids = [option.id for option in request.options]
-    return (
-        None
-        if response.selectedOptionId in ids
-        else f"`{response.selectedOptionId}` is none of the options: {', '.join(ids)}"
-    )
+    if response.selectedOptionId in ids:
+        return None
+    return f"`{response.selectedOptionId}` is none of the options: {', '.join(ids)}"
 
 
-def _text_of_choice(request: HitlRequest, response: HitlResponse) -> str | None:
-    return (
-        _text(request, response)
-        if request.allowFreeForm
-        else "this question takes one of its options, no free text"
-    )
+def _check_text_of_choice(request: HitlRequest, response: HitlResponse) -> str | None:
+    if not request.allowFreeForm:
+        return "this question takes one of its options, no free text"
+    return _check_text(request, response)
 
 
-def _text(request: HitlRequest, response: HitlResponse) -> str | None:
+def _check_text(request: HitlRequest, response: HitlResponse) -> str | None:
     return None if (response.freeformText or "").strip() else "the text is empty"
 
 
-def _form(request: HitlRequest, response: HitlResponse) -> Misfit | None:
+def _check_form(request: HitlRequest, response: HitlResponse) -> Misfit | None:
     return mismatches(response.data, request.responseSchema or {}, "/data") or None
 
 
-def _allowed(request: HitlRequest, decision: Decision) -> str | None:
-    if request.action is None or decision in request.action.allowedDecisions:
+def _check_allowed(request: HitlRequest, decision: Decision) -> str | None:
+    action = request.action
+    if action is None or decision in action.allowedDecisions:
         return None
-    return f"the action `{request.action.name}` does not allow `{decision}`, only {', '.join(request.action.allowedDecisions)}"
+    allowed = ", ".join(action.allowedDecisions)
+    return f"the action `{action.name}` does not allow `{decision}`, only {allowed}"
 
 
-_REJECTABLE: dict[ResponseType, Rule] = {ResponseType.REJECTION: _rejection}
+_REJECTABLE: dict[ResponseType, Rule] = {ResponseType.REJECTION: _check_rejection}
 FITS: dict[Kind, dict[ResponseType, Rule]] = {
-    Kind.APPROVAL: _REJECTABLE
-    | {ResponseType.APPROVAL: _approval, ResponseType.FREEFORM: _respond},
-    Kind.CHOICE: _REJECTABLE
-    | {ResponseType.OPTION: _option, ResponseType.FREEFORM: _text_of_choice},
-    Kind.FREEFORM: _REJECTABLE | {ResponseType.FREEFORM: _text},
-    Kind.FORM: _REJECTABLE | {ResponseType.FORM: _form},
+    Kind.APPROVAL: {
+        **_REJECTABLE,
+        ResponseType.APPROVAL: _check_approval,
+        ResponseType.FREEFORM: _check_reply,
+    },
+    Kind.CHOICE: {
+        **_REJECTABLE,
+        ResponseType.OPTION: _check_option,
+        ResponseType.FREEFORM: _check_text_of_choice,
+    },
+    Kind.FREEFORM: {**_REJECTABLE, ResponseType.FREEFORM: _check_text},
+    Kind.FORM: {**_REJECTABLE, ResponseType.FORM: _check_form},
+}
+_IN_WORDS: dict[Rule, str] = {
+    _check_approval: "yes; `editedArguments` if the action allows `edit`",
+    _check_rejection: "yes; an action must allow `reject`",
+    _check_reply: "an action that allows `respond`",
+    _check_option: "one of the list",
+    _check_text_of_choice: "if `allowFreeForm`",
+    _check_text: "not empty",
+    _check_form: "valid against `responseSchema`",
 }
 
 
 def settle(request: HitlRequest, responses: Sequence[HitlResponse]) -> Settled:
-    """What the responses to one request come to. One decides; freeform ones beside it are comments.
-    Raises Invalid.
+    """Return what the responses to one request come to. Raise Invalid.
+
+    One decides; freeform ones beside it are comments.
     """
-    decider = _decider(request, responses)
-    wrong = FITS[request.kind].get(decider.responseType, _refused)(request, decider)
-    if isinstance(wrong, str):
-        raise Invalid(
-            f"The answer does not fit request {request.requestId}: {wrong}.",
-            requestId=request.requestId,
-        )
+    decider = _find_decider(request, responses)
+    rule = FITS[request.kind].get(decider.responseType, _refuse)
+    wrong = rule(request, decider)
     if wrong:
-        detail = f"The answer does not fit request {request.requestId}: {wrong[0]['path']}: {wrong[0]['message']}."
-        raise Invalid(detail, wrong, requestId=request.requestId)
-    return Settled(status=RequestStatus.RESOLVED, answer=_answer(decider))
+        errors = [] if isinstance(wrong, str) else wrong
+        first = wrong if isinstance(wrong, str) else f"{wrong[0]['path']}: {wrong[0]['message']}"
+        detail = f"The answer does not fit request {request.requestId}: {first}."
+        raise Invalid(detail, errors, requestId=request.requestId)
+    return Settled(status=RequestStatus.RESOLVED, answer=_read_answer(decider))
 
 
-def _decider(request: HitlRequest, responses: Sequence[HitlResponse]) -> HitlResponse:
-    deciding = [r for r in responses if r.responseType is not ResponseType.FREEFORM] or list(
-        responses[:1]
-    )
+def _find_decider(request: HitlRequest, responses: Sequence[HitlResponse]) -> HitlResponse:
+    deciding = [each for each in responses if each.responseType is not ResponseType.FREEFORM]
     if len(deciding) > 1:
         raise Invalid(
             f"Request {request.requestId} is decided twice in one call.",
             requestId=request.requestId,
         )
-    return deciding[0]
+    return deciding[0] if deciding else responses[0]
 
 
-def _answer(response: HitlResponse) -> Answer:
+def _read_answer(response: HitlResponse) -> Answer:
     if response.responseType is ResponseType.REJECTION:
         return Denied(reason=(response.freeformText or "").strip() or REJECTED)
     return Answered(
@@ -180,18 +195,10 @@ def _answer(response: HitlResponse) -> Answer:
 
 
 def markdown() -> str:
-    """The table, for the docs."""
+    """Write the table, for the docs."""
     types = list(ResponseType)
     lines = ["| kind | " + " | ".join(types) + " |", "| --- " * (len(types) + 1) + "|"]
-    names: dict[Rule, str] = {
-        _approval: "yes; `editedArguments` if the action allows `edit`", _rejection: "yes; an action must allow `reject`",
-        _respond: "an action that allows `respond`", _option: "one of the list", _text_of_choice: "if `allowFreeForm`",
-        _text: "not empty", _form: "valid against `responseSchema`",
-    }  # fmt: skip
-    lines += [
-        f"| {kind} | "
-        + " | ".join(names[FITS[kind][t]] if t in FITS[kind] else "422" for t in types)
-        + " |"
-        for kind in FITS
-    ]
+    for kind, rules in FITS.items():
+        cells = [_IN_WORDS[rules[each]] if each in rules else "422" for each in types]
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -1,6 +1,4 @@
-"""Questions and answers: what an agent may ask, what a person may answer, and whether the two
-fit.
-"""
+"""Questions and answers: what an agent may ask, and what a person may answer."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -116,9 +114,7 @@ class Answered(Record):
 
 
 class Denied(Record):
-    """What `interrupt()` returns to an agent that was refused: by a guard, or by a person who
-    rejected.
-    """
+    """What `interrupt()` returns to an agent that was refused, by a guard or by a person."""
 
     status: Literal["denied"] = "denied"
     reason: str
@@ -135,8 +131,9 @@ class Settled(Record):
 
 
 class HitlResponse(Record):
-    """One response as a person gave it. A request may have several: one that decides, and
-    comments.
+    """One response as a person gave it.
+
+    A request may have several: one that decides, and comments.
     """
 
     requestId: Name
@@ -185,8 +182,9 @@ class ContractSummary(Record):
 
 
 class HitlRequest(Record):
-    """A question that was put to a person, or that a guard refused. Times are set where it is
-    written down.
+    """A question that was put to a person, or that a guard refused.
+
+    Times are set where it is written down.
     """
 
     requestId: str

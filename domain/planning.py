@@ -1,5 +1,6 @@
-"""Backwards over the contracts, from the wanted facets to those at hand; and around what people and
-guards refused.
+"""Plans: backwards over the contracts, from the wanted facets to those at hand.
+
+And around what people and guards refused.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -51,7 +52,8 @@ def check_start(
     plan = chain(allowed(registry, agents), outputs, at_hand)
     if isinstance(plan, Unreachable):
         raise Invalid(
-            f"No allowed capability can make {', '.join(plan.facets)} of what is at hand: {', '.join(sorted(at_hand))}."
+            f"No allowed capability can make {', '.join(plan.facets)} "
+            f"of what is at hand: {', '.join(sorted(at_hand))}."
         )
 
 
@@ -82,7 +84,7 @@ def task(state: Snapshot, registry: Registry) -> Task:
 
 
 def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list[Capability]:
-    """Those allowed, without some and without those that disagree with a finished step."""
+    """Return those allowed, without some and without those that disagree with a finished step."""
     finished = [
         registry[step.capabilityId]
         for step in _steps(state)
@@ -96,7 +98,7 @@ def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list
 
 
 def best(task: Task) -> list[Capability]:
-    """The smallest plan for as many of the wanted facets as can still be made."""
+    """Return the smallest plan for as many of the wanted facets as can still be made."""
     chosen, makeable = list[Capability](), list[str]()
     for facet in task.wanted:
         plan = chain(task.capabilities, [*makeable, facet], task.at_hand)
@@ -106,7 +108,7 @@ def best(task: Task) -> list[Capability]:
 
 
 def problems(task: Task, proposed: Sequence[str]) -> list[str]:
-    """What is wrong with a plan that somebody else proposed: capability ids in their order."""
+    """Say what is wrong with a plan that somebody else proposed: capability ids in their order."""
     by_id, have, found = (
         {c.capabilityId: c for c in task.capabilities},
         set(task.at_hand),
@@ -136,8 +138,9 @@ def problems(task: Task, proposed: Sequence[str]) -> list[str]:
 
 
 def revised(state: Snapshot, chosen: Sequence[Capability]) -> Plan | RunError:
-    """The plan with finished steps as they are, `chosen` still to come, and what cannot or need not
-    be done skipped.
+    """Return the plan with `chosen` still to come.
+
+    Finished steps stay as they are; what cannot or need not be done is skipped.
     """
     plan = state.plan or Plan(version=0, steps=())
     if plan.version > MAX_REVISIONS:
@@ -165,7 +168,7 @@ def _within_limits(plan: Plan) -> Plan | RunError:
 
 
 def ending(state: Snapshot, registry: Registry) -> Ending:
-    """What the run comes to when nothing is left to do."""
+    """Return what the run comes to when nothing is left to do."""
     not_done = [
         NotDone(
             stepId=step.stepId,
@@ -188,8 +191,10 @@ def ending(state: Snapshot, registry: Registry) -> Ending:
 def _failure(
     state: Snapshot, registry: Registry, at_hand: Collection[str], missing: Sequence[str]
 ) -> RunError | None:
-    """A failed step is to blame if, had it not failed, the missing facets could be made; else
-    people or guards said no.
+    """Return the failed step's error, if it is to blame.
+
+    It is if, had it not failed, the missing facets could be made; else people or guards said
+    no.
     """
     denied = {
         step.capabilityId for step in _steps(state) if _outcome(state, step) is Outcome.DENIED
@@ -207,8 +212,9 @@ def _failure(
 
 
 def _at_hand(state: Snapshot, registry: Registry) -> frozenset[str]:
-    """What was given or made, without what is to be made again and, were nobody refused and did
-    nobody fail, could be.
+    """Return what was given or made, without what is to be made again.
+
+    And could be, were nobody refused and did nobody fail.
     """
     made = frozenset(state.facets)
     stale = _to_rework(state, registry)
@@ -216,8 +222,9 @@ def _at_hand(state: Snapshot, registry: Registry) -> frozenset[str]:
 
 
 def _to_rework(state: Snapshot, registry: Registry) -> frozenset[str]:
-    """Facets that a step reviewed, and its own, if a person gave it guidance and nobody has made
-    them anew since.
+    """Return the facets that a step reviewed, and its own, if a person gave it guidance.
+
+    Without those that somebody has made anew since.
     """
     facets: set[str] = set()
     for step in _steps(state):
@@ -276,11 +283,10 @@ def _outcome(state: Snapshot, step: Step) -> Outcome | None:
 def chain(
     capabilities: Sequence[Capability], wanted: Iterable[str], at_hand: Collection[str]
 ) -> list[Capability] | Unreachable:
-    """The smallest set of capabilities that makes the wanted facets, in an order in which they can
-    work.
+    """Return the smallest set of capabilities that makes the wanted facets, in a working order.
 
-    Ties go to what was registered first. Optional inputs never make a plan fail; their makers come
-    first where they can.
+    Ties go to what was registered first. Optional inputs never make a plan fail; their makers
+    come first where they can.
     """
     goal = [facet for facet in dict.fromkeys(wanted) if facet not in at_hand]
     makeable = _reachable(capabilities, at_hand)
@@ -298,8 +304,9 @@ def chain(
 
 
 def in_order(chosen: Collection[Capability], at_hand: Collection[str]) -> list[Capability]:
-    """An order in which each finds its inputs, makers of optional inputs first where that is no
-    circle. Shorter if there is none.
+    """Return an order in which each finds its inputs; shorter if there is none.
+
+    Makers of optional inputs come first where that is no circle.
     """
     left, have, ordered = list(chosen), set(at_hand), list[Capability]()
     while left:
@@ -332,8 +339,9 @@ def _reachable(capabilities: Sequence[Capability], at_hand: Collection[str]) -> 
 def _smallest(
     capabilities: Sequence[Capability], goal: Sequence[str], at_hand: set[str]
 ) -> list[Capability] | None:
-    """Branch and bound: for the first facet not yet made, every maker in the order of registration.
-    None: no set agrees.
+    """Search by branch and bound: for the first facet not yet made, every maker in its turn.
+
+    The turns are the order of registration. None: no set agrees.
     """
     best = None if any(c.disagreesWith for c in capabilities) else list(capabilities)
     tries = 0
@@ -366,7 +374,7 @@ def _smallest(
 
 
 def _disagree(maker: Capability, chosen: Sequence[Capability]) -> bool:
-    """Whether one of them takes a facet that the other makes in another shape."""
+    """Return whether one of them takes a facet that the other makes in another shape."""
     return any(
         maker.capabilityId in c.disagreesWith or c.capabilityId in maker.disagreesWith
         for c in chosen
@@ -374,6 +382,6 @@ def _disagree(maker: Capability, chosen: Sequence[Capability]) -> bool:
 
 
 def _stuck(chosen: Sequence[Capability], at_hand: set[str]) -> list[str]:
-    """Facets that a circle among the chosen waits for: one of them has to come from elsewhere."""
+    """Return facets that a circle among the chosen waits for: one has to come from elsewhere."""
     have = _reachable(chosen, at_hand)
     return [facet for capability in chosen for facet in capability.inputFacets if facet not in have]

@@ -1,5 +1,6 @@
-"""What the inside needs from outside: the memory. `checkpoints` has it; the graph and its rules
-only know this page.
+"""What the inside needs from outside: the memory.
+
+`checkpoints` has it; the graph and its rules know this page alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +41,9 @@ class WaitingRun(NamedTuple):
 
 
 class RunRef(NamedTuple):
-    """A run by its id, or by its thread: then the run that has not ended is meant, else the newest.
-    Both must agree.
+    """A run by its id, or by its thread; both must agree.
+
+    By its thread the run that has not ended is meant, else the newest.
     """
 
     run_id: str | None = None
@@ -65,8 +67,9 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Locked:
-    """A run that nobody else can change until the transaction ends. `now` is the database's
-    clock.
+    """A run that nobody else can change until the transaction ends.
+
+    `now` is the database's clock.
     """
 
     run: StoredRun
@@ -100,11 +103,11 @@ class Transaction(Protocol):
     """One use case, one transaction."""
 
     async def insert(self, change: Change) -> None:
-        """A new run. Raises ThreadBusy."""
+        """Write a new run. Raise ThreadBusy."""
         ...
 
     async def lock(self, ref: RunRef) -> Locked:
-        """Raises NotFound, or Invalid when run and thread disagree."""
+        """Lock a run. Raise NotFound, or Invalid when run and thread disagree."""
         ...
 
     async def write(self, change: Change) -> None: ...
@@ -128,18 +131,20 @@ class Unit(Protocol):
     """What the graph writes while a run is driven, held back until a flush."""
 
     async def look(self) -> Locked:
-        """The run as it is now. Raises Fenced when the claim is not ours."""
+        """Return the run as it is now. Raise Fenced when the claim is not ours."""
         ...
 
     async def flush(self, decide: Decide) -> Change:
-        """One transaction: the run locked, `decide` (which checks the fence), its rows, the
-        checkpoints.
+        """Write, in one transaction, the checkpoints and the rows that `decide` makes of them.
+
+        `decide` is given the locked run, and checks the fence.
         """
         ...
 
     def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:
-        """Meanwhile flush what a task finished at most 0.1 s later. A lost claim ends the work with
-        Fenced.
+        """Meanwhile flush what a task finished at most 0.1 s later.
+
+        A lost claim ends the work with Fenced.
         """
         ...
 

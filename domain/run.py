@@ -119,7 +119,7 @@ def build_run_view(run: StoredRun, requests: list[HitlRequest], audit: list[Audi
 
 
 def current_request_id(requests: list[HitlRequest]) -> str | None:
-    """The oldest that is pending."""
+    """Return the id of the oldest that is pending."""
     return next(
         (request.requestId for request in requests if request.status is RequestStatus.PENDING), None
     )

@@ -16,7 +16,7 @@ MAX_MISMATCHES = 20
 
 
 def schema_error(schema: JsonObject) -> str | None:
-    """Why this is not a JSON Schema, or None."""
+    """Say why this is not a JSON Schema; None: it is one."""
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -25,16 +25,18 @@ def schema_error(schema: JsonObject) -> str | None:
 
 
 def dangling_reference(schema: JsonObject) -> str | None:
-    """The first `$ref` that leads nowhere within the schema, or None: nothing could be checked
-    against it.
+    """Return the first `$ref` that leads nowhere within the schema.
+
+    Nothing could be checked against such a schema. None: there is none.
     """
     root: Resource[Any] = DRAFT202012.create_resource(schema)
     return _dangling(root, REGISTRY.with_resource("", root).resolver())
 
 
 def mismatches(value: Json, schema: JsonObject, root: str = "") -> list[dict[str, str]]:
-    """[{path, rule, message}] of what does not fit, paths as JSON pointers below `root`. Remote
-    `$ref`s are not fetched.
+    """Return [{path, rule, message}] of what does not fit.
+
+    Paths are JSON pointers below `root`. Remote `$ref`s are not fetched.
     """
     validator = Draft202012Validator(schema, registry=Registry())
     errors: Iterable[ValidationError] = validator.iter_errors(value)

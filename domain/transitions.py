@@ -1,5 +1,6 @@
-"""The two state machines, each one table. `run_after` and `request_after` are the only ways to a
-new status.
+"""The two state machines, each one table.
+
+`run_after` and `request_after` are the only ways to a new status.
 """
 
 from enum import StrEnum
@@ -48,7 +49,7 @@ REQUEST: dict[tuple[Request, RequestAct], Request] = {
 
 
 def run_after(status: Run, act: RunAct) -> Run:
-    """Raises Conflict when the act is not possible in this status."""
+    """Return the status after the act. Raise Conflict when it is not possible in this one."""
     try:
         return RUN[status, act]
     except KeyError:
@@ -56,7 +57,7 @@ def run_after(status: Run, act: RunAct) -> Run:
 
 
 def request_after(status: Request, act: RequestAct) -> Request:
-    """Raises Conflict when the act is not possible in this status."""
+    """Return the status after the act. Raise Conflict when it is not possible in this one."""
     try:
         return REQUEST[status, act]
     except KeyError:
@@ -64,7 +65,7 @@ def request_after(status: Request, act: RequestAct) -> Request:
 
 
 def mermaid() -> str:
-    """Both tables as Mermaid state diagrams, as docs/hitl-lifecycle.md shows them."""
+    """Write both tables as Mermaid state diagrams, as docs/hitl-lifecycle.md shows them."""
     run = _diagram(
         [*((Run.QUEUED, "start", None),), *((a, act, b) for (a, act), b in RUN.items())], Run
     )

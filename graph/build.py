@@ -1,10 +1,11 @@
-"""The compiled graph: nodes, edges, routes. Runs on any LangGraph checkpointer, without server and
-database.
+"""The compiled graph: nodes, edges, routes.
 
-planner -> specialists of the wave, in parallel -> guard -> the same specialists again (to pause, or
-with a denial)
-                                                         -> the next wave, if there is nothing to think about
-                                                         -> planner -> END
+Runs on any LangGraph checkpointer, without server and database.
+
+    planner -> specialists of the wave, in parallel -> guard
+    guard -> the same specialists again (to pause, or with a denial)
+          -> the next wave, if there is nothing to think about
+          -> planner -> END
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,8 +31,9 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 def build(
     agents: Sequence[Agent], saver: BaseCheckpointSaver[Any], propose: Propose | None = None
 ) -> Graph:
-    """The orchestrator over these agents. Plugged-in graphs keep their own threads in the same
-    saver.
+    """Compile the orchestrator over these agents.
+
+    Plugged-in graphs keep their own threads in the same saver.
     """
     works = {name: embedded(agent, saver) for name, agent in catalogue(agents).items()}
     return assemble(registry(agents), works, saver, propose)

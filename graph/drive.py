@@ -26,7 +26,7 @@ from hitl_orchestrator.graph.projection import (
     Drained,
     Next,
     Rest,
-    Resume,
+    ResumeWith,
     Stop,
     Stopped,
     choose_next,
@@ -84,7 +84,7 @@ class _Drive:
                 return Stopped(interrupts)
             case Begin(state):
                 return await self._invoke(state, config)
-            case Resume(answers):
+            case ResumeWith(answers):
                 return await self._invoke(Command(resume=answers), config)
             case Continue():
                 return await self._invoke(None, config)
@@ -111,9 +111,9 @@ class _Drive:
         self._state, change = record(self._state, self._claim, locked, updates)
         return change
 
-    async def _flush(self, stop: Stop) -> Resume | None:
+    async def _flush(self, stop: Stop) -> ResumeWith | None:
         """Flush; while the database is out of reach keep what was collected and try again."""
-        following: Resume | None = None
+        following: ResumeWith | None = None
 
         def decide(locked: Locked, updates: Sequence[Update]) -> Change:
             nonlocal following

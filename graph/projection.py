@@ -33,7 +33,7 @@ class Begin:
 
 
 @dataclass(frozen=True)
-class Resume:
+class ResumeWith:
     """Tell the interrupts what was decided, by their ids."""
 
     answers: Mapping[str, JsonObject]
@@ -51,7 +51,7 @@ class Rest:
     interrupts: Sequence[Interrupt] = ()
 
 
-Next = Begin | Resume | Continue | Rest
+Next = Begin | ResumeWith | Continue | Rest
 
 
 # How the graph stopped.
@@ -91,7 +91,7 @@ class Concluded(NamedTuple):
 
     state: Snapshot
     change: Change
-    next: Resume | None
+    next: ResumeWith | None
 
 
 def read_thread(first: Snapshot, thread: StateSnapshot) -> Snapshot:
@@ -112,7 +112,7 @@ def choose_next(first: Snapshot, thread: StateSnapshot, settled: Mapping[str, Se
     if _is_new(first, thread):
         return Begin(first_state(first))
     if answers := resume_map(thread.interrupts, settled):
-        return Resume(answers)
+        return ResumeWith(answers)
     # Not `thread.next`: that is empty too when all tasks are written but not the checkpoint
     # after them.
     is_unfinished = any(task.result is None and not task.interrupts for task in thread.tasks)
@@ -179,7 +179,7 @@ def conclude(
             return Concluded(state, _end(state, locked, change, ending), None)
         case Stopped(interrupts) if interrupts:
             if answers := resume_map(interrupts, locked.settled):
-                return Concluded(state, change, Resume(answers))
+                return Concluded(state, change, ResumeWith(answers))
             return Concluded(state, _pause(state, change), None)
         case Stopped():
             return Concluded(state, _end(state, locked, change, _read_ending(state)), None)

@@ -1,5 +1,6 @@
-"""The drivers of this process: each claimed run is driven in the background, kept claimed, and
-given back on the way out.
+"""The drivers of this process.
+
+Each claimed run is driven in the background, kept claimed, and given back on the way out.
 """
 
 import asyncio
@@ -31,14 +32,22 @@ Requeue = Callable[[], Awaitable[None]]
 
 
 class Drivers:
-    """`async with` it. `requeue`: with a queue, what is done about runs that nobody drives; None:
-    this process takes them itself. `rehydrated` is told which.
+    """Opened by `async with`.
+
+    `requeue`: with a queue, what is done about runs that nobody drives; None: this process
+    takes them itself. `rehydrated` is told which.
     """
 
     def __init__(
-        self, graph: Graph, store: Store, driver_id: str, claim_seconds: float, drain_seconds: float,
-        requeue: Requeue | None = None, rehydrated: Callable[[str], None] = lambda run_id: None,
-    ) -> None:  # fmt: skip
+        self,
+        graph: Graph,
+        store: Store,
+        driver_id: str,
+        claim_seconds: float,
+        drain_seconds: float,
+        requeue: Requeue | None = None,
+        rehydrated: Callable[[str], None] = lambda run_id: None,
+    ) -> None:
         self._graph = graph
         self._store = store
         self._driver_id = driver_id
@@ -60,8 +69,9 @@ class Drivers:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Drain: running waves reach their flush, or are given up after the grace period. What is
-        left is free for others.
+        """Drain: running waves reach their flush, or are given up after the grace period.
+
+        What is left is free for others.
         """
         self._draining = True
         await cancel_and_wait(self._loops[1:])
@@ -95,9 +105,7 @@ class Drivers:
             await asyncio.wait([self._driven[claim][0]])
 
     def stop(self, run_id: str) -> None:
-        """A person cancelled the run: whoever drives it here stops at once. Its claim is gone
-        already.
-        """
+        """Stop driving a run at once: a person cancelled it, and its claim is gone already."""
         for claim, (task, _) in list(self._driven.items()):
             if claim.run_id == run_id:
                 task.cancel()
@@ -128,7 +136,7 @@ class Drivers:
                 task.cancel()
 
     async def _sweep(self) -> None:
-        """What nobody drives, and questions whose time is over."""
+        """Take what nobody drives, and deny questions whose time is over."""
         for run_id in await self._store.expired(_SWEEP_LIMIT):
             async with self._store.transaction() as tx:
                 await runs.expire(tx, run_id)
@@ -143,8 +151,9 @@ class Drivers:
 
 
 async def every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-    """At once, and again and again. A database out of reach is for the next time; a defect is told,
-    and tried again.
+    """Do it at once, and again and again.
+
+    A database out of reach is for the next time; a defect is logged, and tried again.
     """
     while True:
         try:

@@ -77,9 +77,9 @@ def serve(
     Example:
       hitl serve --port 8081
     """
-    from hitl_orchestrator.server import commands
+    from hitl_orchestrator.server.serving import serve as serve_until_told
 
-    commands.serve(host, port)
+    serve_until_told(host, port)
 
 
 @app.command()

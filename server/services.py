@@ -56,8 +56,10 @@ class Services:
 
 
 class ThreadACall(ThreadPoolExecutor):
-    """A synchronous agent that hangs must not keep the others waiting for a place in a pool, nor
-    the process from ending.
+    """Gives each synchronous call a thread of its own.
+
+    An agent that hangs must not keep the others waiting for a place in a pool, nor the process
+    from ending.
     """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -76,8 +78,9 @@ class ThreadACall(ThreadPoolExecutor):
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncGenerator[Services]:
-    """Everything open; closed in reverse. `settings` say where the database is. Raises
-    ConfigurationError, StoreUnavailable.
+    """Open everything, and close it in reverse. `settings` say where the database is.
+
+    Raise ConfigurationError or StoreUnavailable.
     """
     model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
     agents = agents_of(settings)
@@ -162,8 +165,9 @@ async def _live_workers(pool: Pool, jobs: queue.App) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """`settings` with the database and the key that are really used, and where they are kept if
-    embedded.
+    """`settings` with the database and the key that are really used.
+
+    And where they are kept, if embedded.
     """
 
     settings: Settings
@@ -177,8 +181,9 @@ class Place:
 
 @asynccontextmanager
 async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[Place]:
-    """DATABASE_URL, or the embedded Postgres beside whoever else uses it; `needs_key`: with a key
-    made up, if none is set.
+    """Open DATABASE_URL, or the embedded Postgres beside whoever else uses it.
+
+    `needs_key`: with a key made up, if none is set.
     """
     if settings.database_url:
         await check_reachable(settings.database_url)
@@ -198,7 +203,7 @@ async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[P
 
 
 def generated_key(file: Path) -> str:
-    """Made once, for its owner only."""
+    """Return the key of the file; it is made once, for its owner only."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

@@ -1,5 +1,6 @@
-"""Every setting, from the environment and from `.env` in the working directory; the environment
-wins, and empty is unset.
+"""Every setting, from the environment and from `.env` in the working directory.
+
+The environment wins, and empty is unset.
 """
 
 import ipaddress

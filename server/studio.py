@@ -1,5 +1,6 @@
-"""The graph for tools that read langgraph.json, such as `langgraph dev`: the agents of the
-settings, in memory, without our server.
+"""The graph for tools that read langgraph.json, such as `langgraph dev`.
+
+The agents of the settings, in memory, without our server.
 """
 
 from functools import cache

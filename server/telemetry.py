@@ -1,5 +1,6 @@
-"""How it is heard by machines: one JSON line an event, and Prometheus. Questions, answers and free
-text go to neither.
+"""What machines hear: one JSON line an event, and Prometheus.
+
+Questions, answers and free text go to neither.
 """
 
 import logging
@@ -22,8 +23,9 @@ _OF_RUNS = {Kind.RUN_STARTED, Kind.RUN_CANCELLED, Kind.RUN_COMPLETED, Kind.RUN_F
 
 
 class Telemetry:
-    """One a process: each has its own counts; the gauges are read from the database, the same at
-    each server.
+    """The counts of one process.
+
+    The gauges are read from the database, and are the same at each server.
     """
 
     def __init__(self, trace: Trace | None = None) -> None:
@@ -102,7 +104,7 @@ class Telemetry:
         )
 
     def exposition(self, queue_depth: float, oldest_pending_seconds: float) -> bytes:
-        """For Prometheus. NaN: not known now."""
+        """Write the metrics for Prometheus. NaN: not known now."""
         self._depth.set(queue_depth)
         self._oldest.set(oldest_pending_seconds)
         return generate_latest(self._registry)
@@ -123,8 +125,9 @@ class Telemetry:
 
 
 def log_as_json(stream: TextIO) -> None:
-    """From now on whatever this process logs is one JSON object a line there, also what its
-    libraries warn of.
+    """From now on write whatever this process logs as one JSON object a line.
+
+    Also what its libraries warn of.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

@@ -1,5 +1,6 @@
-"""OpenTelemetry, if its packages are installed (`hitl-orchestrator[otel]`) and
-OTEL_EXPORTER_OTLP_ENDPOINT is set.
+"""OpenTelemetry, where its packages are installed and an endpoint is set.
+
+The packages are those of `hitl-orchestrator[otel]`, the endpoint is OTEL_EXPORTER_OTLP_ENDPOINT.
 
 A pause may last for weeks and end in another process, so nothing is kept open: each event is a
 short span of its own, in one trace a run, under the span of its start. Trace and span ids are made
@@ -40,7 +41,10 @@ class Trace(Protocol):
 
 
 def tracing() -> Trace | None:
-    """None: not asked for. Raises ConfigurationError when it was and the packages are missing."""
+    """Return what is told of each event; None: not asked for.
+
+    Raise ConfigurationError when it was and the packages are missing.
+    """
     if not os.environ.get(ENDPOINT):
         return None
     try:
@@ -48,7 +52,8 @@ def tracing() -> Trace | None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"{ENDPOINT} is set, but OpenTelemetry is not installed: pip install 'hitl-orchestrator[otel]'."
+            f"{ENDPOINT} is set, but OpenTelemetry is not installed: "
+            "pip install 'hitl-orchestrator[otel]'."
         ) from error
     return traced(BatchSpanProcessor(OTLPSpanExporter()))
 

@@ -36,7 +36,7 @@ from hitl_orchestrator.graph.projection import (
     Drained,
     Next,
     Rest,
-    Resume,
+    ResumeWith,
     Stop,
     Stopped,
     choose_next,
@@ -89,8 +89,8 @@ RESUMED: JsonObject = {"answers": {"q1": SETTLED["q1"].json_object()}}
         (thread(run_id=None), {}, Begin(first_state(FIRST))),
         (thread(run_id="another"), {}, Begin(first_state(FIRST))),
         (thread(task(None, WAITS)), {}, Rest((WAITS,))),
-        (thread(task(None, WAITS)), SETTLED, Resume({"i1": RESUMED})),
-        (thread(task(None, WAITS), task(None, WAITS_TOO)), SETTLED, Resume({"i1": RESUMED})),
+        (thread(task(None, WAITS)), SETTLED, ResumeWith({"i1": RESUMED})),
+        (thread(task(None, WAITS), task(None, WAITS_TOO)), SETTLED, ResumeWith({"i1": RESUMED})),
         (thread(task(None, WAITS_TOO)), SETTLED, Rest((WAITS_TOO,))),
         (thread(task(None, WAITS), task()), {}, Continue()),
         (thread(task({"reports": {}})), {}, Continue()),
@@ -203,7 +203,7 @@ BROKEN = Broken(RunError(message="broken"))
     ("stop", "updates", "settled", "status", "following"),
     [
         (Stopped((WAITS,)), [QUESTION], {}, "awaiting_hitl", None),
-        (Stopped((WAITS,)), [], SETTLED, "running", Resume({"i1": RESUMED})),
+        (Stopped((WAITS,)), [], SETTLED, "running", ResumeWith({"i1": RESUMED})),
         (Stopped(), [END], {}, "completed", None),
         (Stopped(), [], {}, "failed", None),
         (BROKEN, [], {}, "failed", None),
@@ -225,7 +225,7 @@ def test_what_a_stop_comes_to(
     updates: Sequence[Update],
     settled: dict[str, Settled],
     status: str,
-    following: Resume | None,
+    following: ResumeWith | None,
 ) -> None:
     concluded = conclude(FIRST, CLAIM, locked(settled), updates, stop)
     run = concluded.change.run

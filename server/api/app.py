@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.api import problems
-from hitl_orchestrator.server.api.docs import docs_page
+from hitl_orchestrator.server.api.docs import build_docs_page
 from hitl_orchestrator.server.api.gate import BearerKey, BodyLimit, Cancelled, SecurityHeaders
 from hitl_orchestrator.server.api.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.api.openapi import ABOUT, describe
@@ -19,9 +19,11 @@ from hitl_orchestrator.server.settings import Settings
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """`settings` say where the database is and what the key is. Its lifespan opens
-    `app.state.services`; whoever stops the server calls `app.state.waiting.stop()` first, so that
-    streams end."""
+    """Make the app. Its lifespan opens `app.state.hitl`, the door.
+
+    Whoever stops the server calls `app.state.hitl.end_waits()` first, so that streams end.
+    Raise ConfigurationError without a key.
+    """
     if settings.api_key is None:
         raise ConfigurationError("API_KEY is not set.")
 
@@ -59,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return docs_page(app.openapi())
+        return build_docs_page(app.openapi())
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:

@@ -1,5 +1,6 @@
-"""What each field of the API means, and an example of each body. Domain records say it in their
-code; callers read it here.
+"""What each field of the API means, and an example of each body.
+
+Domain records say it in their code; callers read it here.
 """
 
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 # By name, or by record and name where a name means several things.
 FIELDS: dict[str, str] = {
     "runId": "The run.",
-    "threadId": "The LangGraph thread; it has at most one active run. Of a body: the thread's active run, else its newest.",
+    "threadId": "The LangGraph thread; it has at most one active run. "
+    "Of a body: the thread's active run, else its newest.",
     "requestId": "The request.",
     "stepId": "The step of the plan.",
     "capabilityId": "The specialist's capability.",
@@ -31,12 +33,14 @@ FIELDS: dict[str, str] = {
     "StartRun.inputs": "Facets at hand: name → JSON.",
     "StartRun.outputs": "Facets wanted; none: the server's HITL_DEFAULT_OUTPUTS.",
     "StartRun.agents": "Capabilities that may be used; absent: all.",
-    "StartRun.maxHitlRequests": "Questions that this run may ask; absent: the server's HITL_MAX_REQUESTS; 0 denies all.",
+    "StartRun.maxHitlRequests": "Questions that this run may ask; "
+    "absent: the server's HITL_MAX_REQUESTS; 0 denies all.",
     "Cancel.reason": "Why; the pending requests are denied with it.",
     "Remove.requestId": "A pending request; absent: the oldest.",
     "Remove.reason": "Why; the request is denied with it.",
     "Resume.requestId": "One of the requests that `responses` answer.",
-    "Resume.responses": "For one or several pending requests of the run; beside the one that decides a request, freeform comments.",
+    "Resume.responses": "For one or several pending requests of the run; "
+    "beside the one that decides a request, freeform comments.",
     "responseType": "What kind of answer; absent in a body: inferred from the other fields.",
     "approved": "Approval or rejection.",
     "selectedOptionId": "The `id` of the option chosen.",
@@ -52,7 +56,8 @@ FIELDS: dict[str, str] = {
     "Run.facets": "What is at hand: name → value, and who made it.",
     "Run.requests": "In the order of asking.",
     "Run.responses": "Of all its requests.",
-    "Run.deniedCount": "Requests denied by a guard or removed; a person's rejection is an answer and does not count.",
+    "Run.deniedCount": "Requests denied by a guard or removed; "
+    "a person's rejection is an answer and does not count.",
     "Run.maxHitlRequests": "Questions that it may ask.",
     "Run.result": "What it came to; null until it ends.",
     "Run.error": "Why it failed.",

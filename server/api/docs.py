@@ -1,5 +1,6 @@
-"""The API's description as one plain page. Swagger UI would come from a CDN: not offline, and not
-under our content security policy.
+"""The API's description as one plain page.
+
+Swagger UI would come from a CDN: not offline, and not under our content security policy.
 """
 
 import base64
@@ -16,17 +17,26 @@ from markdown_it import MarkdownIt
 Spec = dict[str, Any]
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem; color: #1a1a1a; background: #fff }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem }
+body { color: #1a1a1a; background: #fff }
 h2 { border-top: 2px solid #ccc; padding-top: 1rem }
 code, pre { font: 14px ui-monospace, monospace; background: #f2f2f2 }
 pre { padding: .6rem; overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
-td, th { text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; padding: .25rem .6rem .25rem 0 }
-@media (prefers-color-scheme: dark) { body { color: #eee; background: #1a1a1a } code, pre { background: #2a2a2a } a { color: #8cf } }
+td, th { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0 }
+td, th { border-bottom: 1px solid #ddd }
+@media (prefers-color-scheme: dark) {
+  body { color: #eee; background: #1a1a1a }
+  code, pre { background: #2a2a2a }
+  a { color: #8cf }
+}
 """
 _STYLE_HASH = base64.b64encode(sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
 }
 LIMITS = (
     "minLength",
@@ -40,12 +50,14 @@ LIMITS = (
 )
 
 
-def docs_page(spec: Spec) -> HTMLResponse:
+def build_docs_page(spec: Spec) -> HTMLResponse:
     title = escape(f"{spec['info']['title']} {spec['info']['version']}")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{STYLE}</style>'
-    return HTMLResponse(
-        f'<!doctype html><html lang="en">{head}{_html(markdown(spec))}</html>', headers=HEADERS
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title><style>{STYLE}</style>"
     )
+    body = _html(markdown(spec))
+    return HTMLResponse(f'<!doctype html><html lang="en">{head}{body}</html>', headers=HEADERS)
 
 
 def markdown(spec: Spec) -> str:
@@ -128,7 +140,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _html(text: str) -> str:
-    """With headings that links can lead to."""
+    """Render, with headings that links can lead to."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = reader.parse(text)
     for heading, content in pairwise(tokens):

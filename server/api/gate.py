@@ -1,5 +1,6 @@
-"""Before anything is read or parsed: the key, the body's size; and what every answer carries for a
-browser's sake.
+"""What stands before every route: the key, and the body's size.
+
+And what every answer carries for a browser's sake.
 """
 
 import asyncio
@@ -14,7 +15,10 @@ from hitl_orchestrator.server.api.problems import respond, write_plain
 
 MAX_BODY_BYTES = 2**20
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -23,8 +27,9 @@ HEADERS = {
 
 
 class Cancelled:
-    """What is cancelled when the server ends is to be tried again; uvicorn would answer 500.
-    Nothing of it was done, or its key knows.
+    """Answers 503 to calls that are cut off when the server ends; uvicorn would say 500.
+
+    Nothing of such a call was done, or its Idempotency-Key knows.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -64,7 +69,10 @@ class SecurityHeaders:
 
 
 class BearerKey:
-    """For all of /api, whether the route exists or not; for /metrics from another machine."""
+    """Asks for the key on all of /api, whether the route exists or not.
+
+    And on /metrics, of another machine.
+    """
 
     def __init__(self, app: ASGIApp, key: str) -> None:
         self._app = app
@@ -90,7 +98,10 @@ class BearerKey:
 
 
 class BodyLimit:
-    """By what arrives, whatever it says it has. Whoever reads the body meets the exception."""
+    """Limits a body by what arrives, whatever it says it has.
+
+    Whoever reads the body meets the exception.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

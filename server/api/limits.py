@@ -1,5 +1,6 @@
-"""How many long-lived calls a client may hold at once: each costs a place in memory and now and
-then a look at the database.
+"""How many long-lived calls a client may hold at once.
+
+Each costs a place in memory and now and then a look at the database.
 """
 
 from collections import Counter
@@ -13,7 +14,7 @@ STREAMS, WAITING_CALLS = 64, 512  # a client, in a process
 
 
 class Places:
-    """`what` is their name in the refusal, a 503."""
+    """The places for one kind of call. `what` is its name in the refusal, a 503."""
 
     def __init__(self, what: str, each: int) -> None:
         self._what, self._each = what, each

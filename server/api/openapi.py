@@ -1,5 +1,6 @@
-"""What FastAPI cannot derive of the API's description: problems, streams, the key, and what each
-field means.
+"""What FastAPI cannot derive of the API's description.
+
+Problems, streams, the key, and what each field means.
 """
 
 from typing import Any
@@ -14,23 +15,27 @@ Responses = dict[int | str, dict[str, Any]]
 
 ABOUT = """Agents ask, people answer.
 
-Start a run; when it needs a person it pauses, and `GET /api/hitl/pending` shows what it asks. `POST /api/hitl/resume` answers: with its
-200 the decision is durable, and the run goes on by itself.
+Start a run; when it needs a person it pauses, and `GET /api/hitl/pending` shows what it asks.
+`POST /api/hitl/resume` answers: with its 200 the decision is durable, and the run goes on by
+itself.
 
-Errors are RFC 9457 problems (`application/problem+json`). Times are RFC 3339 in UTC. Unknown fields and query parameters are refused.
+Errors are RFC 9457 problems (`application/problem+json`). Times are RFC 3339 in UTC. Unknown fields
+and query parameters are refused.
 """
 
 WHEN = {
     401: "The key is missing or wrong.",
     404: "There is no such run, thread, or request of that run.",
-    409: "The request is not pending any more, the run has ended, or the thread already has an active run.",
+    409: "The request is not pending any more, the run has ended, or the thread has an active run.",
     413: "The body has more than 1 MiB.",
     422: "Body, query or header does not fit. Nothing is saved.",
-    503: "The database is out of reach, or this client holds too many streams or waiting calls; try again after `Retry-After` seconds.",
+    503: "The database is out of reach, or this client holds too many streams or waiting calls; "
+    "try again after `Retry-After` seconds.",
 }
 EVENTS: Responses = {
     200: {
-        "description": "Server-sent events without a name: `id` is the frame's `seq`, `data` the frame. A comment every 15 s.",
+        "description": "Server-sent events without a name: `id` is the frame's `seq`, "
+        "`data` the frame. A comment every 15 s.",
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
@@ -61,14 +66,16 @@ PROBLEM = {
     "properties": {
         "type": {
             "type": "string",
-            "description": "What kind of problem: `urn:hitl:…`, or `about:blank` for one that is no more than its status.",
+            "description": "What kind of problem: `urn:hitl:…`, or `about:blank` for one that is "
+            "no more than its status.",
         },
         "title": {"type": "string", "description": "The kind in words."},
         "status": {"type": "integer", "description": "The HTTP status."},
         "detail": {"type": "string", "description": "What happened, for a person."},
         "errors": {
             "type": "array",
-            "description": "422: what does not fit, and where: a JSON pointer into the body, or `query.limit`.",
+            "description": "422: what does not fit, and where: a JSON pointer into the body, "
+            "or `query.limit`.",
             "items": {
                 "type": "object",
                 "properties": {
@@ -118,7 +125,7 @@ PROBLEM = {
 
 
 def problems(*statuses: int) -> Responses:
-    """401 and 503 go without saying."""
+    """Describe the problems of a route; 401 and 503 go without saying."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"description": WHEN[status], "content": content}
@@ -164,6 +171,6 @@ def _described(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is there or not: null is no value that it could have."""
+    """Leave out null: a parameter is there or not."""
     kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
     return schema | kinds[0] if kinds else schema

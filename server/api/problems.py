@@ -111,7 +111,7 @@ def write_plain(status: int, detail: str) -> Reply:
 
 
 def read_misfit(error: RequestValidationError) -> Invalid:
-    """Say what does not fit, and where. What was sent is not repeated: it may be huge, or secret."""
+    """Say what does not fit, and where; never what was sent: it may be huge, or secret."""
     wrong = [
         {"path": _write_path(one["loc"]), "message": one["msg"].removeprefix("Value error, ")}
         for one in error.errors()[:_MOST_ERRORS]

@@ -25,6 +25,7 @@ _forks.set_forkserver_preload(
         "__main__",
         "tests.faults.forked",
         "hitl_orchestrator.server.commands",
+        "hitl_orchestrator.server.serving",
         "tests.faults.one_life",
     ]
 )

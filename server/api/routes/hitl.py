@@ -56,8 +56,9 @@ async def list_pending(
     response_description="It is durable.",
 )
 async def resume(body: Resume, call: TheCall, wait: Wait) -> Response:
-    """Answer pending requests of a run: all responses are taken, or none. The answer is durable
-    with the 200; the run goes on by itself.
+    """Answer pending requests of a run: all responses are taken, or none.
+
+    The answer is durable with the 200; the run goes on by itself.
     """
     act = call.hitl.answer(
         body.ref, body.requestId, body.read_responses(), body.by, call.once, wait
@@ -73,8 +74,9 @@ async def resume(body: Resume, call: TheCall, wait: Wait) -> Response:
     response_description="It is cancelled.",
 )
 async def remove(body: Remove, call: TheCall, wait: Wait) -> Response:
-    """Deny a pending request (the oldest, if none is named) and cancel its run; its other pending
-    requests are denied with it.
+    """Deny a pending request (the oldest, if none is named) and cancel its run.
+
+    The run's other pending requests are denied with it.
     """
     act = call.hitl.remove(body.ref, body.requestId, body.reason, body.by, call.once, wait)
     done = await call.log("hitl_cancel_api", body.ref, body.requestId, body.operator, act)

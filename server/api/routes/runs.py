@@ -39,8 +39,9 @@ router = APIRouter(prefix="/api", tags=["Runs"], route_class=Route)
     response_description="The run.",
 )
 async def start_run(body: StartRun, call: TheCall, wait: Wait) -> Response:
-    """Start a run. It goes on by itself: follow it with `wait`, by `GET /api/runs/{runId}`, or by
-    its events.
+    """Start a run. It goes on by itself.
+
+    Follow it with `wait`, by `GET /api/runs/{runId}`, or by its events.
     """
     done = await call.hitl.start(body.read(), call.once, wait)
     return respond_done(done, done.run, 202)
