@@ -64,7 +64,7 @@ def first_plan(chosen: Sequence[Capability]) -> Plan | RunError:
     )
 
 
-class Task(NamedTuple):
+class PlanningTask(NamedTuple):
     """What is still to be planned."""
 
     capabilities: list[Capability]  # those that were not denied and did not fail
@@ -72,13 +72,15 @@ class Task(NamedTuple):
     at_hand: frozenset[str]
 
 
-def task(state: Snapshot, registry: Registry) -> Task:
+def build_task(state: Snapshot, registry: Registry) -> PlanningTask:
     refused = {
         step.capabilityId
         for step in _steps(state)
         if _outcome(state, step) in (Outcome.DENIED, Outcome.FAILED)
     }
-    return Task(_able(state, registry, refused), state.run.outputs, _at_hand(state, registry))
+    return PlanningTask(
+        _able(state, registry, refused), state.run.outputs, _at_hand(state, registry)
+    )
 
 
 def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list[Capability]:
@@ -95,7 +97,7 @@ def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list
     ]
 
 
-def best(task: Task) -> list[Capability]:
+def best(task: PlanningTask) -> list[Capability]:
     """The smallest plan for as many of the wanted facets as can still be made."""
     chosen, makeable = list[Capability](), list[str]()
     for facet in task.wanted:
@@ -105,7 +107,7 @@ def best(task: Task) -> list[Capability]:
     return chosen
 
 
-def problems(task: Task, proposed: Sequence[str]) -> list[str]:
+def problems(task: PlanningTask, proposed: Sequence[str]) -> list[str]:
     """What is wrong with a plan that somebody else proposed: capability ids in their order."""
     by_id, have, found = (
         {c.capabilityId: c for c in task.capabilities},
