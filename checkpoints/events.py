@@ -6,7 +6,7 @@ from datetime import datetime
 from psycopg.types.json import Json
 
 from hitl_orchestrator.checkpoints.pool import Connection
-from hitl_orchestrator.domain.events import LAST_FRAMES, VOICES, Event, Kind
+from hitl_orchestrator.domain.events import LAST_FRAMES, VOICES, Event, EventKind
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import StoredRun
 
@@ -41,7 +41,7 @@ async def append(
                 INSERT, (run.runId, count, Json(frame), voice.queue, event.kind in LAST_FRAMES, now)
             )
     await conn.execute(NOTIFY, (CHANNEL, run.runId))
-    if any(event.kind is Kind.RUN_CANCELLED for event in happened):
+    if any(event.kind is EventKind.RUN_CANCELLED for event in happened):
         await conn.execute(NOTIFY, (CANCELLED_CHANNEL, run.runId))
     return count
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from hitl_orchestrator.desk import publisher, reviewer, strategist, writer
 from hitl_orchestrator.desk.agent import AgentMapping
-from hitl_orchestrator.nodes.model import chat_model
+from hitl_orchestrator.nodes.model import build_chat_model
 
 
 class DeskSettings(Protocol):
@@ -29,7 +29,9 @@ class DeskSettings(Protocol):
 
 def agents(settings: DeskSettings) -> list[AgentMapping]:
     """Return the desk's agents, as the settings want them: the entry for HITL_AGENTS."""
-    model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
+    model = build_chat_model(
+        settings.openai_api_key, settings.openai_model, settings.openai_base_url
+    )
     return build_agents(model, settings.outbox_dir)
 
 

@@ -12,7 +12,7 @@ STRATEGIST, WRITER, REVIEWER, PUBLISHER = (
 )
 
 
-class Answer(TypedDict, total=False):
+class DeskAnswer(TypedDict, total=False):
     """What `interrupt()` returns: an answer, or a denial by a guard or a person with its reason."""
 
     status: Required[Literal["answered", "denied"]]
@@ -30,11 +30,11 @@ class Said(TypedDict):
     originAgent: str
     question: str
     status: Literal["answered", "denied"]
-    answer: NotRequired[Answer | None]
+    answer: NotRequired[DeskAnswer | None]
     reason: NotRequired[str | None]
 
 
-class Task(TypedDict):
+class DeskTask(TypedDict):
     objective: str
     facets: dict[str, Any]
     context: list[Said]
@@ -55,13 +55,13 @@ class AgentMapping(TypedDict):
     reworks: NotRequired[list[str]]
 
 
-def ask(question: Mapping[str, Json]) -> Answer:
+def ask(question: Mapping[str, Json]) -> DeskAnswer:
     """Pauses until a person has answered. The first act of its node: the node starts again from its
     top with the answer.
     """
-    return cast(Answer, interrupt(dict(question)))
+    return cast(DeskAnswer, interrupt(dict(question)))
 
 
-def made_by(model_name: str | None) -> str:
+def describe_maker(model_name: str | None) -> str:
     """What a facet says of how it was made."""
     return f"model {model_name}" if model_name else "offline rules"

@@ -9,7 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from pydantic import Field, ValidationError
 
 from hitl_orchestrator.desk import outbox as outboxes
-from hitl_orchestrator.desk.agent import PUBLISHER, AgentMapping, Answer, Task, ask
+from hitl_orchestrator.desk.agent import PUBLISHER, AgentMapping, DeskAnswer, DeskTask, ask
 from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import Drafts, Post, Published, PublishedFile, Review, schema_of
 from hitl_orchestrator.desk.prose import blockquote, clipped
@@ -27,8 +27,8 @@ class Arguments(Record):
     posts: Annotated[tuple[Post, ...], Field(min_length=1)]
 
 
-class State(Task):
-    answer: Answer
+class State(DeskTask):
+    answer: DeskAnswer
     published: JsonObject
 
 
@@ -58,7 +58,7 @@ def agent(outbox: Path) -> AgentMapping:
     }
 
 
-def ask_approval(state: State) -> dict[str, Answer]:
+def ask_approval(state: State) -> dict[str, DeskAnswer]:
     return {
         "answer": ask(question(_drafts(state), Review.model_validate(state["facets"]["review"])))
     }

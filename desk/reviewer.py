@@ -11,21 +11,29 @@ from pydantic import BaseModel, Field
 
 from hitl_orchestrator.desk import claims
 from hitl_orchestrator.desk import guidance as guidances
-from hitl_orchestrator.desk.agent import REVIEWER, AgentMapping, Answer, Said, Task, ask, made_by
+from hitl_orchestrator.desk.agent import (
+    REVIEWER,
+    AgentMapping,
+    DeskAnswer,
+    DeskTask,
+    Said,
+    ask,
+    describe_maker,
+)
 from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import SOURCE, Brief, Drafts, Issue, Post, Review, schema_of
 from hitl_orchestrator.desk.markdown import MAX_CHARACTERS
 from hitl_orchestrator.desk.prompt import instructed
 from hitl_orchestrator.desk.prose import blockquote, clipped, lix
 from hitl_orchestrator.domain.records import Json, JsonObject
-from hitl_orchestrator.nodes.model import structured
+from hitl_orchestrator.nodes.model import ask_model
 
 THRESHOLD = 80  # of 100: one error, or more than four warnings, are below it
 PRICES = {"error": 25, "warning": 5}
 HARD_TO_READ, TOO_HARD_TO_READ = 60, 75  # LIX: a warning, an error
 
 
-class State(Task):
+class State(DeskTask):
     review: JsonObject
     warnings: Annotated[list[str], operator.add]
 
@@ -84,7 +92,7 @@ def checked(state: State) -> Review:
         for post in drafts.posts
         for issue in (*_form(post, must, bool(brief.keyPoints)), *_truth(post, known))
     ]
-    return _judged(issues, drafts, state["context"], made_by(None))
+    return _judged(issues, drafts, state["context"], describe_maker(None))
 
 
 async def claims_checked(review: Review, state: State, model: ChatOpenAI) -> dict[str, Json]:
@@ -96,7 +104,7 @@ async def claims_checked(review: Review, state: State, model: ChatOpenAI) -> dic
         guidance=[*guidances.texts(state["context"])],
         posts=[post.json_object() for post in drafts.posts],
     )
-    answer, why = await structured(model, messages, Claims)
+    answer, why = await ask_model(model, messages, Claims)
     if answer is None:
         return {
             "review": review.json_object(),
@@ -112,7 +120,9 @@ async def claims_checked(review: Review, state: State, model: ChatOpenAI) -> dic
         ),
     ]
     return {
-        "review": _judged(issues, drafts, state["context"], made_by(model.model_name)).json_object()
+        "review": _judged(
+            issues, drafts, state["context"], describe_maker(model.model_name)
+        ).json_object()
     }
 
 
@@ -210,7 +220,7 @@ def _judged(issues: Sequence[Issue], drafts: Drafts, context: Sequence[Said], ma
     )
 
 
-def _outcome(said: Answer | Said, answered: str) -> str:
+def _outcome(said: DeskAnswer | Said, answered: str) -> str:
     return (
         f"No guidance: {said.get('reason') or 'Rejected'}"
         if said["status"] == "denied"

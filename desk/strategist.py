@@ -10,7 +10,14 @@ from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel, Field
 
 from hitl_orchestrator.desk import objective, source
-from hitl_orchestrator.desk.agent import STRATEGIST, AgentMapping, Answer, Task, ask, made_by
+from hitl_orchestrator.desk.agent import (
+    STRATEGIST,
+    AgentMapping,
+    DeskAnswer,
+    DeskTask,
+    ask,
+    describe_maker,
+)
 from hitl_orchestrator.desk.audiences import EXISTING, GENERAL, Audience, addressed_by, meant, named
 from hitl_orchestrator.desk.claims import figures, support, unsupported_figures
 from hitl_orchestrator.desk.facets import (
@@ -27,7 +34,7 @@ from hitl_orchestrator.desk.prose import clipped, quoted
 from hitl_orchestrator.desk.ranking import ranked, useful
 from hitl_orchestrator.desk.source import Source
 from hitl_orchestrator.domain.records import Json, JsonObject
-from hitl_orchestrator.nodes.model import structured
+from hitl_orchestrator.nodes.model import ask_model
 
 MAX_KEY_POINTS = 12
 MAX_LINKS = 10
@@ -35,10 +42,10 @@ MAX_OPTIONS = 3  # audiences found in the source, beside the two that there alwa
 MUST_LIMIT = 140  # a longer warning would leave an X post no room for anything else
 
 
-class State(Task):
+class State(DeskTask):
     source: JsonObject
     question: JsonObject | None
-    answer: Answer
+    answer: DeskAnswer
     brief: JsonObject
     warnings: Annotated[list[str], operator.add]
 
@@ -150,7 +157,7 @@ def _option(audience: Audience, description: str) -> Json:
     }
 
 
-def ask_audience(state: State) -> dict[str, Answer]:
+def ask_audience(state: State) -> dict[str, DeskAnswer]:
     return {"answer": ask(state["question"] or {})}
 
 
@@ -173,7 +180,7 @@ def offline_brief(state: State) -> Brief:
         mustInclude=_must_include(state["objective"], found, points),
         links=tuple(useful(found.links)[:MAX_LINKS]),
         figures=tuple(figures("\n".join(point.text for point in points))),
-        madeBy=made_by(None),
+        madeBy=describe_maker(None),
     )
 
 
@@ -241,7 +248,7 @@ async def thought_over(brief: Brief, state: State, model: ChatOpenAI) -> dict[st
             f"these figures are not in the source: {', '.join(invented[:5])}" if invented else None
         )
 
-    thoughts, why = await structured(model, messages, Thoughts, misfit)
+    thoughts, why = await ask_model(model, messages, Thoughts, misfit)
     if thoughts is None:
         return {
             "brief": brief.json_object(),
@@ -250,7 +257,7 @@ async def thought_over(brief: Brief, state: State, model: ChatOpenAI) -> dict[st
     points = tuple(_worded(thought, brief.keyPoints) for thought in thoughts.keyPoints)
     return {
         "brief": brief.but(
-            angle=thoughts.angle, keyPoints=points, madeBy=made_by(model.model_name)
+            angle=thoughts.angle, keyPoints=points, madeBy=describe_maker(model.model_name)
         ).json_object()
     }
 

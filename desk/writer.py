@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from hitl_orchestrator.desk import guidance as guidances
 from hitl_orchestrator.desk import source as sources
-from hitl_orchestrator.desk.agent import WRITER, AgentMapping, Task, made_by
+from hitl_orchestrator.desk.agent import WRITER, AgentMapping, DeskTask, describe_maker
 from hitl_orchestrator.desk.channels import DEFAULT_CHANNELS, Channel, channel, channels
 from hitl_orchestrator.desk.composing import Material, compose
 from hitl_orchestrator.desk.facets import (
@@ -29,7 +29,7 @@ from hitl_orchestrator.desk.guidance import Guidance
 from hitl_orchestrator.desk.markdown import MAX_CHARACTERS
 from hitl_orchestrator.desk.prompt import instructed
 from hitl_orchestrator.desk.prose import clipped
-from hitl_orchestrator.nodes.model import structured
+from hitl_orchestrator.nodes.model import ask_model
 
 ALIKE = 0.6  # of a wish's words that a point has to share
 
@@ -74,7 +74,7 @@ class Written(BaseModel):
 
 
 def agent(model: ChatOpenAI | None) -> AgentMapping:
-    async def run(task: Task) -> dict[str, Any]:
+    async def run(task: DeskTask) -> dict[str, Any]:
         return await write(task, model)
 
     return {
@@ -94,23 +94,23 @@ def agent(model: ChatOpenAI | None) -> AgentMapping:
     }
 
 
-async def write(task: Task, model: ChatOpenAI | None) -> dict[str, Any]:
+async def write(task: DeskTask, model: ChatOpenAI | None) -> dict[str, Any]:
     brief = Brief.model_validate(task["facets"]["brief"])
     source = str(task["facets"].get("source") or task["objective"])
     told = guidances.texts(task["context"])
     guidance = guidances.understood(told)
     places = channels(task["facets"].get("channels") or DEFAULT_CHANNELS)
     material, posts = await asyncio.to_thread(offline, brief, guidance, source, places)
-    made, warnings = made_by(None), list[str]()
+    made, warnings = describe_maker(None), list[str]()
     if model:
         better, why = await _by_model(model, task["objective"], source, told, material, posts)
         made, warnings = (
-            (made_by(model.model_name), [])
+            (describe_maker(model.model_name), [])
             if better
             else (made, [f"The drafts were made by {made}: {why}."])
         )
         posts = better or posts
-    if made == made_by(None):
+    if made == describe_maker(None):
         warnings += [
             f"The offline rules could not follow: {clipped(wish, 200)}"
             for wish in unfollowed(material, posts)
@@ -237,7 +237,7 @@ async def _by_model(
             for wrong in _wrong(post, must[post.channel])
         )
 
-    written, why = await structured(model, messages, Written, misfit)
+    written, why = await ask_model(model, messages, Written, misfit)
     if written is None:
         return None, why
     by_channel = {post.channel: _post(post) for post in written.posts}

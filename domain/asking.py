@@ -1,32 +1,32 @@
-"""Reading a question from what an agent handed to `interrupt()`, and knowing the same question
-again.
-"""
+"""Reading a question from what an agent handed to `interrupt()`, and knowing it again."""
 
 import hashlib
 import json
-import re
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from hitl_orchestrator.domain.errors import NotAQuestion
 from hitl_orchestrator.domain.hitl import MAX_QUESTION_BYTES, Action, Kind, Question
+from hitl_orchestrator.domain.json_values import Unstorable, check_storable
+from hitl_orchestrator.domain.records import describe_misfit
 from hitl_orchestrator.domain.schemas import dangling_reference, schema_error
 
 _FIELDS = set(Question.model_fields)
-# as json.dumps writes it, and not a backslash followed by u0000
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def parse_question(payload: object) -> Question:
-    """A payload of the contract's section 3, or a plain string as the question. Fields we do not
-    know (an agent's own notes, an `originAgent` it claims to be) are left out. Raises NotAQuestion,
-    which says what is missing."""
+    """Read a payload as docs/agents.md has it; a plain string is the question itself.
+
+    Fields we do not know (an agent's own notes, an `originAgent` it claims to be) are left out.
+    Raises NotAQuestion, which says what is missing.
+    """
     if isinstance(payload, str):
         payload = {"question": payload}
     if not isinstance(payload, dict):
         raise NotAQuestion(
-            f"an interrupt needs a mapping with `question`, or a string, not {type(payload).__name__}"
+            "an interrupt needs a mapping with `question`, or a string,"
+            f" not {type(payload).__name__}"
         )
     fields = cast(dict[str, Any], payload)
     check_size(fields)
@@ -36,31 +36,24 @@ def parse_question(payload: object) -> Question:
     try:
         question = Question.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise NotAQuestion(
-            f"the question does not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}"
-        ) from error
+        raise NotAQuestion(f"the question does not fit at {describe_misfit(error)}") from error
     if problem := _problem(question):
         raise NotAQuestion(problem)
     return question
 
 
 def check_size(payload: object) -> None:
-    """JSON, storable, and not over 256 KiB: else NotAQuestion."""
+    """Raise NotAQuestion unless it is JSON that can be stored, and not over 256 KiB."""
     try:
-        text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
-        size = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        # UnicodeEncodeError is a ValueError: a lone surrogate
-        raise NotAQuestion(f"the question is not plain JSON: {error}") from error
-    if _NUL.search(text):
-        raise NotAQuestion("the question holds a NUL character, which cannot be stored")
+        size = check_storable(payload)
+    except Unstorable as error:
+        raise NotAQuestion(f"the question {error}") from error
     if size > MAX_QUESTION_BYTES:
         raise NotAQuestion(f"the question has {size} bytes; {MAX_QUESTION_BYTES} are allowed")
 
 
 def fingerprint(question: Question) -> str:
-    """The same for the same question: its payload, urgency, context and expiry aside."""
+    """Return the same for the same question: its urgency, context and expiry aside."""
     same = question.model_dump(
         mode="json", exclude={"urgency", "additionalContext", "expiresInSeconds"}
     )

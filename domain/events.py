@@ -12,7 +12,7 @@ from hitl_orchestrator.domain.hitl import Answer, Denied, HitlRequest, Person, R
 from hitl_orchestrator.domain.records import JsonObject, Record
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     RUN_STARTED = "run_started"
     PHASE_ENTERED = "phase_entered"
     PLAN_REVISED = "plan_revised"
@@ -45,26 +45,28 @@ class Voice(NamedTuple):
     queue: bool = False  # also in the stream of the whole queue
 
 
-VOICES: dict[Kind, Voice] = {
-    Kind.RUN_STARTED: Voice("start", "start", "run_started"),
-    Kind.PHASE_ENTERED: Voice(None, "phase", None),
-    Kind.PLAN_REVISED: Voice(None, "plan_update", None),
-    Kind.STEP_HANDED_OVER: Voice(None, "handoff", None),
-    Kind.STEP_FINISHED: Voice(None, "message", None),
-    Kind.WARNED: Voice(None, "warning", None),
-    Kind.QUESTION_ASKED: Voice("request", "handoff", "hitl_request_created", queue=True),
-    Kind.QUESTION_DENIED: Voice("deny", "handoff", "hitl_request_denied", queue=True),
-    Kind.QUESTION_ANSWERED: Voice("resume", "handoff", "hitl_response_recorded", queue=True),
-    Kind.QUESTION_EXPIRED: Voice("expire", "handoff", "hitl_request_denied", queue=True),
-    Kind.QUESTION_REMOVED: Voice("remove", "handoff", "hitl_request_denied", queue=True),
-    Kind.QUESTION_DENIED_BY_OPERATOR: Voice("deny", "handoff", "hitl_request_denied", queue=True),
-    Kind.ANSWER_DELIVERED: Voice("deliver", None, None),
-    Kind.MEASURED: Voice(None, "metrics", None),
-    Kind.RUN_CANCELLED: Voice("cancel", "complete", "run_completed", queue=True),
-    Kind.RUN_COMPLETED: Voice("complete", "complete", "run_completed", queue=True),
-    Kind.RUN_FAILED: Voice("fail", "error", "run_failed", queue=True),
+VOICES: dict[EventKind, Voice] = {
+    EventKind.RUN_STARTED: Voice("start", "start", "run_started"),
+    EventKind.PHASE_ENTERED: Voice(None, "phase", None),
+    EventKind.PLAN_REVISED: Voice(None, "plan_update", None),
+    EventKind.STEP_HANDED_OVER: Voice(None, "handoff", None),
+    EventKind.STEP_FINISHED: Voice(None, "message", None),
+    EventKind.WARNED: Voice(None, "warning", None),
+    EventKind.QUESTION_ASKED: Voice("request", "handoff", "hitl_request_created", queue=True),
+    EventKind.QUESTION_DENIED: Voice("deny", "handoff", "hitl_request_denied", queue=True),
+    EventKind.QUESTION_ANSWERED: Voice("resume", "handoff", "hitl_response_recorded", queue=True),
+    EventKind.QUESTION_EXPIRED: Voice("expire", "handoff", "hitl_request_denied", queue=True),
+    EventKind.QUESTION_REMOVED: Voice("remove", "handoff", "hitl_request_denied", queue=True),
+    EventKind.QUESTION_DENIED_BY_OPERATOR: Voice(
+        "deny", "handoff", "hitl_request_denied", queue=True
+    ),
+    EventKind.ANSWER_DELIVERED: Voice("deliver", None, None),
+    EventKind.MEASURED: Voice(None, "metrics", None),
+    EventKind.RUN_CANCELLED: Voice("cancel", "complete", "run_completed", queue=True),
+    EventKind.RUN_COMPLETED: Voice("complete", "complete", "run_completed", queue=True),
+    EventKind.RUN_FAILED: Voice("fail", "error", "run_failed", queue=True),
 }
-LAST_FRAMES = frozenset({Kind.RUN_CANCELLED, Kind.RUN_COMPLETED, Kind.RUN_FAILED})
+LAST_FRAMES = frozenset({EventKind.RUN_CANCELLED, EventKind.RUN_COMPLETED, EventKind.RUN_FAILED})
 
 
 class Cause(StrEnum):
@@ -90,7 +92,7 @@ class Event(Record):
     `data` is its frame's `data`; `seconds` what its histogram observes.
     """
 
-    kind: Kind
+    kind: EventKind
     message: str
     data: JsonObject = Field(default_factory=dict)
     requestId: str | None = None
@@ -109,18 +111,18 @@ HUMAN = "human"
 
 def asked(request: HitlRequest) -> Event:
     data: JsonObject = {"from": request.originAgent, "to": HUMAN, "hitl": request.json_object()}
-    return _of(Kind.QUESTION_ASKED, request, "requested", data)
+    return _of(EventKind.QUESTION_ASKED, request, "requested", data)
 
 
 def denied(request: HitlRequest, cause: Cause) -> Event:
     """Tell of a question that a guard refused before anybody saw it."""
     data: JsonObject = {"from": request.originAgent, "to": HUMAN, "hitl": request.json_object()}
-    return _of(Kind.QUESTION_DENIED, request, "denied", data).but(
+    return _of(EventKind.QUESTION_DENIED, request, "denied", data).but(
         reason=request.denialReason, cause=cause
     )
 
 
-def ended(kind: Kind, request: HitlRequest, answer: Answer) -> Event:
+def ended(kind: EventKind, request: HitlRequest, answer: Answer) -> Event:
     """Tell of a question that was answered, denied, expired or removed."""
     hitl: JsonObject = {"requestId": request.requestId, "status": request.status.value}
     if request.status is RequestStatus.RESOLVED:
@@ -132,10 +134,10 @@ def ended(kind: Kind, request: HitlRequest, answer: Answer) -> Event:
 
 
 def delivered(request: HitlRequest) -> Event:
-    return _of(Kind.ANSWER_DELIVERED, request, "delivered", {})
+    return _of(EventKind.ANSWER_DELIVERED, request, "delivered", {})
 
 
-def _of(kind: Kind, request: HitlRequest, message: str, data: JsonObject) -> Event:
+def _of(kind: EventKind, request: HitlRequest, message: str, data: JsonObject) -> Event:
     return Event(
         kind=kind,
         message=message,

@@ -1,5 +1,6 @@
-"""Guards: limits, the tally and earlier denials -> a verdict. Exact, because one function judges a
-whole wave in its order.
+"""Guards: limits, the tally and earlier denials -> a verdict.
+
+Exact, because one function judges a whole wave in its order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,7 @@ from typing import NamedTuple
 
 from hitl_orchestrator.domain.asking import fingerprint
 from hitl_orchestrator.domain.events import Cause
-from hitl_orchestrator.domain.hitl import MAX_DENIALS, MAX_REPEATS, Denied, RequestStatus
+from hitl_orchestrator.domain.hitl import MAX_DENIALS, MAX_REPEATS, RequestStatus
 from hitl_orchestrator.domain.state import Ask, Asked, RunSettings
 
 LIMIT_REASON = "Too many HITL requests"
@@ -31,8 +32,9 @@ Verdict = Admitted | Refused
 
 
 class Judged(NamedTuple):
-    """A question with its verdict. `keys`: all of the step's questions of this wave that are this
-    very question.
+    """A question with its verdict.
+
+    `keys`: all of the step's questions of this wave that are this very question.
     """
 
     step_id: str
@@ -45,20 +47,21 @@ class Judged(NamedTuple):
 def judge(
     run: RunSettings, known: Sequence[Asked], wave: Sequence[tuple[str, Ask]]
 ) -> list[Judged]:
-    """`wave`: (stepId, question) in the order of the plan's steps and, in a step, as LangGraph
-    lists them.
+    """Return a verdict on each question of a wave.
+
+    `wave`: (stepId, question) in the order of the plan's steps and, in a step, as LangGraph lists
+    them.
     """
     admitted = sum(1 for asked in known if counts(asked))
-    refusals = {
-        (a.request.stepId, a.fingerprint): a
-        for a in known
-        if _refusal(a) is not None and a.repeats is None
-    }
+    refusals: dict[tuple[str, str], Asked] = {}
+    for asked in known:
+        if asked.refusal is not None and asked.repeats is None:
+            refusals[asked.request.stepId, asked.fingerprint] = asked
     judged: list[Judged] = []
     for (step_id, print_), asks in _same_together(wave).items():
         verdict: Verdict = Admitted()
         if before := refusals.get((step_id, print_)):
-            verdict = Refused(_refusal(before) or "", repeats=before.request.requestId)
+            verdict = Refused(before.refusal or "", repeats=before.request.requestId)
         elif not run.hitlEnabled:
             verdict = Refused(DISABLED_REASON, Cause.DISABLED)
         elif admitted >= run.maxHitlRequests:
@@ -69,14 +72,12 @@ def judge(
 
 
 def counts(asked: Asked) -> bool:
-    """Whether it took one of the run's questions: it was put to a person, however it ended."""
+    """Tell whether it took one of the run's questions: it was put to a person."""
     return asked.repeats is None and (asked.waits or asked.answer is not None)
 
 
 def insists(known: Sequence[Asked], step_id: str) -> bool:
-    """Whether the step has asked denied questions again, or in ever new words, more often than is
-    borne.
-    """
+    """Tell whether the step has asked denied questions too often, again or in ever new words."""
     denied = [
         asked
         for asked in known
@@ -84,13 +85,6 @@ def insists(known: Sequence[Asked], step_id: str) -> bool:
     ]
     repeated = sum(asked.repeats is not None for asked in denied)
     return repeated > MAX_REPEATS or len(denied) - repeated > MAX_DENIALS
-
-
-def _refusal(asked: Asked) -> str | None:
-    """The reason, when a guard denied it, it expired, or a person rejected it."""
-    if isinstance(asked.answer, Denied):
-        return asked.answer.reason
-    return asked.request.denialReason if asked.request.status is RequestStatus.DENIED else None
 
 
 def _same_together(wave: Sequence[tuple[str, Ask]]) -> Mapping[tuple[str, str], list[Ask]]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from hitl_orchestrator.domain.capability import Capability, Registry
+from hitl_orchestrator.domain.chaining import Unreachable, chain, disagree, reachable
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import Answered, ResponseType
 from hitl_orchestrator.domain.plan import MAX_REVISIONS, MAX_STEPS, Plan, Step, StepStatus
@@ -14,13 +15,6 @@ from hitl_orchestrator.domain.progress import is_open, questions_of
 from hitl_orchestrator.domain.state import Ending, NotDone, Outcome, Result, RunError, Snapshot
 
 _NOT_NEEDED = "no longer needed"
-_MAX_TRIES = 20_000  # of the search; past it the best plan found so far is taken
-
-
-class Unreachable(NamedTuple):
-    """Facets that no allowed capability can make of what is at hand."""
-
-    facets: tuple[str, ...]
 
 
 def allowed(
@@ -66,7 +60,7 @@ def first_plan(chosen: Sequence[Capability]) -> Plan | RunError:
     )
 
 
-class Task(NamedTuple):
+class PlanningTask(NamedTuple):
     """What is still to be planned."""
 
     capabilities: list[Capability]  # those that were not denied and did not fail
@@ -74,13 +68,15 @@ class Task(NamedTuple):
     at_hand: frozenset[str]
 
 
-def task(state: Snapshot, registry: Registry) -> Task:
+def build_task(state: Snapshot, registry: Registry) -> PlanningTask:
     refused = {
         step.capabilityId
         for step in _steps(state)
         if _outcome(state, step) in (Outcome.DENIED, Outcome.FAILED)
     }
-    return Task(_able(state, registry, refused), state.run.outputs, _at_hand(state, registry))
+    return PlanningTask(
+        _able(state, registry, refused), state.run.outputs, _at_hand(state, registry)
+    )
 
 
 def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list[Capability]:
@@ -93,11 +89,11 @@ def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list
     return [
         capability
         for capability in allowed(registry, state.run.agents, without)
-        if not _disagree(capability, finished)
+        if not disagree(capability, finished)
     ]
 
 
-def best(task: Task) -> list[Capability]:
+def best(task: PlanningTask) -> list[Capability]:
     """Return the smallest plan for as many of the wanted facets as can still be made."""
     chosen, makeable = list[Capability](), list[str]()
     for facet in task.wanted:
@@ -107,7 +103,7 @@ def best(task: Task) -> list[Capability]:
     return chosen
 
 
-def problems(task: Task, proposed: Sequence[str]) -> list[str]:
+def problems(task: PlanningTask, proposed: Sequence[str]) -> list[str]:
     """Say what is wrong with a plan that somebody else proposed: capability ids in their order."""
     by_id, have, found = (
         {c.capabilityId: c for c in task.capabilities},
@@ -123,14 +119,14 @@ def problems(task: Task, proposed: Sequence[str]) -> list[str]:
         if task.at_hand.issuperset(by_id[name].outputFacets):
             found.append(f"{name} makes only what is at hand")
         have |= set(by_id[name].outputFacets)
-    makeable = _reachable(task.capabilities, task.at_hand)
+    makeable = reachable(task.capabilities, task.at_hand)
     if missing := [facet for facet in task.wanted if facet in makeable and facet not in have]:
         found.append(f"nobody makes {', '.join(missing)}")
     known = [by_id[name] for name in proposed if name in by_id]
     found += [
         f"{c.capabilityId} cannot be with one that makes its input in another shape"
         for c in known
-        if _disagree(c, known)
+        if disagree(c, known)
     ]
     if len(proposed) != len(set(proposed)):
         found.append("a capability stands twice")
@@ -218,7 +214,7 @@ def _at_hand(state: Snapshot, registry: Registry) -> frozenset[str]:
     """
     made = frozenset(state.facets)
     stale = _to_rework(state, registry)
-    return made - (stale & _reachable(allowed(registry, state.run.agents), made - stale))
+    return made - (stale & reachable(allowed(registry, state.run.agents), made - stale))
 
 
 def _to_rework(state: Snapshot, registry: Registry) -> frozenset[str]:
@@ -278,110 +274,3 @@ def _steps(state: Snapshot) -> tuple[Step, ...]:
 def _outcome(state: Snapshot, step: Step) -> Outcome | None:
     report = state.reports.get(step.stepId)
     return report.outcome if report else None
-
-
-def chain(
-    capabilities: Sequence[Capability], wanted: Iterable[str], at_hand: Collection[str]
-) -> list[Capability] | Unreachable:
-    """Return the smallest set of capabilities that makes the wanted facets, in a working order.
-
-    Ties go to what was registered first. Optional inputs never make a plan fail; their makers
-    come first where they can.
-    """
-    goal = [facet for facet in dict.fromkeys(wanted) if facet not in at_hand]
-    makeable = _reachable(capabilities, at_hand)
-    usable = [c for c in capabilities if set(c.inputFacets) <= makeable]
-    smallest = _smallest(usable, goal, set(at_hand)) if makeable.issuperset(goal) else None
-    if smallest is not None:
-        return in_order(smallest, at_hand)
-    alone = tuple(
-        facet
-        for facet in goal
-        if facet not in makeable or _smallest(usable, [facet], set(at_hand)) is None
-    )
-    # each could be made alone, but those that make them disagree
-    return Unreachable(alone or tuple(goal))
-
-
-def in_order(chosen: Collection[Capability], at_hand: Collection[str]) -> list[Capability]:
-    """Return an order in which each finds its inputs; shorter if there is none.
-
-    Makers of optional inputs come first where that is no circle.
-    """
-    left, have, ordered = list(chosen), set(at_hand), list[Capability]()
-    while left:
-        able = [c for c in left if set(c.inputFacets) <= have]
-        if not able:
-            break
-        following = [
-            c for c in able if not any(_helps(other, c, have) for other in left if other is not c)
-        ]
-        ordered.append((following or able)[0])
-        left.remove(ordered[-1])
-        have |= set(ordered[-1].outputFacets)
-    return ordered
-
-
-def _helps(other: Capability, capability: Capability, have: set[str]) -> bool:
-    return bool((set(capability.optionalInputFacets) - have) & set(other.outputFacets))
-
-
-def _reachable(capabilities: Sequence[Capability], at_hand: Collection[str]) -> set[str]:
-    have = set(at_hand)
-    while (
-        more := {f for c in capabilities if set(c.inputFacets) <= have for f in c.outputFacets}
-        - have
-    ):
-        have |= more
-    return have
-
-
-def _smallest(
-    capabilities: Sequence[Capability], goal: Sequence[str], at_hand: set[str]
-) -> list[Capability] | None:
-    """Search by branch and bound: for the first facet not yet made, every maker in its turn.
-
-    The turns are the order of registration. None: no set agrees.
-    """
-    best = None if any(c.disagreesWith for c in capabilities) else list(capabilities)
-    tries = 0
-
-    def search(chosen: list[Capability], open_facets: list[str]) -> None:
-        nonlocal best, tries
-        tries += 1
-        if tries > _MAX_TRIES or (
-            best is not None and len(chosen) + bool(open_facets) >= len(best)
-        ):
-            return
-        missing = open_facets[:1] or _stuck(chosen, at_hand)
-        if not missing:
-            best = chosen
-            return
-        makers = (
-            c
-            for c in capabilities
-            if not set(missing).isdisjoint(c.outputFacets) and c not in chosen
-        )
-        for maker in (c for c in makers if not _disagree(c, chosen)):
-            made = {f for c in (*chosen, maker) for f in c.outputFacets} | at_hand
-            search(
-                [*chosen, maker],
-                [f for f in dict.fromkeys((*open_facets, *maker.inputFacets)) if f not in made],
-            )
-
-    search([], list(goal))
-    return best
-
-
-def _disagree(maker: Capability, chosen: Sequence[Capability]) -> bool:
-    """Return whether one of them takes a facet that the other makes in another shape."""
-    return any(
-        maker.capabilityId in c.disagreesWith or c.capabilityId in maker.disagreesWith
-        for c in chosen
-    )
-
-
-def _stuck(chosen: Sequence[Capability], at_hand: set[str]) -> list[str]:
-    """Return facets that a circle among the chosen waits for: one has to come from elsewhere."""
-    have = _reachable(chosen, at_hand)
-    return [facet for capability in chosen for facet in capability.inputFacets if facet not in have]

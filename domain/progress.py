@@ -4,7 +4,6 @@ think about again.
 
 from collections.abc import Sequence
 
-from hitl_orchestrator.domain.hitl import Denied, RequestStatus
 from hitl_orchestrator.domain.plan import Plan, Step, StepStatus
 from hitl_orchestrator.domain.state import Ask, Asked, Outcome, Snapshot
 
@@ -117,10 +116,8 @@ def questions_of(state: Snapshot, step_id: str) -> list[Asked]:
 
 
 def last_denial(questions: Sequence[Asked]) -> str | None:
-    """Why the step was refused, if it was: a guard's denial, an expiry, or a person's rejection."""
+    """Return why the last of them that was refused was refused; None: none was."""
     for asked in reversed(questions):
-        if isinstance(asked.answer, Denied):
-            return asked.answer.reason
-        if asked.request.status is RequestStatus.DENIED:
-            return asked.request.denialReason
+        if asked.refusal is not None:
+            return asked.refusal
     return None

@@ -1,18 +1,20 @@
-"""What the records of the domain have in common: one shape in the graph's state, in rows and on the
-wire.
+"""What the records of the domain have in common.
+
+They have one shape in the graph's state, in rows and on the wire.
 """
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 Json = JsonValue
 JsonObject = dict[str, JsonValue]
 
 
 class Record(BaseModel):
-    """Immutable. Fields carry the wire's names, so that `json()` is what an API client sees and
-    what a checkpoint keeps.
+    """Immutable. Fields carry the wire's names.
+
+    So what `json_object` returns is what an API client sees and what a checkpoint keeps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,7 +23,19 @@ class Record(BaseModel):
         return self.model_dump(mode="json")
 
     def but(self, **changes: Any) -> Self:
-        """The same with some fields changed. The values are trusted to be of their fields'
-        types.
+        """Return the same with some fields changed.
+
+        The values are trusted to be of their fields' types.
         """
         return self.model_copy(update=changes)
+
+
+def describe_misfit(error: ValidationError, *within: str) -> str:
+    """Return the first thing that does not fit, as “`path`: why”; `within` stands before the path.
+
+    Without a path, because the whole does not fit, it is only why.
+    """
+    first = error.errors()[0]
+    path = ".".join(map(str, (*within, *first["loc"])))
+    why = first["msg"].removeprefix("Value error, ")
+    return f"`{path}`: {why}" if path else why

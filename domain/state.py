@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
 from hitl_orchestrator.domain.events import Cause
-from hitl_orchestrator.domain.hitl import Answer, HitlRequest, Question, RequestStatus
+from hitl_orchestrator.domain.hitl import Answer, Denied, HitlRequest, Question, RequestStatus
 from hitl_orchestrator.domain.plan import Plan
 from hitl_orchestrator.domain.records import Json, JsonObject, Record
 
@@ -95,9 +95,9 @@ class Report(Record):
 
 
 class Asked(Record):
-    """A question after the guard: the request as it is known outside, the agent's keys it answers,
-    and its end.
+    """A question after the guard: as it is known outside, whose it is, and its end.
 
+    `keys`: the agent's own names for it, all of which its answer answers.
     `repeats`: the earlier request whose denial this one repeats; such a one is no request of its
     own and has no row. `cause`: why the guard refused it, if it did.
     """
@@ -113,6 +113,15 @@ class Asked(Record):
     @property
     def waits(self) -> bool:
         return self.request.status is RequestStatus.PENDING
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it was refused: by a guard, by its expiry, or by a person. None: it was not."""
+        if isinstance(self.answer, Denied):
+            return self.answer.reason
+        if self.request.status is RequestStatus.DENIED:
+            return self.request.denialReason or ""
+        return None
 
 
 class NotDone(Record):

@@ -19,11 +19,11 @@ from langgraph.types import Send
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.domain.progress import asking, next_wave, ready_steps
 from hitl_orchestrator.domain.state import Snapshot, State
-from hitl_orchestrator.nodes.agents import Agent, catalogue, registry
-from hitl_orchestrator.nodes.embed import embedded
-from hitl_orchestrator.nodes.guard import guard
-from hitl_orchestrator.nodes.planner import Propose, planner
-from hitl_orchestrator.nodes.specialist import Work, specialist, visit
+from hitl_orchestrator.nodes.agents import Agent, build_catalogue, build_registry
+from hitl_orchestrator.nodes.embed import embed_agent
+from hitl_orchestrator.nodes.guard import build_guard
+from hitl_orchestrator.nodes.planner import Propose, build_planner
+from hitl_orchestrator.nodes.specialist import Work, build_specialist, send_visit
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -35,8 +35,8 @@ def build(
 
     Plugged-in graphs keep their own threads in the same saver.
     """
-    works = {name: embedded(agent, saver) for name, agent in catalogue(agents).items()}
-    return assemble(registry(agents), works, saver, propose)
+    works = {name: embed_agent(agent, saver) for name, agent in build_catalogue(agents).items()}
+    return assemble(build_registry(agents), works, saver, propose)
 
 
 def assemble(
@@ -46,12 +46,12 @@ def assemble(
     propose: Propose | None = None,
 ) -> Graph:
     graph = StateGraph(State)
-    graph.add_node("planner", planner(capabilities, propose))
-    graph.add_node("guard", guard(capabilities))
+    graph.add_node("planner", build_planner(capabilities, propose))
+    graph.add_node("guard", build_guard(capabilities))
     graph.add_edge(START, "planner")
     for name, capability in capabilities.items():
         # one node a capability: a picture shows the agents
-        graph.add_node(name, specialist(capability, works[name]))
+        graph.add_node(name, build_specialist(capability, works[name]))
         graph.add_edge(name, "guard")
     graph.add_conditional_edges("planner", _after_planner, [*capabilities, END])
     graph.add_conditional_edges("guard", _after_guard, [*capabilities, "planner"])
@@ -60,10 +60,10 @@ def assemble(
 
 def _after_planner(state_json: State) -> list[Send] | str:
     state = Snapshot.of(state_json)
-    return END if state.result else [visit(state, step) for step in ready_steps(state)]
+    return END if state.result else [send_visit(state, step) for step in ready_steps(state)]
 
 
 def _after_guard(state_json: State) -> list[Send] | str:
     state = Snapshot.of(state_json)
     wave = [step for step, _ in asking(state)] or next_wave(state)
-    return [visit(state, step) for step in wave] or "planner"
+    return [send_visit(state, step) for step in wave] or "planner"

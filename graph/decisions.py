@@ -55,7 +55,7 @@ def start(registry: Registry, settings: RunSettings, metadata: JsonObject, now: 
         "outputs": [*settings.outputs],
         "maxHitlRequests": settings.maxHitlRequests,
     }
-    started = Event(kind=events.Kind.RUN_STARTED, message="started", data=data)
+    started = Event(kind=events.EventKind.RUN_STARTED, message="started", data=data)
     return Change(run, events=[started], drive=True)
 
 
@@ -175,7 +175,7 @@ def _cancel(locked: Locked, reason: str, by: By, first: str | None = None) -> Ch
     removed = [_tell_denial(each, Cause.REMOVED, by) for each in settlements]
     status = run_after(locked.run.status, RunAct.CANCEL)
     cancelled = Event(
-        kind=events.Kind.RUN_CANCELLED,
+        kind=events.EventKind.RUN_CANCELLED,
         message="cancelled",
         data={"status": status.value, "reason": reason, "result": None},
         operator=by.operator,
@@ -257,9 +257,9 @@ def _deny_pending(
 
 
 _KIND_OF_DENIAL = {
-    Cause.EXPIRED: events.Kind.QUESTION_EXPIRED,
-    Cause.REMOVED: events.Kind.QUESTION_REMOVED,
-    Cause.OPERATOR: events.Kind.QUESTION_DENIED_BY_OPERATOR,
+    Cause.EXPIRED: events.EventKind.QUESTION_EXPIRED,
+    Cause.REMOVED: events.EventKind.QUESTION_REMOVED,
+    Cause.OPERATOR: events.EventKind.QUESTION_DENIED_BY_OPERATOR,
 }
 
 
@@ -274,7 +274,7 @@ def _tell_answer(
     """With the seconds from the question to its answer."""
     asked_at = settlement.request.createdAt
     event = events.ended(
-        events.Kind.QUESTION_ANSWERED, settlement.request, settlement.settled.answer
+        events.EventKind.QUESTION_ANSWERED, settlement.request, settlement.settled.answer
     )
     return event.but(
         operator=settlement.by,
@@ -287,9 +287,9 @@ def _tell_answer(
 def _tell_end(status: RunStatus, ending: Ending) -> Event:
     data: JsonObject = {"status": status.value, "result": ending.result.json_object()}
     if ending.error is None:
-        return Event(kind=events.Kind.RUN_COMPLETED, message="completed", data=data)
+        return Event(kind=events.EventKind.RUN_COMPLETED, message="completed", data=data)
     return Event(
-        kind=events.Kind.RUN_FAILED,
+        kind=events.EventKind.RUN_FAILED,
         message=ending.error.message,
         data={**data, "error": ending.error.json_object()},
         stepId=ending.error.stepId,

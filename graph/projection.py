@@ -266,4 +266,4 @@ def _measure(state: Snapshot) -> Event:
         "questions": len(requests),
         "denied": sum(request.denialReason is not None for request in requests),
     }
-    return Event(kind=events.Kind.MEASURED, message="the run in numbers", data=data)
+    return Event(kind=events.EventKind.MEASURED, message="the run in numbers", data=data)

@@ -1,3 +1,4 @@
-"""The thinking: planner, guard, and the node around every specialist. Knows no database and no
-server.
+"""The thinking: planner, guard, the node around every specialist, and how agents are plugged in.
+
+It knows no database and no server.
 """

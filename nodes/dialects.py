@@ -1,9 +1,4 @@
-"""What agents hand to `interrupt()` and how they want to be answered: the table of contract section
-8.
-
-`payloads(value)` -> its questions in our form, one or several; `reply(value, answers)` -> what
-`interrupt()` returns.
-"""
+"""What agents hand to `interrupt()`, and how they want to be answered: docs/agents.md."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, cast
@@ -22,7 +17,7 @@ from hitl_orchestrator.domain.hitl import (
     Question,
     ResponseType,
 )
-from hitl_orchestrator.domain.records import Json, JsonObject
+from hitl_orchestrator.domain.records import Json, JsonObject, describe_misfit
 
 # a description of an action that is longer, or of several lines, is context and not the question
 HEADLINE_LENGTH = 300
@@ -32,32 +27,32 @@ class RefusalNotAllowed(Invalid):
     """Somebody said no, and the agent allows no answer that says so. `detail` is their reason."""
 
 
-def payloads(value: object, schema: JsonObject | None = None) -> list[Question]:
-    """`schema`: the interrupt's `response_schema`. Raises NotAQuestion, which says what is
-    missing.
+def read_questions(value: object, schema: JsonObject | None = None) -> list[Question]:
+    """Return the questions of what `interrupt()` was given, in our form; one or several.
+
+    `schema`: the interrupt's `response_schema`. Raises NotAQuestion, which says what is missing.
     """
     return _read(value, schema).questions
 
 
-def reply(value: object, answers: Sequence[Answer], schema: JsonObject | None = None) -> Json:
-    """`answers`: one for each question, in their order. Raises RefusalNotAllowed."""
-    asked = _read(value, schema)
-    return asked.together(
-        [
-            asked.worded(question, answer)
-            for question, answer in zip(asked.questions, answers, strict=True)
-        ]
-    )
+def build_reply(value: object, answers: Sequence[Answer], schema: JsonObject | None = None) -> Json:
+    """Return what `interrupt()` is to return.
 
-
-class _Asked(NamedTuple):
-    """What was asked, an answer in the agent's words, and all of them together as `interrupt()`
-    returns them.
+    `answers`: one for each question, in their order. Raises RefusalNotAllowed.
     """
+    asked = _read(value, schema)
+    said: list[Json] = []
+    for question, answer in zip(asked.questions, answers, strict=True):
+        said.append(asked.word(question, answer))
+    return asked.join(said)
+
+
+class _Exchange(NamedTuple):
+    """What was asked; how to put an answer into the agent's words, and all of them together."""
 
     questions: list[Question]
-    worded: Callable[[Question, Answer], Json]
-    together: Callable[[list[Json]], Json]
+    word: Callable[[Question, Answer], Json]
+    join: Callable[[list[Json]], Json]
 
 
 class _ActionRequest(BaseModel):
@@ -96,118 +91,113 @@ _INBOX_FLAGS = {
 }
 
 
-def _read(value: object, schema: JsonObject | None) -> _Asked:
+def _read(value: object, schema: JsonObject | None) -> _Exchange:
     try:
         plain: Any = to_jsonable_python(value)
         match plain:
             case {"action_requests": _}:
-                return _hitl_request(_HITLRequest.model_validate(plain))
+                return _read_hitl_request(_HITLRequest.model_validate(plain))
             case {"type": "tool_approval"}:
-                return _tool_approval(_ActionRequest.model_validate(plain), schema)
+                return _read_tool_approval(_ActionRequest.model_validate(plain), schema)
             case {"action_request": _}:
-                return _human_interrupt(_HumanInterrupt.model_validate(plain))
+                return _read_human_interrupt(_HumanInterrupt.model_validate(plain))
             case [{"action_request": _} as only]:
-                return _human_interrupt(_HumanInterrupt.model_validate(only))
+                return _read_human_interrupt(_HumanInterrupt.model_validate(only))
             case _:
-                return _own(plain, schema)
+                return _read_own(plain, schema)
     except ValidationError as error:
-        first = error.errors()[0]
         name = error.title.removeprefix("_")
-        raise NotAQuestion(
-            f"the {name} does not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}"
-        ) from error
+        raise NotAQuestion(f"the {name} does not fit at {describe_misfit(error)}") from error
     except PydanticSerializationError as error:
         raise NotAQuestion(f"the question is not plain JSON: {error}") from error
 
 
-def _hitl_request(request: _HITLRequest) -> _Asked:
-    """LangChain's, as HumanInTheLoopMiddleware raises it: a question for each action."""
+def _read_hitl_request(request: _HITLRequest) -> _Exchange:
+    """Read LangChain's, as HumanInTheLoopMiddleware raises it: a question for each action."""
     configs = {config.action_name: config for config in request.review_configs}
-    questions = [_question(action, configs.get(action.name)) for action in request.action_requests]
-    return _Asked(questions, _langchain, _decisions)
+    questions = [_ask(action, configs.get(action.name)) for action in request.action_requests]
+    return _Exchange(questions, _word_for_langchain, _list_decisions)
 
 
-def _tool_approval(request: _ActionRequest, schema: JsonObject | None) -> _Asked:
-    """The same middleware with `interrupt_mode="per_call"`: what it allows is in the interrupt's
-    `response_schema`.
+def _read_tool_approval(request: _ActionRequest, schema: JsonObject | None) -> _Exchange:
+    """Read the same middleware's with `interrupt_mode="per_call"`.
+
+    What it allows is in the interrupt's `response_schema`.
     """
-    return _Asked(
-        [_question(request, _config(request.name, schema) if schema else None)], _langchain, _only
-    )
+    config = _read_review_config(request.name, schema) if schema else None
+    return _Exchange([_ask(request, config)], _word_for_langchain, _take_only)
 
 
-def _config(name: str, schema: Mapping[str, Any]) -> _ReviewConfig:
-    """One branch of the schema for each decision; that of `edit` holds the schema of the tool's
-    arguments.
+def _read_review_config(name: str, schema: Mapping[str, Any]) -> _ReviewConfig:
+    """Read what a `response_schema` allows: it has one branch for each decision.
+
+    That of `edit` holds the schema of the tool's arguments.
     """
     definitions = schema.get("$defs", {})
 
     def properties(of: Mapping[str, Any]) -> dict[str, Any]:
-        return definitions.get(of.get("$ref", "").removeprefix("#/$defs/"), of).get(
-            "properties", {}
-        )
+        name = of.get("$ref", "").removeprefix("#/$defs/")
+        return definitions.get(name, of).get("properties", {})
 
-    branches = {
-        branch.get("type", {}).get("const"): branch
-        for branch in map(properties, schema.get("oneOf", [schema]))
-    }
-    args = properties(branches.get("edit", {}).get("edited_action", {})).get("args")
+    branches: dict[Any, dict[str, Any]] = {}
+    for branch in map(properties, schema.get("oneOf", [schema])):
+        branches[branch.get("type", {}).get("const")] = branch
+    edited_action = branches.get("edit", {}).get("edited_action", {})
+    args = properties(edited_action).get("args")
     args_schema = {**args, "$defs": definitions} if args else None
     return _ReviewConfig.model_validate(
         {"action_name": name, "allowed_decisions": [*branches], "args_schema": args_schema}
     )
 
 
-def _decisions(said: list[Json]) -> Json:
+def _list_decisions(said: list[Json]) -> Json:
     return {"decisions": said}
 
 
-def _only(said: list[Json]) -> Json:
+def _take_only(said: list[Json]) -> Json:
     return said[0]
 
 
-def _human_interrupt(request: _HumanInterrupt) -> _Asked:
-    """Agent Inbox's. It is answered by a list of one, also when it came without its list."""
+def _read_human_interrupt(request: _HumanInterrupt) -> _Exchange:
+    """Read Agent Inbox's. It is answered by a list of one, also when it came without its list."""
     action = _ActionRequest(
         name=request.action_request.action,
         args=request.action_request.args,
         description=request.description,
     )
     allowed = tuple(decision for flag, decision in _INBOX_FLAGS.items() if request.config.get(flag))
-    return _Asked(
-        [_question(action, _ReviewConfig(action_name=action.name, allowed_decisions=allowed))],
-        _inbox,
-        list,
-    )
+    config = _ReviewConfig(action_name=action.name, allowed_decisions=allowed)
+    return _Exchange([_ask(action, config)], _word_for_inbox, list)
 
 
-def _own(payload: Any, schema: JsonObject | None) -> _Asked:
-    """Our own form, or a string. Asked with a `response_schema` and no other kind it is a form, and
-    its data alone is the reply.
+def _read_own(payload: Any, schema: JsonObject | None) -> _Exchange:
+    """Read our own form, or a string.
+
+    Asked with a `response_schema` and no other kind it is a form, and its data alone is the reply.
     """
-    if schema is not None and isinstance(payload, str | dict):
-        payload = {
-            "responseSchema": schema,
-            **({"question": payload} if isinstance(payload, str) else payload),
-        }
+    if schema is not None and isinstance(payload, str):
+        payload = {"question": payload}
+    if schema is not None and isinstance(payload, dict):
+        payload = {"responseSchema": schema, **cast(dict[str, Any], payload)}
     question = parse_question(payload)
-    return _Asked(
-        [question], _data if schema is not None and question.kind is Kind.FORM else _envelope, _only
-    )
+    wants_data = schema is not None and question.kind is Kind.FORM
+    return _Exchange([question], _word_as_data if wants_data else _word_as_ours, _take_only)
 
 
-def _envelope(question: Question, answer: Answer) -> Json:
+def _word_as_ours(question: Question, answer: Answer) -> Json:
     return answer.json_object()
 
 
-def _data(question: Question, answer: Answer) -> Json:
+def _word_as_data(question: Question, answer: Answer) -> Json:
     if isinstance(answer, Denied):
         raise RefusalNotAllowed(answer.reason)
     return answer.data
 
 
-def _question(request: _ActionRequest, config: _ReviewConfig | None) -> Question:
-    """`responseSchema` is that of the arguments, where it is known: what a person edits can be
+def _ask(request: _ActionRequest, config: _ReviewConfig | None) -> Question:
+    """Return the question about an action.
+
+    `responseSchema` is that of the arguments, where it is known: what a person edits can be
     checked against it.
     """
     description = (request.description or "").strip()
@@ -225,8 +215,8 @@ def _question(request: _ActionRequest, config: _ReviewConfig | None) -> Question
     )
 
 
-def _langchain(question: Question, answer: Answer) -> JsonObject:
-    action, decision, given = _decided(question, answer)
+def _word_for_langchain(question: Question, answer: Answer) -> JsonObject:
+    action, decision, given = _decide(question, answer)
     match decision:
         case Decision.APPROVE:
             return {"type": "approve"}
@@ -236,8 +226,8 @@ def _langchain(question: Question, answer: Answer) -> JsonObject:
             return {"type": decision.value, "message": given}
 
 
-def _inbox(question: Question, answer: Answer) -> JsonObject:
-    action, decision, given = _decided(question, answer)
+def _word_for_inbox(question: Question, answer: Answer) -> JsonObject:
+    action, decision, given = _decide(question, answer)
     match decision:
         case Decision.APPROVE:
             return {"type": "accept", "args": {"action": action.name, "args": action.arguments}}
@@ -249,18 +239,17 @@ def _inbox(question: Question, answer: Answer) -> JsonObject:
             return {"type": "response", "args": given}
 
 
-def _decided(question: Question, answer: Answer) -> tuple[Action, Decision, Json]:
-    """The action, the decision about it, and what goes with it: edited arguments, a reason or a
-    text.
+def _decide(question: Question, answer: Answer) -> tuple[Action, Decision, Json]:
+    """Return the action, the decision about it, and what goes with it.
+
+    That is edited arguments, a reason or a text. Raises RefusalNotAllowed.
     """
     action = cast(Action, question.action)
     if isinstance(answer, Denied):
-        refusal = next(
-            (d for d in (Decision.REJECT, Decision.RESPOND) if d in action.allowedDecisions), None
-        )
-        if refusal is None:
-            raise RefusalNotAllowed(answer.reason)
-        return action, refusal, answer.reason
+        for refusal in (Decision.REJECT, Decision.RESPOND):
+            if refusal in action.allowedDecisions:
+                return action, refusal, answer.reason
+        raise RefusalNotAllowed(answer.reason)
     if answer.editedArguments is not None:
         return action, Decision.EDIT, answer.editedArguments
     if answer.responseType is ResponseType.FREEFORM:

@@ -1,5 +1,6 @@
-"""The guard: admits or denies the questions of a wave, in order, exactly, and words each for the
-person who decides.
+"""The guard: admits or denies the questions of a wave, in order, exactly.
+
+It words each for the person who decides.
 """
 
 from typing import Any
@@ -14,27 +15,29 @@ from hitl_orchestrator.domain.hitl import (
     FacetNames,
     HitlRequest,
     Kind,
+    Question,
     RequestStatus,
 )
 from hitl_orchestrator.domain.plan import Step
 from hitl_orchestrator.domain.progress import asking, is_open, next_wave
 from hitl_orchestrator.domain.state import Asked, Snapshot, State
-from hitl_orchestrator.nodes.planner import handed_over
+from hitl_orchestrator.nodes.planner import report_handovers
 from hitl_orchestrator.nodes.specialist import Node
 
 
-def guard(registry: Registry) -> Node:
+def build_guard(registry: Registry) -> Node:
+    """Return the guard's node."""
+
     async def node(state_json: State) -> dict[str, Any]:
         state = Snapshot.of(state_json)
         wave = [(step.stepId, ask) for step, asks in asking(state) for ask in asks]
         judged = judge(state.run, list(state.questions.values()), wave)
-        asked, happened = list[Asked](), list[Event]()
+        asked: list[Asked] = []
         for one in judged:
-            asked.append(_asked(state, registry, one, asked))
-            if asked[-1].repeats:
-                happened.append(_repeated(asked[-1]))
+            asked.append(_put(state, registry, one, asked))
+        happened = [_report_repeat(one) for one in asked if one.repeats]
         if not wave:
-            happened += handed_over(next_wave(state))
+            happened += report_handovers(next_wave(state))
         return {
             "questions": {one.request.requestId: one.json_object() for one in asked},
             "events": [event.json_object() for event in happened],
@@ -43,19 +46,18 @@ def guard(registry: Registry) -> Node:
     return node
 
 
-def _asked(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[Asked]) -> Asked:
-    step = next(
-        step for step in (state.plan.steps if state.plan else ()) if step.stepId == judged.step_id
-    )
-    earlier = [
-        a for a in (*state.questions.values(), *this_wave) if a.request.stepId == judged.step_id
-    ]
+def _put(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[Asked]) -> Asked:
+    """Make the request of a question that was judged."""
+    steps = state.plan.steps if state.plan else ()
+    step = next(step for step in steps if step.stepId == judged.step_id)
+    known = (*state.questions.values(), *this_wave)
+    earlier = [asked for asked in known if asked.request.stepId == judged.step_id]
     refused = judged.verdict if isinstance(judged.verdict, Refused) else None
     # a replay makes the same
-    request_id = (
-        f"hitl_{uuid5(NAMESPACE_URL, f'{state.run.runId}/{judged.step_id}/{len(earlier)}').hex}"
-    )
-    request = _request(state, registry[step.capabilityId], step, judged, request_id).but(
+    unique = uuid5(NAMESPACE_URL, f"{state.run.runId}/{judged.step_id}/{len(earlier)}")
+    request = _build_request(
+        state, registry[step.capabilityId], step, judged, f"hitl_{unique.hex}"
+    ).but(
         attempt=1 + sum(a.fingerprint == judged.fingerprint for a in earlier),
         status=RequestStatus.DENIED if refused else RequestStatus.PENDING,
         denialReason=refused.reason if refused else None,
@@ -70,7 +72,7 @@ def _asked(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[
     )
 
 
-def _request(
+def _build_request(
     state: Snapshot, capability: Capability, step: Step, judged: Judged, request_id: str
 ) -> HitlRequest:
     question = judged.ask.question
@@ -89,41 +91,48 @@ def _request(
         additionalContext=question.additionalContext,
         action=question.action,
         responseSchema=question.responseSchema,
-        operatorPrompt=operator_prompt(state, step, judged),
+        operatorPrompt=word_operator_prompt(state, step, judged),
         pendingNodeId=capability.capabilityId,
-        contractSummary=_summary(state, capability, step),
+        contractSummary=_summarize(state, capability, step),
     )
 
 
-def operator_prompt(state: Snapshot, step: Step, judged: Judged) -> str:
-    """What the person should look at and decide."""
+def word_operator_prompt(state: Snapshot, step: Step, judged: Judged) -> str:
+    """Say what the person should look at and decide."""
     steps = state.plan.steps if state.plan else ()
+    version = state.plan.version if state.plan else 0
     later = [s.label for s in steps if is_open(state, s) and s.stepId != step.stepId]
     question = judged.ask.question
+    where = f"step {steps.index(step) + 1} of {len(steps)}, plan version {version}"
+    follows = f"Then: {', '.join(later)}." if later else "It is the last step."
+    return (
+        f"{step.label} ({where}) works on: “{_shorten(state.run.objective)}”."
+        f" It asks: {_shorten(question.question)} {_word_task(question)}. {follows}"
+    )
+
+
+def _word_task(question: Question) -> str:
     match question.kind:
         case Kind.CHOICE:
-            todo = f"Choose one of {len(question.options)} options" + (
-                ", or answer in your own words" if question.allowFreeForm else ""
-            )
+            choose = f"Choose one of {len(question.options)} options"
+            return f"{choose}, or answer in your own words" if question.allowFreeForm else choose
         case Kind.FREEFORM:
-            todo = "Answer in your own words"
+            return "Answer in your own words"
         case Kind.FORM:
-            todo = "Fill in the form"
+            return "Fill in the form"
         case Kind.APPROVAL if question.action:
-            todo = f"Decide on the action `{question.action.name}`: {', '.join(question.action.allowedDecisions)}"
+            allowed = ", ".join(question.action.allowedDecisions)
+            return f"Decide on the action `{question.action.name}`: {allowed}"
         case _:
-            todo = "Approve or reject"
-    follows = f"Then: {', '.join(later)}." if later else "It is the last step."
-    where = f"step {steps.index(step) + 1} of {len(steps)}, plan version {state.plan.version if state.plan else 0}"
-    return f"{step.label} ({where}) works on: “{_short(state.run.objective)}”. It asks: {_short(question.question)} {todo}. {follows}"
+            return "Approve or reject"
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 300 else line[:299] + "…"
 
 
-def _summary(state: Snapshot, capability: Capability, step: Step) -> ContractSummary:
+def _summarize(state: Snapshot, capability: Capability, step: Step) -> ContractSummary:
     return ContractSummary(
         nodeId=capability.capabilityId,
         nodeLabel=step.label,
@@ -135,10 +144,10 @@ def _summary(state: Snapshot, capability: Capability, step: Step) -> ContractSum
     )
 
 
-def _repeated(asked: Asked) -> Event:
+def _report_repeat(asked: Asked) -> Event:
     request = asked.request
     return Event(
-        kind=events.Kind.WARNED,
+        kind=events.EventKind.WARNED,
         message=f"{request.originAgent} asks again what was denied: {request.denialReason}",
         stepId=request.stepId,
         originAgent=request.originAgent,

@@ -1,5 +1,6 @@
-"""The model that planner and specialists think with; without a key there is none, and they follow
-their offline rules.
+"""The model that planner and specialists think with.
+
+Without a key there is none, and they follow their offline rules.
 """
 
 import asyncio
@@ -14,6 +15,9 @@ from langchain_openai.chat_models.base import OpenAIRefusalError
 from openai import OpenAIError
 from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
+from hitl_orchestrator.domain.json_values import Unstorable, check_storable
+from hitl_orchestrator.domain.records import describe_misfit
+
 DEFAULT_MODEL = "gpt-5-mini"  # small, current, and able to answer in a JSON Schema
 CALL_TIMEOUT_SECONDS = 60
 # after 408, 409, 429, 5xx and lost connections, by the client itself, which honours Retry-After
@@ -23,11 +27,12 @@ ANSWER_TIMEOUT_SECONDS = 240  # both attempts with all their retries; a step has
 T = TypeVar("T", bound=BaseModel)
 
 
-def chat_model(
+def build_chat_model(
     api_key: SecretStr | None, model: str | None, base_url: str | None
 ) -> ChatOpenAI | None:
-    """None without a key: offline. It speaks chat completions, which every server behind
-    OPENAI_BASE_URL understands.
+    """Return the model, or None without a key: then all works offline.
+
+    It speaks chat completions, which every server behind OPENAI_BASE_URL understands.
     """
     if api_key is None or not api_key.get_secret_value():
         return None
@@ -41,20 +46,21 @@ def chat_model(
     )
 
 
-def prompt(instructions: str, data: Mapping[str, JsonValue]) -> list[BaseMessage]:
-    """What to do, and what to do it with as one JSON object: no text in it can end the data and
-    become an instruction.
+def build_prompt(instructions: str, data: Mapping[str, JsonValue]) -> list[BaseMessage]:
+    """Say what to do, and what to do it with as one JSON object.
+
+    No text in the data can end it and become an instruction.
     """
     return [SystemMessage(instructions), HumanMessage(json.dumps(data, ensure_ascii=False))]
 
 
-async def structured(
+async def ask_model(
     model: ChatOpenAI,
     messages: Sequence[BaseMessage],
     schema: type[T],
     misfit: Callable[[T], str | None] = lambda _: None,
 ) -> tuple[T | None, str]:
-    """The model's answer, or None and why there is none.
+    """Return the model's answer, or None and why there is none.
 
     `misfit` says what is wrong with an answer that fits its schema. An answer that does not fit is
     asked for once more, with the reason. The reasons quote neither the answer nor the API's errors,
@@ -88,14 +94,15 @@ async def _attempt(
     except OpenAIRefusalError:
         return None, "the model refused"
     except ValidationError as error:
-        first = error.errors()[0]
-        return None, f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
+        return None, describe_misfit(error)
     except (ValueError, TypeError, AttributeError, LookupError):
         # how the client breaks on a reply that is no completion at all
         return None, "it is not what was asked for"
     if not isinstance(answer, schema):
         return None, "it is not what was asked for"
-    if "\\u0000" in answer.model_dump_json():
-        return None, "it holds a NUL character, which cannot be stored"
+    try:
+        check_storable(answer.model_dump(mode="json"))
+    except Unstorable as error:
+        return None, f"it {error}"
     why = misfit(answer)
     return (None, why) if why else (answer, "")

@@ -1,5 +1,6 @@
-"""The planner: an objective and contracts -> a plan; revises it after answers, denials and
-failures; finishes.
+"""The planner: an objective and contracts -> a plan.
+
+It revises the plan after answers, denials and failures, and finishes the run.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,7 +9,6 @@ from typing import Any, NamedTuple
 from hitl_orchestrator.domain import events, planning
 from hitl_orchestrator.domain.capability import Capability, Registry
 from hitl_orchestrator.domain.events import Event, Phase
-from hitl_orchestrator.domain.hitl import Denied
 from hitl_orchestrator.domain.plan import Plan, Step
 from hitl_orchestrator.domain.progress import plan_with_statuses, ready_steps, to_consider
 from hitl_orchestrator.domain.records import JsonObject
@@ -23,49 +23,38 @@ class Proposal(NamedTuple):
     why: str = ""
 
 
-Propose = Callable[[Snapshot, planning.Task], Awaitable[Proposal]]
+Propose = Callable[[Snapshot, planning.PlanningTask], Awaitable[Proposal]]
 
 
-def planner(registry: Registry, propose: Propose | None = None) -> Node:
+def build_planner(registry: Registry, propose: Propose | None = None) -> Node:
+    """Return the planner's node; `propose` may ask a model."""
+
     async def node(state_json: State) -> dict[str, Any]:
         state = Snapshot.of(state_json)
-        first, considered = state.plan is None, to_consider(state)
+        considered = to_consider(state)
         happened: list[Event] = []
-        if first or set(considered) - set(state.considered):
-            happened.append(_phase(Phase.PLANNING if first else Phase.REVIEW))
-            task = planning.task(state, registry)
-            chosen, warnings = await _chosen(state, task, propose)
-            plan = planning.first_plan(chosen) if first else planning.revised(state, chosen)
+        if state.plan is None or set(considered) - set(state.considered):
+            plan, happened = await _think(state, considered, registry, propose)
             if isinstance(plan, RunError):
-                return _writes(
-                    state,
-                    considered,
-                    Ending(result=Result(outputs={}), error=plan),
-                    [*happened, *warnings],
-                )
-            happened += [*warnings, _revised(state, plan, considered)]
+                ending = Ending(result=Result(outputs={}), error=plan)
+                return _build_writes(state, considered, ending, happened)
             state = state.but(plan=plan)
-        if ready := ready_steps(state):
-            return _writes(
-                state,
-                considered,
-                None,
-                [*happened, *([_phase(Phase.EXECUTION)] if happened else []), *handed_over(ready)],
-            )
-        return _writes(
-            state,
-            considered,
-            planning.ending(state, registry),
-            [*happened, _phase(Phase.FINALIZATION)],
-        )
+        ready = ready_steps(state)
+        if not ready:
+            happened.append(_enter(Phase.FINALIZATION))
+            ending = planning.ending(state, registry)
+            return _build_writes(state, considered, ending, happened)
+        if happened:
+            happened.append(_enter(Phase.EXECUTION))
+        return _build_writes(state, considered, None, [*happened, *report_handovers(ready)])
 
     return node
 
 
-def handed_over(steps: Sequence[Step]) -> list[Event]:
+def report_handovers(steps: Sequence[Step]) -> list[Event]:
     return [
         Event(
-            kind=events.Kind.STEP_HANDED_OVER,
+            kind=events.EventKind.STEP_HANDED_OVER,
             message=f"{step.label} starts",
             stepId=step.stepId,
             data={"from": "planner", "to": step.capabilityId, "stepId": step.stepId},
@@ -74,11 +63,26 @@ def handed_over(steps: Sequence[Step]) -> list[Event]:
     ]
 
 
-async def _chosen(
-    state: Snapshot, task: planning.Task, propose: Propose | None
+async def _think(
+    state: Snapshot, considered: list[str], registry: Registry, propose: Propose | None
+) -> tuple[Plan | RunError, list[Event]]:
+    """Return the first plan, or the next version of it, or why there is none; and what happened."""
+    first = state.plan is None
+    task = planning.build_task(state, registry)
+    chosen, warnings = await _choose(state, task, propose)
+    plan = planning.first_plan(chosen) if first else planning.revised(state, chosen)
+    happened = [_enter(Phase.PLANNING if first else Phase.REVIEW), *warnings]
+    if not isinstance(plan, RunError):
+        happened.append(_report_plan(state, plan, considered))
+    return plan, happened
+
+
+async def _choose(
+    state: Snapshot, task: planning.PlanningTask, propose: Propose | None
 ) -> tuple[list[Capability], list[Event]]:
-    """A model may propose; the same check as for any plan disposes. Without one, or when it was
-    refused: the smallest plan.
+    """Let a model propose; the same check as for any plan disposes.
+
+    Without one, or when it was refused: the smallest plan.
     """
     if propose is None or not task.capabilities:
         return planning.best(task), []
@@ -88,12 +92,11 @@ async def _chosen(
         by_id = {capability.capabilityId: capability for capability in task.capabilities}
         return [by_id[name] for name in proposed], []
     message = f"The model's plan was refused: {'; '.join(problems)}"
-    return planning.best(task), [
-        Event(kind=events.Kind.WARNED, message=message, data={"from": "planner"})
-    ]
+    warning = Event(kind=events.EventKind.WARNED, message=message, data={"from": "planner"})
+    return planning.best(task), [warning]
 
 
-def _writes(
+def _build_writes(
     state: Snapshot, considered: list[str], ending: Ending | None, happened: list[Event]
 ) -> dict[str, Any]:
     return {
@@ -104,15 +107,15 @@ def _writes(
     }
 
 
-def _phase(phase: Phase) -> Event:
-    return Event(kind=events.Kind.PHASE_ENTERED, message=phase.value, data={"phase": phase.value})
-
-
-def _revised(state: Snapshot, plan: Plan, considered: list[str]) -> Event:
-    reason = (
-        "; ".join(_why(state, one) for one in considered if one not in state.considered)
-        or "the first plan"
+def _enter(phase: Phase) -> Event:
+    return Event(
+        kind=events.EventKind.PHASE_ENTERED, message=phase.value, data={"phase": phase.value}
     )
+
+
+def _report_plan(state: Snapshot, plan: Plan, considered: list[str]) -> Event:
+    reasons = [_explain(state, one) for one in considered if one not in state.considered]
+    reason = "; ".join(reasons) or "the first plan"
     shown = plan_with_statuses(state.but(plan=plan), running=False) or plan
     data: JsonObject = {
         "previousVersion": state.plan.version if state.plan else 0,
@@ -121,13 +124,16 @@ def _revised(state: Snapshot, plan: Plan, considered: list[str]) -> Event:
         "reason": reason,
     }
     return Event(
-        kind=events.Kind.PLAN_REVISED, message=f"plan version {plan.version}: {reason}", data=data
+        kind=events.EventKind.PLAN_REVISED,
+        message=f"plan version {plan.version}: {reason}",
+        data=data,
     )
 
 
-def _why(state: Snapshot, considered: str) -> str:
+def _explain(state: Snapshot, considered: str) -> str:
+    """Say what a settled request, or a step that failed or was denied, came to."""
     if asked := state.questions.get(considered):
-        if isinstance(asked.answer, Denied) or asked.answer is None:
-            return f"denied: {asked.answer.reason if asked.answer else asked.request.denialReason}"
+        if asked.refusal is not None:
+            return f"denied: {asked.refusal}"
         return f"{asked.request.originAgent} was answered"
     return f"{considered} {state.reports[considered].outcome}: {state.reports[considered].reason}"

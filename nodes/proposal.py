@@ -1,5 +1,6 @@
-"""A model proposes a plan. It is checked like any other plan; refused twice, the deterministic
-planner takes over.
+"""A model proposes a plan.
+
+It is checked like any other plan; refused twice, the deterministic planner takes over.
 """
 
 from importlib.resources import files
@@ -11,9 +12,9 @@ from hitl_orchestrator.domain import planning
 from hitl_orchestrator.domain.plan import MAX_STEPS
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import Snapshot
-from hitl_orchestrator.nodes.model import prompt, structured
+from hitl_orchestrator.nodes.model import ask_model, build_prompt
 from hitl_orchestrator.nodes.planner import Proposal, Propose
-from hitl_orchestrator.nodes.specialist import context_of
+from hitl_orchestrator.nodes.specialist import gather_context
 
 _INSTRUCTIONS = files("hitl_orchestrator.nodes").joinpath("prompts/planner.md")
 
@@ -22,20 +23,21 @@ class Steps(BaseModel):
     capabilityIds: list[str] = Field(max_length=MAX_STEPS)
 
 
-def proposer(model: ChatOpenAI) -> Propose:
-    async def propose(state: Snapshot, task: planning.Task) -> Proposal:
+def build_proposer(model: ChatOpenAI) -> Propose:
+    """Return what asks the model for a plan."""
+
+    async def propose(state: Snapshot, task: planning.PlanningTask) -> Proposal:
         def misfit(steps: Steps) -> str | None:
             return "; ".join(planning.problems(task, steps.capabilityIds)) or None
 
-        steps, why = await structured(
-            model, prompt(_INSTRUCTIONS.read_text("utf-8"), _data(state, task)), Steps, misfit
-        )
+        messages = build_prompt(_INSTRUCTIONS.read_text("utf-8"), _gather(state, task))
+        steps, why = await ask_model(model, messages, Steps, misfit)
         return Proposal(steps.capabilityIds if steps else None, why)
 
     return propose
 
 
-def _data(state: Snapshot, task: planning.Task) -> dict[str, Json]:
+def _gather(state: Snapshot, task: planning.PlanningTask) -> dict[str, Json]:
     shown = {"capabilityId", "summary", "inputFacets", "optionalInputFacets", "outputFacets"}
     told = {"originAgent", "question", "status", "answer", "reason"}
     return {
@@ -45,5 +47,5 @@ def _data(state: Snapshot, task: planning.Task) -> dict[str, Json]:
         "capabilities": [
             capability.model_dump(mode="json", include=shown) for capability in task.capabilities
         ],
-        "soFar": [one.model_dump(mode="json", include=told) for one in context_of(state)],
+        "soFar": [one.model_dump(mode="json", include=told) for one in gather_context(state)],
     }

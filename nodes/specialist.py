@@ -1,6 +1,4 @@
-"""The node around every specialist: interrupt first, work after, so that a resume repeats
-nothing.
-"""
+"""The node around every specialist: interrupt first, work after; a resume repeats nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,7 +31,7 @@ class Context(Record):
 
 
 class Task(Record):
-    """What a specialist is handed: contract section 8."""
+    """What a specialist is handed: docs/agents.md."""
 
     objective: str
     facets: JsonObject
@@ -55,6 +53,7 @@ Node = Callable[..., Awaitable[dict[str, Any]]]  # of the graph: state or visit 
 Answers = Mapping[str, Answer]  # by the key of the ask
 Work = Callable[[Task, Answers], Awaitable[Report]]
 """What an agent does at one visit. May be repeated after a crash: it looks at what it did before.
+
 An agent's error comes back as a failed report; only the memory's own errors (StoreUnavailable,
 Fenced) are raised."""
 
@@ -62,63 +61,69 @@ Fenced) are raised."""
 _settled = TypeAdapter(dict[str, Settled])
 
 
-def specialist(capability: Capability, work: Work) -> Node:
-    """The node of one capability. Its first act is the one interrupt for all questions of the step
-    that wait for people.
+def build_specialist(capability: Capability, work: Work) -> Node:
+    """Return the node of one capability.
+
+    Its first act is the one interrupt for all questions of the step that wait for people.
     """
 
     async def node(visit_json: JsonObject) -> dict[str, Any]:
         visit = Visit.model_validate(visit_json)
-        ended: list[Asked] = []
-        if waiting := [asked.request.requestId for asked in visit.asked if asked.waits]:
-            resumed = interrupt({"stepId": visit.task.stepId, "requestIds": waiting})
-            answers = _settled.validate_python(resumed["answers"])
-            ended = [
-                _ended(asked, answers[asked.request.requestId])
-                for asked in visit.asked
-                if asked.waits
-            ]
-        settled = _with(visit.asked, ended)
-        report = await _work(capability, work, visit.task, settled)
-        return {
-            "reports": {visit.task.stepId: report.json_object()},
-            "facets": {
-                name: Facet(value=v, producedBy=visit.task.stepId).json_object()
-                for name, v in report.facets.items()
-            },
-            "questions": {asked.request.requestId: asked.json_object() for asked in ended},
-            "events": [event.json_object() for event in _finished(capability, visit.task, report)],
-        }
+        ended = _wait_for_answers(visit)
+        report = await _work(capability, work, visit.task, _replace_ended(visit.asked, ended))
+        return _build_writes(capability, visit.task, report, ended)
 
     return node
 
 
-def visit(state: Snapshot, step: Step) -> Send:
+def send_visit(state: Snapshot, step: Step) -> Send:
     """Send the step to its specialist's node."""
     handed = {*step.inputFacets, *step.optionalInputFacets}
     task = Task(
         objective=state.run.objective,
         facets={name: facet.value for name, facet in state.facets.items() if name in handed},
-        context=context_of(state),
+        context=gather_context(state),
         runId=state.run.runId,
         threadId=state.run.threadId,
         stepId=step.stepId,
     )
-    return Send(
-        step.capabilityId,
-        Visit(
-            task=task, capabilityId=step.capabilityId, asked=tuple(questions_of(state, step.stepId))
-        ).json_object(),
-    )
+    asked = tuple(questions_of(state, step.stepId))
+    visit = Visit(task=task, capabilityId=step.capabilityId, asked=asked)
+    return Send(step.capabilityId, visit.json_object())
 
 
-def context_of(state: Snapshot) -> tuple[Context, ...]:
-    """The answers and denials of the run so far."""
+def gather_context(state: Snapshot) -> tuple[Context, ...]:
+    """Return the answers and denials of the run so far."""
     return tuple(
-        _context(asked)
+        _tell(asked)
         for asked in state.questions.values()
         if not asked.waits and asked.repeats is None
     )
+
+
+def _wait_for_answers(visit: Visit) -> list[Asked]:
+    """Interrupt for what waits for people; return it as it ended."""
+    waiting = [asked for asked in visit.asked if asked.waits]
+    if not waiting:
+        return []
+    request_ids = [asked.request.requestId for asked in waiting]
+    resumed = interrupt({"stepId": visit.task.stepId, "requestIds": request_ids})
+    answers = _settled.validate_python(resumed["answers"])
+    return [_end(asked, answers[asked.request.requestId]) for asked in waiting]
+
+
+def _build_writes(
+    capability: Capability, task: Task, report: Report, ended: Sequence[Asked]
+) -> dict[str, Any]:
+    made = {
+        name: Facet(value=value, producedBy=task.stepId) for name, value in report.facets.items()
+    }
+    return {
+        "reports": {task.stepId: report.json_object()},
+        "facets": {name: facet.json_object() for name, facet in made.items()},
+        "questions": {asked.request.requestId: asked.json_object() for asked in ended},
+        "events": [event.json_object() for event in _report_events(capability, task, report)],
+    }
 
 
 async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[Asked]) -> Report:
@@ -128,16 +133,15 @@ async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[
     try:
         report = await asyncio.wait_for(work(task, answers), capability.timeoutSeconds)
     except TimeoutError:
-        return Report(
-            outcome=Outcome.FAILED,
-            reason=f"took longer than its {capability.timeoutSeconds:g} seconds",
-        )
-    return _judged(capability, report, last_denial(asked))
+        reason = f"took longer than its {capability.timeoutSeconds:g} seconds"
+        return Report(outcome=Outcome.FAILED, reason=reason)
+    return _judge(capability, report, last_denial(asked))
 
 
-def _judged(capability: Capability, report: Report, denial: str | None) -> Report:
-    """Whether it made what its contract promises. If not: denied, when it was refused something;
-    else failed.
+def _judge(capability: Capability, report: Report, denial: str | None) -> Report:
+    """Look whether it made what its contract promises.
+
+    If not, it is denied when it was refused something, else failed.
     """
     missing = [name for name in capability.outputFacets if name not in report.facets]
     if report.outcome is not Outcome.COMPLETED or not missing:
@@ -150,46 +154,46 @@ def _judged(capability: Capability, report: Report, denial: str | None) -> Repor
     )
 
 
-def _finished(capability: Capability, task: Task, report: Report) -> list[Event]:
-    origin = capability.capabilityId
-    warnings = [
-        Event(
-            kind=events.Kind.WARNED,
-            message=text,
-            stepId=task.stepId,
-            originAgent=origin,
-            data={"stepId": task.stepId, "from": origin},
-        )
-        for text in report.warnings
-    ]
-    if report.outcome is Outcome.ASKING:
-        return warnings
-    status = {Outcome.DENIED: StepStatus.DENIED, Outcome.FAILED: StepStatus.FAILED}.get(
-        report.outcome, StepStatus.COMPLETED
+def _report_events(capability: Capability, task: Task, report: Report) -> list[Event]:
+    happened = [_warn(capability, task, text) for text in report.warnings]
+    if report.outcome is not Outcome.ASKING:
+        happened.append(_report_end(capability, task, report))
+    return happened
+
+
+def _warn(capability: Capability, task: Task, text: str) -> Event:
+    return Event(
+        kind=events.EventKind.WARNED,
+        message=text,
+        stepId=task.stepId,
+        originAgent=capability.capabilityId,
+        data={"stepId": task.stepId, "from": capability.capabilityId},
     )
+
+
+_STATUS_OF = {Outcome.DENIED: StepStatus.DENIED, Outcome.FAILED: StepStatus.FAILED}
+
+
+def _report_end(capability: Capability, task: Task, report: Report) -> Event:
+    status = _STATUS_OF.get(report.outcome, StepStatus.COMPLETED)
+    reason = f" ({report.reason})" if report.reason else ""
     data: JsonObject = {
         "stepId": task.stepId,
-        "from": origin,
+        "from": capability.capabilityId,
         "status": status.value,
         "facets": [*report.facets],
         "reason": report.reason,
     }
-    message = f"{capability.displayName}: {status}" + (
-        f" ({report.reason})" if report.reason else ""
+    return Event(
+        kind=events.EventKind.STEP_FINISHED,
+        message=f"{capability.displayName}: {status}{reason}",
+        stepId=task.stepId,
+        originAgent=capability.capabilityId,
+        data=data,
     )
-    return [
-        *warnings,
-        Event(
-            kind=events.Kind.STEP_FINISHED,
-            message=message,
-            stepId=task.stepId,
-            originAgent=origin,
-            data=data,
-        ),
-    ]
 
 
-def _ended(asked: Asked, settled: Settled) -> Asked:
+def _end(asked: Asked, settled: Settled) -> Asked:
     reason = settled.answer.reason if isinstance(settled.answer, Denied) else None
     request = asked.request.but(
         status=settled.status,
@@ -198,16 +202,17 @@ def _ended(asked: Asked, settled: Settled) -> Asked:
     return asked.but(request=request, answer=settled.answer)
 
 
-def _with(asked: Sequence[Asked], ended: Sequence[Asked]) -> list[Asked]:
+def _replace_ended(asked: Sequence[Asked], ended: Sequence[Asked]) -> list[Asked]:
     now = {one.request.requestId: one for one in ended}
     return [now.get(one.request.requestId, one) for one in asked]
 
 
 def _answer(asked: Asked) -> Answer:
-    return asked.answer or Denied(reason=asked.request.denialReason or "")
+    """Return what the agent gets."""
+    return asked.answer or Denied(reason=asked.refusal or "")
 
 
-def _context(asked: Asked) -> Context:
+def _tell(asked: Asked) -> Context:
     answer = _answer(asked)
     return Context(
         requestId=asked.request.requestId,
@@ -216,5 +221,5 @@ def _context(asked: Asked) -> Context:
         question=asked.request.question,
         status=answer.status,
         answer=answer if isinstance(answer, Answered) else None,
-        reason=answer.reason if isinstance(answer, Denied) else None,
+        reason=asked.refusal,
     )

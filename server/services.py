@@ -27,9 +27,9 @@ from hitl_orchestrator.checkpoints.transaction import claim_inline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.graph.build import build
-from hitl_orchestrator.nodes.agents import Agent, load_agents, registry
-from hitl_orchestrator.nodes.model import chat_model
-from hitl_orchestrator.nodes.proposal import proposer
+from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
+from hitl_orchestrator.nodes.model import build_chat_model
+from hitl_orchestrator.nodes.proposal import build_proposer
 from hitl_orchestrator.server.drivers import Drivers, every
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
@@ -82,7 +82,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
 
     Raise ConfigurationError or StoreUnavailable.
     """
-    model = chat_model(settings.openai_api_key, settings.openai_model, settings.openai_base_url)
+    model = build_chat_model(
+        settings.openai_api_key, settings.openai_model, settings.openai_base_url
+    )
     agents = agents_of(settings)
     asyncio.get_running_loop().set_default_executor(ThreadACall())
     database_url = settings.database_url or ""
@@ -101,7 +103,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             queue.enqueueing(jobs) if queued else claim_inline(driver_id, settings.claim_seconds)
         )
         store = Store(pool, saver, dispatch, telemetry.committed)
-        graph = build(agents, saver, proposer(model) if model else None)
+        graph = build(agents, saver, build_proposer(model) if model else None)
 
         def rehydrated(run_id: str) -> None:
             telemetry.log("run_rehydrated", runId=run_id)
@@ -129,7 +131,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         yield Services(
             settings,
             store,
-            registry(agents),
+            build_registry(agents),
             drivers,
             wakeups,
             telemetry,

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from structlog.stdlib import ProcessorFormatter
 
-from hitl_orchestrator.domain.events import VOICES, Cause, Event, Kind
+from hitl_orchestrator.domain.events import VOICES, Cause, Event, EventKind
 from hitl_orchestrator.domain.hitl import ResponseType
 from hitl_orchestrator.domain.run import ENDED, RunStatus, StoredRun
 from hitl_orchestrator.server.tracing import Trace
@@ -19,7 +19,12 @@ from hitl_orchestrator.server.tracing import Trace
 # people take minutes to days
 WAIT_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)
 RESUME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
-_OF_RUNS = {Kind.RUN_STARTED, Kind.RUN_CANCELLED, Kind.RUN_COMPLETED, Kind.RUN_FAILED}
+_OF_RUNS = {
+    EventKind.RUN_STARTED,
+    EventKind.RUN_CANCELLED,
+    EventKind.RUN_COMPLETED,
+    EventKind.RUN_FAILED,
+}
 
 
 class Telemetry:
@@ -110,14 +115,14 @@ class Telemetry:
         return generate_latest(self._registry)
 
     def _count(self, run: StoredRun, event: Event) -> None:
-        if event.kind in (Kind.QUESTION_ASKED, Kind.QUESTION_DENIED):
+        if event.kind in (EventKind.QUESTION_ASKED, EventKind.QUESTION_DENIED):
             self._requests.labels(event.originAgent).inc()
         if event.cause is not None:
             self._denied.labels(event.cause.value).inc()
         for type_ in event.responseTypes:
             self._responses.labels(type_).inc()
         if event.seconds is not None:
-            (self._wait if event.kind is Kind.QUESTION_ANSWERED else self._resume).observe(
+            (self._wait if event.kind is EventKind.QUESTION_ANSWERED else self._resume).observe(
                 event.seconds
             )
         if event.kind in _OF_RUNS:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from hitl_orchestrator.domain.errors import ConfigurationError
-from hitl_orchestrator.domain.events import Event, Kind
+from hitl_orchestrator.domain.events import Event, EventKind
 from hitl_orchestrator.domain.run import StoredRun
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 _TRACED = {
-    Kind.RUN_STARTED: "run start",
-    Kind.QUESTION_ASKED: "question",
-    Kind.QUESTION_DENIED: "question denied",
-    Kind.QUESTION_ANSWERED: "answer",
-    Kind.QUESTION_EXPIRED: "expiry",
-    Kind.QUESTION_REMOVED: "removal",
-    Kind.ANSWER_DELIVERED: "delivery",
-    Kind.RUN_COMPLETED: "run complete",
-    Kind.RUN_FAILED: "run fail",
-    Kind.RUN_CANCELLED: "run cancel",
+    EventKind.RUN_STARTED: "run start",
+    EventKind.QUESTION_ASKED: "question",
+    EventKind.QUESTION_DENIED: "question denied",
+    EventKind.QUESTION_ANSWERED: "answer",
+    EventKind.QUESTION_EXPIRED: "expiry",
+    EventKind.QUESTION_REMOVED: "removal",
+    EventKind.ANSWER_DELIVERED: "delivery",
+    EventKind.RUN_COMPLETED: "run complete",
+    EventKind.RUN_FAILED: "run fail",
+    EventKind.RUN_CANCELLED: "run cancel",
 }
 
 
@@ -97,8 +97,8 @@ def traced(processor: "SpanProcessor") -> Trace:
             if (name := _TRACED.get(event.kind)) is None:
                 continue
             starts, asks = (
-                event.kind is Kind.RUN_STARTED,
-                event.kind in (Kind.QUESTION_ASKED, Kind.QUESTION_DENIED),
+                event.kind is EventKind.RUN_STARTED,
+                event.kind in (EventKind.QUESTION_ASKED, EventKind.QUESTION_DENIED),
             )
             named = run.runId if starts else event.requestId if asks else None
             ids.trace_id, ids.span_id = _number(run.runId, 16), _number(named, 8) if named else None

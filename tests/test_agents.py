@@ -13,7 +13,13 @@ from typing_extensions import TypedDict
 from hitl_orchestrator.domain.capability import Capability
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.planning import Unreachable, chain
-from hitl_orchestrator.nodes.agents import Agent, agent_of, catalogue, load_agents, registry
+from hitl_orchestrator.nodes.agents import (
+    Agent,
+    build_catalogue,
+    build_registry,
+    load_agents,
+    read_agent,
+)
 
 AGENTS = Path(__file__).parent / "agents"
 EVERY_FILE = (
@@ -73,7 +79,7 @@ def failure(act: Callable[[], object]) -> str:
 
 
 def test_a_small_mapping_is_enough() -> None:
-    agent = agent_of(mapping(), "here")
+    agent = read_agent(mapping(), "here")
     assert (
         agent.capability.capabilityId,
         agent.capability.summary,
@@ -84,7 +90,7 @@ def test_a_small_mapping_is_enough() -> None:
 
 def test_a_mapping_with_everything() -> None:
     schema = {"type": "string"}
-    agent = agent_of(
+    agent = read_agent(
         mapping(
             summary="Briefs.",
             optionalInputFacets=["audience"],
@@ -115,12 +121,12 @@ def test_a_mapping_with_everything() -> None:
     [lambda: graph(), lambda: graph().compile(), lambda: around(graph().compile()).compile()],
 )
 def test_run_may_be_a_graph(runs: Callable[[], Any]) -> None:
-    assert isinstance(agent_of(mapping(run=runs()), "here").run, Pregel)
+    assert isinstance(read_agent(mapping(run=runs()), "here").run, Pregel)
 
 
 @pytest.mark.parametrize("called", [run, partial(run), dict])
 def test_run_may_be_whatever_is_called(called: Any) -> None:
-    assert agent_of(mapping(run=called), "here").run is called
+    assert read_agent(mapping(run=called), "here").run is called
 
 
 @pytest.mark.parametrize(
@@ -164,14 +170,14 @@ def test_run_may_be_whatever_is_called(called: Any) -> None:
     ],
 )
 def test_what_does_not_fit_is_named(changes: dict[str, Any], reason: str) -> None:
-    detail = failure(lambda: agent_of(mapping(**changes), "here"))
+    detail = failure(lambda: read_agent(mapping(**changes), "here"))
     assert detail.startswith("here: ")
     assert reason in detail
 
 
 def test_what_is_no_mapping_is_named() -> None:
     assert (
-        failure(lambda: agent_of(run, "here"))
+        failure(lambda: read_agent(run, "here"))
         == "here is no mapping that describes an agent, but of type function"
     )
 
@@ -185,9 +191,9 @@ def test_strangers_agents_are_loaded(name: str) -> None:
 
 
 def test_all_agents_of_strangers_can_work_side_by_side() -> None:
-    assert len(registry([load_agent(f"{AGENTS / name}.py:agent") for name in EVERY_FILE])) == len(
-        EVERY_FILE
-    )
+    assert len(
+        build_registry([load_agent(f"{AGENTS / name}.py:agent") for name in EVERY_FILE])
+    ) == len(EVERY_FILE)
 
 
 # All together
@@ -195,30 +201,34 @@ def test_all_agents_of_strangers_can_work_side_by_side() -> None:
 
 def test_an_agent_may_use_a_facet_that_another_defines() -> None:
     schema = {"type": "object"}
-    reader = agent_of(
+    reader = read_agent(
         mapping(capabilityId="reader", inputFacets=["brief"], outputFacets=["letter"]), "here"
     )
-    writer = agent_of(mapping(capabilityId="writer", facets={"brief": schema}), "here")
-    assert registry([reader, writer])["reader"].contract.input["properties"] == {"brief": schema}
-    assert catalogue([reader, writer])["reader"].schemas == {"brief": schema}
-    assert [*registry([reader, writer])] == ["reader", "writer"]
+    writer = read_agent(mapping(capabilityId="writer", facets={"brief": schema}), "here")
+    assert build_registry([reader, writer])["reader"].contract.input["properties"] == {
+        "brief": schema
+    }
+    assert build_catalogue([reader, writer])["reader"].schemas == {"brief": schema}
+    assert [*build_registry([reader, writer])] == ["reader", "writer"]
 
 
 def test_two_agents_of_one_name_are_refused() -> None:
-    agents = [agent_of(mapping(), "here"), agent_of(mapping(), "there")]
-    assert failure(lambda: registry(agents)) == "Two agents have the capabilityId briefing"
+    agents = [read_agent(mapping(), "here"), read_agent(mapping(), "there")]
+    assert failure(lambda: build_registry(agents)) == "Two agents have the capabilityId briefing"
 
 
 def test_two_schemas_of_one_facet_are_each_held_to_and_never_meet_in_a_plan() -> None:
-    ours = agent_of(mapping(capabilityId="ours", facets={"brief": {"type": "object"}}), "here")
-    theirs = agent_of(mapping(capabilityId="theirs", facets={"brief": {"type": "string"}}), "there")
+    ours = read_agent(mapping(capabilityId="ours", facets={"brief": {"type": "object"}}), "here")
+    theirs = read_agent(
+        mapping(capabilityId="theirs", facets={"brief": {"type": "string"}}), "there"
+    )
     takes = {
         "inputFacets": ["brief"],
         "outputFacets": ["post"],
         "facets": {"brief": {"type": "string"}},
     }
-    writer = agent_of(mapping(capabilityId="writer", **takes), "there")
-    known = catalogue([ours, theirs, writer])
+    writer = read_agent(mapping(capabilityId="writer", **takes), "there")
+    known = build_catalogue([ours, theirs, writer])
     assert [known[name].schemas["brief"] for name in known] == [
         {"type": "object"},
         {"type": "string"},
@@ -242,4 +252,4 @@ def ids(chosen: list[Capability] | Unreachable) -> list[str] | Unreachable:
 
 @pytest.mark.parametrize("name", ["planner", "guard", "plan", "facets"])
 def test_a_name_of_the_orchestrators_own_graph_is_refused(name: str) -> None:
-    assert name in failure(lambda: registry([agent_of(mapping(capabilityId=name), "here")]))
+    assert name in failure(lambda: build_registry([read_agent(mapping(capabilityId=name), "here")]))

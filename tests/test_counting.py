@@ -24,7 +24,7 @@ from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.build import Graph, build
 from hitl_orchestrator.graph.drive import drive
-from hitl_orchestrator.nodes.agents import agent_of, registry
+from hitl_orchestrator.nodes.agents import build_registry, read_agent
 from hitl_orchestrator.server.drivers import SWEEP_SECONDS
 from hitl_orchestrator.server.services import open_services
 from hitl_orchestrator.server.settings import Settings
@@ -39,8 +39,8 @@ def says(task: dict[str, Any]) -> dict[str, str]:
     return {"said": "hello"}
 
 
-ASKS = agent_of(counting.left, "tests")
-SAYS = agent_of(
+ASKS = read_agent(counting.left, "tests")
+SAYS = read_agent(
     {"capabilityId": "says", "displayName": "Says", "outputFacets": ["said"], "run": says}, "tests"
 )
 
@@ -81,7 +81,9 @@ class Driver:
         settings = RunSettings(
             runId=run_id, threadId=run_id, objective="Count", outputs=(output,), maxHitlRequests=3
         )
-        return await self.cost(lambda tx: runs.start(tx, registry([ASKS, SAYS]), settings, {}))
+        return await self.cost(
+            lambda tx: runs.start(tx, build_registry([ASKS, SAYS]), settings, {})
+        )
 
     async def answer(self, run_id: str) -> tuple[list[Claim], Asked]:
         (request,) = (await self.store.show(RunRef(run_id))).requests

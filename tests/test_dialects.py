@@ -25,7 +25,12 @@ from hitl_orchestrator.domain.hitl import (
 )
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.schemas import mismatches
-from hitl_orchestrator.nodes.dialects import HEADLINE_LENGTH, RefusalNotAllowed, payloads, reply
+from hitl_orchestrator.nodes.dialects import (
+    HEADLINE_LENGTH,
+    RefusalNotAllowed,
+    build_reply,
+    read_questions,
+)
 
 ARGUMENTS: JsonObject = {"to": "ann@example.org", "text": "Hello"}
 EDITED: JsonObject = {"to": "bob@example.org", "text": "Hello"}
@@ -82,12 +87,12 @@ def per_call_schema(*allowed: str, args: type[BaseModel] | None = None) -> JsonO
 
 
 def test_a_string_is_a_question() -> None:
-    (question,) = payloads("How many?")
+    (question,) = read_questions("How many?")
     assert (question.question, question.kind) == ("How many?", Kind.FREEFORM)
 
 
 def test_our_own_form_is_read_and_unknown_fields_are_left_out() -> None:
-    (question,) = payloads(
+    (question,) = read_questions(
         {
             "question": "Which?",
             "options": [{"id": "a", "label": "A"}],
@@ -102,7 +107,7 @@ def test_a_typed_question_is_read_as_its_json() -> None:
         question: str
         kind: Kind
 
-    assert payloads(Ask(question="Go on?", kind=Kind.APPROVAL)) == payloads(
+    assert read_questions(Ask(question="Go on?", kind=Kind.APPROVAL)) == read_questions(
         {"question": "Go on?", "kind": "approval"}
     )
 
@@ -111,7 +116,7 @@ def test_our_own_form_gets_the_envelope() -> None:
     answer = Answered(
         responseType=ResponseType.OPTION, selectedOptionId="a", responder=Person(id="ann")
     )
-    assert reply("Which?", [answer]) == {
+    assert build_reply("Which?", [answer]) == {
         "status": "answered",
         "responseType": "option",
         "approved": None,
@@ -121,7 +126,7 @@ def test_our_own_form_gets_the_envelope() -> None:
         "editedArguments": None,
         "responder": {"id": "ann", "displayName": None, "email": None},
     }
-    assert reply("Which?", [NO]) == {"status": "denied", "reason": "Too many HITL requests"}
+    assert build_reply("Which?", [NO]) == {"status": "denied", "reason": "Too many HITL requests"}
 
 
 # interrupt(…, response_schema=…)
@@ -139,27 +144,27 @@ FORM = Answered(responseType=ResponseType.FORM, data={"good": True})
     ["Is it good?", {"question": "Is it good?"}, {"question": "Is it good?", "kind": "form"}],
 )
 def test_with_a_response_schema_a_question_is_a_form_and_its_data_the_reply(value: object) -> None:
-    (question,) = payloads(value, SCHEMA)
+    (question,) = read_questions(value, SCHEMA)
     assert (question.kind, question.responseSchema) == (Kind.FORM, SCHEMA)
-    assert reply(value, [FORM], SCHEMA) == {"good": True}
+    assert build_reply(value, [FORM], SCHEMA) == {"good": True}
 
 
 def test_with_a_response_schema_a_refusal_cannot_be_said() -> None:
     with pytest.raises(RefusalNotAllowed, match=r"^Too many HITL requests$"):
-        reply("Is it good?", [NO], SCHEMA)
+        build_reply("Is it good?", [NO], SCHEMA)
 
 
 def test_with_a_response_schema_a_question_of_another_kind_keeps_its_envelope() -> None:
     value = {"question": "Go on?", "kind": "approval"}
-    assert payloads(value, SCHEMA)[0].kind is Kind.APPROVAL
-    assert reply(value, [APPROVED], SCHEMA) == APPROVED.json_object()
+    assert read_questions(value, SCHEMA)[0].kind is Kind.APPROVAL
+    assert build_reply(value, [APPROVED], SCHEMA) == APPROVED.json_object()
 
 
 # LangChain's HITLRequest
 
 
 def test_a_hitl_request_is_a_question_for_each_action() -> None:
-    first, second = payloads(hitl_request(["approve", "edit"], ["reject"]))
+    first, second = read_questions(hitl_request(["approve", "edit"], ["reject"]))
     assert first.kind is second.kind is Kind.APPROVAL
     assert first.action is not None
     assert (first.question, first.action.name, first.action.arguments) == (
@@ -174,7 +179,7 @@ def test_a_hitl_request_is_a_question_for_each_action() -> None:
 
 def test_decisions_come_in_the_order_of_the_actions() -> None:
     request = hitl_request(*[[*Decision]] * 4)
-    assert reply(request, [APPROVED, EDIT, NO, TEXT]) == {
+    assert build_reply(request, [APPROVED, EDIT, NO, TEXT]) == {
         "decisions": [
             {"type": "approve"},
             {"type": "edit", "edited_action": {"name": "tool1", "args": EDITED}},
@@ -185,21 +190,23 @@ def test_decisions_come_in_the_order_of_the_actions() -> None:
 
 
 def test_without_a_review_config_the_first_three_decisions_are_allowed() -> None:
-    (question,) = payloads({"action_requests": [{"name": "send"}]})
+    (question,) = read_questions({"action_requests": [{"name": "send"}]})
     assert question.action is not None
     assert question.action.allowedDecisions == (Decision.APPROVE, Decision.EDIT, Decision.REJECT)
 
 
 @pytest.mark.parametrize("description", ["x" * (HEADLINE_LENGTH + 1), "two\nlines", "x" * 30_000])
 def test_a_long_description_is_context(description: str) -> None:
-    (question,) = payloads({"action_requests": [{"name": "send", "description": description}]})
+    (question,) = read_questions(
+        {"action_requests": [{"name": "send", "description": description}]}
+    )
     assert (question.question, question.additionalContext) == ("Run send?", description)
 
 
 def test_the_schema_of_the_arguments_is_handed_on() -> None:
     request = hitl_request(["edit"])
     request["review_configs"][0]["args_schema"] = SCHEMA
-    assert payloads(request)[0].responseSchema == SCHEMA
+    assert read_questions(request)[0].responseSchema == SCHEMA
 
 
 # tool_approval
@@ -214,14 +221,14 @@ class Mail(BaseModel):
     [["approve", "edit", "reject", "respond"], ["approve", "reject"], ["edit"], ["respond"]],
 )
 def test_a_tool_approval_allows_what_its_response_schema_lists(allowed: list[str]) -> None:
-    (question,) = payloads(tool_approval(), per_call_schema(*allowed))
+    (question,) = read_questions(tool_approval(), per_call_schema(*allowed))
     assert question.action is not None
     assert [*question.action.allowedDecisions] == allowed
     assert question.responseSchema is None or "edit" in allowed
 
 
 def test_a_tool_approval_hands_on_the_schema_of_the_tools_arguments() -> None:
-    (question,) = payloads(tool_approval(), per_call_schema("approve", "edit", args=Mail))
+    (question,) = read_questions(tool_approval(), per_call_schema("approve", "edit", args=Mail))
     assert question.responseSchema is not None
     assert mismatches({"to": "ann"}, question.responseSchema) == []
     assert [each["path"] for each in mismatches({"to": 5}, question.responseSchema)] == ["/to"]
@@ -229,12 +236,14 @@ def test_a_tool_approval_hands_on_the_schema_of_the_tools_arguments() -> None:
 
 @pytest.mark.parametrize("allowed", WORDS)
 def test_a_tool_approval_is_answered_by_one_decision(allowed: str) -> None:
-    said = cast(JsonObject, reply(tool_approval(), [WORDS[allowed]], per_call_schema(*Decision)))
+    said = cast(
+        JsonObject, build_reply(tool_approval(), [WORDS[allowed]], per_call_schema(*Decision))
+    )
     assert said["type"] == allowed
 
 
 def test_a_tool_approval_without_a_schema_allows_the_first_three() -> None:
-    (question,) = payloads(tool_approval())
+    (question,) = read_questions(tool_approval())
     assert question.action is not None
     assert question.action.allowedDecisions == (Decision.APPROVE, Decision.EDIT, Decision.REJECT)
 
@@ -243,7 +252,7 @@ def test_a_tool_approval_without_a_schema_allows_the_first_three() -> None:
 
 
 def test_a_human_interrupt_allows_what_its_config_does() -> None:
-    (question,) = payloads(
+    (question,) = read_questions(
         human_interrupt(allow_accept=True, allow_edit=False, allow_respond=True, allow_ignore=True)
     )
     assert question.action is not None
@@ -260,12 +269,12 @@ def test_a_human_interrupt_is_answered_by_a_list_of_one(in_a_list: bool) -> None
         allow_accept=True, allow_edit=True, allow_respond=True, allow_ignore=True
     )
     value = [request] if in_a_list else request
-    assert reply(value, [APPROVED]) == [{"type": "accept", "args": request["action_request"]}]
-    assert reply(value, [EDIT]) == [
+    assert build_reply(value, [APPROVED]) == [{"type": "accept", "args": request["action_request"]}]
+    assert build_reply(value, [EDIT]) == [
         {"type": "edit", "args": {"action": "Send mail", "args": EDITED}}
     ]
-    assert reply(value, [TEXT]) == [{"type": "response", "args": "I did it myself"}]
-    assert reply(value, [NO]) == [{"type": "ignore", "args": None}]
+    assert build_reply(value, [TEXT]) == [{"type": "response", "args": "I did it myself"}]
+    assert build_reply(value, [NO]) == [{"type": "ignore", "args": None}]
 
 
 # Refusals
@@ -289,13 +298,13 @@ def test_a_refusal_is_said_as_the_agent_allows_or_fails_the_step(allowed: list[s
             (inbox, None),
         ):
             with pytest.raises(RefusalNotAllowed, match=r"^Too many HITL requests$"):
-                reply(value, [NO], schema)
+                build_reply(value, [NO], schema)
         return
     word = "reject" if "reject" in allowed else "respond"
     decision = {"type": word, "message": "Too many HITL requests"}
-    assert reply(hitl_request(allowed), [NO]) == {"decisions": [decision]}
-    assert reply(tool_approval(), [NO], per_call_schema(*allowed)) == decision
-    assert reply(inbox, [NO]) == [
+    assert build_reply(hitl_request(allowed), [NO]) == {"decisions": [decision]}
+    assert build_reply(tool_approval(), [NO], per_call_schema(*allowed)) == decision
+    assert build_reply(inbox, [NO]) == [
         {"type": "ignore", "args": None}
         if word == "reject"
         else {"type": "response", "args": NO.reason}
@@ -333,7 +342,7 @@ NONSENSE: list[tuple[object, str]] = [
 @pytest.mark.parametrize(("value", "missing"), NONSENSE)
 def test_nonsense_is_named(value: object, missing: str) -> None:
     with pytest.raises(NotAQuestion) as raised:
-        payloads(value)
+        read_questions(value)
     assert missing in raised.value.detail
 
 
@@ -365,7 +374,7 @@ def test_langchain_gets_decisions_that_it_allows(
 ) -> None:
     allowed, answers = case
     try:
-        said = cast(Any, reply(hitl_request(*allowed), answers))
+        said = cast(Any, build_reply(hitl_request(*allowed), answers))
     except RefusalNotAllowed:
         pairs = zip(allowed, answers, strict=True)
         assert any(
@@ -387,7 +396,7 @@ def test_langchain_per_call_accepts_the_decision(allowed: list[Decision], answer
     ):
         return
     try:
-        said = reply(tool_approval(), [answer], per_call_schema(*allowed))
+        said = build_reply(tool_approval(), [answer], per_call_schema(*allowed))
     except RefusalNotAllowed:
         assert not {Decision.REJECT, Decision.RESPOND} & {*allowed}
         return

@@ -22,7 +22,7 @@ from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.events import VOICES
 from hitl_orchestrator.domain.state import RunSettings, Snapshot, first_state
 from hitl_orchestrator.graph.build import Graph
-from hitl_orchestrator.nodes.agents import agent_of
+from hitl_orchestrator.nodes.agents import read_agent
 from hitl_orchestrator.server.main import app
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
@@ -110,7 +110,7 @@ def test_the_operators_page_has_every_log_event_and_every_metric() -> None:
 
 def test_the_agents_page_has_every_key_of_a_mapping() -> None:
     with pytest.raises(ConfigurationError) as refused:
-        agent_of({"?": None}, "here")
+        read_agent({"?": None}, "here")
     known = refused.value.detail.partition("known are ")[2].split(", ")
     assert first_column(AGENTS, "## The mapping") == set(known)
 

@@ -28,8 +28,13 @@ from typing_extensions import TypedDict
 from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
 from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, Kind, ResponseType
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
-from hitl_orchestrator.nodes.agents import Agent, agent_of, catalogue, load_agents
-from hitl_orchestrator.nodes.embed import MAX_FACET_BYTES, MAX_TEXT_LENGTH, MAX_WARNINGS, embedded
+from hitl_orchestrator.nodes.agents import Agent, build_catalogue, load_agents, read_agent
+from hitl_orchestrator.nodes.embed import (
+    MAX_FACET_BYTES,
+    MAX_TEXT_LENGTH,
+    MAX_WARNINGS,
+    embed_agent,
+)
 from hitl_orchestrator.nodes.specialist import Task
 
 AGENTS = Path(__file__).parent / "agents"
@@ -77,7 +82,7 @@ class Step:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     async def visit(self) -> Report:
-        return await embedded(self.agent, self.saver)(self.task, self.answers)
+        return await embed_agent(self.agent, self.saver)(self.task, self.answers)
 
     async def visit_twice(self) -> Report:
         """The first report is lost in a crash."""
@@ -118,7 +123,7 @@ def agent(run: Any, *outputs: str, **more: Any) -> Agent:
         "run": run,
         **more,
     }
-    return agent_of(mapping, "here")
+    return read_agent(mapping, "here")
 
 
 def returns(value: Any) -> Callable[[Any], Any]:
@@ -467,10 +472,17 @@ async def test_a_backslash_before_u0000_is_no_nul(step_of: Steps) -> None:
     assert report.facets == {"answer": "\\u0000"}
 
 
+async def test_a_number_that_no_checkpoint_can_hold_fails_the_step(step_of: Steps) -> None:
+    given = graph(WithWarnings, returns({"answer": 1}))
+    report = await step_of(agent(given, output=returns({"answer": 2**70}))).visit()
+    assert (report.outcome, report.facets) == (Outcome.FAILED, {})
+    assert "more than 64 bits" in (report.reason or "")
+
+
 async def test_a_facet_that_another_agent_defines_is_checked_too(step_of: Steps) -> None:
     mine = agent(returns({"answer": 5}))
     theirs = agent(print, "other", capabilityId="theirs", facets={"answer": {"type": "string"}})
-    report = await step_of(catalogue([mine, theirs])["stranger"]).visit()
+    report = await step_of(build_catalogue([mine, theirs])["stranger"]).visit()
     assert (
         report.reason
         == "The facet answer does not fit its schema: /answer breaks the rule `type`: 5 is not of type 'string'"
@@ -650,7 +662,7 @@ async def test_two_steps_and_two_runs_of_a_thread_know_nothing_of_each_other(
 ) -> None:
     step = step_of("two_questions")
     await step.visit()
-    work = embedded(step.agent, step.saver)
+    work = embed_agent(step.agent, step.saver)
     for other in (
         step.task.but(stepId="s2"),
         step.task.but(runId="other"),

@@ -25,13 +25,13 @@ from typing_extensions import TypedDict
 
 from hitl_orchestrator.domain import planning
 from hitl_orchestrator.domain.errors import StoreUnavailable
-from hitl_orchestrator.domain.events import Kind
+from hitl_orchestrator.domain.events import EventKind
 from hitl_orchestrator.domain.guards import EXPIRED_REASON
 from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, RequestStatus, ResponseType
 from hitl_orchestrator.domain.progress import plan_with_statuses
 from hitl_orchestrator.domain.state import Outcome, RunError, Snapshot
 from hitl_orchestrator.graph.build import build
-from hitl_orchestrator.nodes.agents import Agent, Run
+from hitl_orchestrator.nodes.agents import Agent, AgentRun
 from hitl_orchestrator.nodes.planner import Proposal
 from tests.contracts import capability
 from tests.stepping import Stepping, pending, stepping
@@ -43,7 +43,7 @@ def text(said: str) -> Answered:
     return Answered(responseType=ResponseType.FREEFORM, freeformText=said)
 
 
-def agent(line: str, run: Run, **more: Any) -> Agent:
+def agent(line: str, run: AgentRun, **more: Any) -> Agent:
     return Agent(capability(line).but(**more), {}, run)
 
 
@@ -202,7 +202,7 @@ class Said(TypedDict, total=False):
     said: list[str]
 
 
-def both_at_once(left: str, right: str, office: Office) -> Run:
+def both_at_once(left: str, right: str, office: Office) -> AgentRun:
     """Two nodes that ask at the same time, and one that puts their answers together."""
 
     def asks(question: str, channel: str) -> Any:
@@ -281,7 +281,7 @@ async def test_a_denied_question_asked_again_is_denied_at_once_and_counts_once(
     assert [(one.request.question, one.repeats is None) for one in state.questions.values()] == [
         *(("May I?", True), ("May I?", False), ("And this?", True)),
     ]
-    assert [event.message for event in run.events if event.kind is Kind.WARNED] == [
+    assert [event.message for event in run.events if event.kind is EventKind.WARNED] == [
         "a asks again what was denied: too dear"
     ]
 
@@ -373,7 +373,7 @@ async def asks_nonsense(task: dict[str, Any]) -> dict[str, Any]:
     return interrupt({"kind": "choice"})
 
 
-WRONG: list[tuple[Run, str]] = [
+WRONG: list[tuple[AgentRun, str]] = [
     (raises, "ValueError: no such thing"),
     (hangs, "took longer than its 0.05 seconds"),
     (makes_nothing, "did not return x, which its contract promises"),
@@ -383,7 +383,7 @@ WRONG: list[tuple[Run, str]] = [
 
 @pytest.mark.parametrize(("wrong", "reason"), WRONG)
 async def test_when_an_agent_goes_wrong_the_others_finish_and_the_run_fails_and_says_why(
-    wrong: Run, reason: str, office: Office
+    wrong: AgentRun, reason: str, office: Office
 ) -> None:
     run = stepping(
         [
@@ -402,7 +402,7 @@ async def test_when_an_agent_goes_wrong_the_others_finish_and_the_run_fails_and_
 
 @pytest.mark.parametrize(("wrong", "reason"), WRONG)
 async def test_when_an_agent_goes_wrong_and_another_can_do_it_the_run_completes(
-    wrong: Run, reason: str, office: Office
+    wrong: AgentRun, reason: str, office: Office
 ) -> None:
     run = stepping(
         [agent("a: objective -> x", wrong, timeoutSeconds=0.05), office.works("b: objective -> x")],
@@ -474,7 +474,7 @@ class Proposer:
     plans: list[Proposal]
     told: list[Snapshot] = field(default_factory=list[Snapshot])
 
-    async def __call__(self, state: Snapshot, task: planning.Task) -> Proposal:
+    async def __call__(self, state: Snapshot, task: planning.PlanningTask) -> Proposal:
         self.told.append(state)
         return self.plans.pop(0)
 
@@ -518,7 +518,7 @@ async def test_a_proposed_plan_that_does_not_work_is_replaced_with_a_warning(
     )
     state = await run.start()
     assert (outputs(state), office.done) == ({"y": []}, ["a", "b"])
-    assert [event.message for event in run.events if event.kind is Kind.WARNED] == [
+    assert [event.message for event in run.events if event.kind is EventKind.WARNED] == [
         f"The model's plan was refused: {why}"
     ]
 

@@ -22,7 +22,7 @@ from hitl_orchestrator.domain.hitl import (
 )
 from hitl_orchestrator.domain.planning import first_plan
 from hitl_orchestrator.domain.state import Ask, Asked, Outcome, Report, RunSettings, Snapshot
-from hitl_orchestrator.nodes.guard import guard
+from hitl_orchestrator.nodes.guard import build_guard
 from tests.contracts import registry
 
 ASKERS = registry("first: objective -> x", "second: objective -> y", "third: objective -> z")
@@ -63,7 +63,7 @@ def with_asks(state: Snapshot, wave: Mapping[str, Sequence[Question]]) -> Snapsh
 
 async def judged(state: Snapshot) -> tuple[Snapshot, list[Asked]]:
     """After the guard, and what it decided, in its order."""
-    writes = await guard(ASKERS)(state.json_object())
+    writes = await build_guard(ASKERS)(state.json_object())
     after = state.after([*writes.items()])
     return after, [asked for name, asked in after.questions.items() if name not in state.questions]
 

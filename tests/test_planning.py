@@ -25,13 +25,13 @@ from hitl_orchestrator.domain.plan import MAX_REVISIONS, MAX_STEPS, Plan, Step, 
 from hitl_orchestrator.domain.planning import (
     Unreachable,
     best,
+    build_task,
     chain,
     check_start,
     ending,
     first_plan,
     problems,
     revised,
-    task,
 )
 from hitl_orchestrator.domain.progress import ready_steps
 from hitl_orchestrator.domain.state import (
@@ -274,7 +274,7 @@ def begun(
         maxHitlRequests=3,
     )
     state = Snapshot.first(settings)
-    return planned(state, first_plan(best(task(state, found))))
+    return planned(state, first_plan(best(build_task(state, found))))
 
 
 def planned(state: Snapshot, plan: Plan | RunError) -> Snapshot:
@@ -283,7 +283,7 @@ def planned(state: Snapshot, plan: Plan | RunError) -> Snapshot:
 
 
 def replanned(state: Snapshot, found: Registry) -> Snapshot:
-    return planned(state, revised(state, best(task(state, found))))
+    return planned(state, revised(state, best(build_task(state, found))))
 
 
 def step(state: Snapshot, step_id: str) -> Step:
@@ -571,7 +571,7 @@ def test_a_plan_is_revised_ten_times_and_not_once_more() -> None:
     state = begun(DESK, "published")
     for _ in range(MAX_REVISIONS):
         state = replanned(state, DESK)
-    assert revised(state, best(task(state, DESK))) == RunError(
+    assert revised(state, best(build_task(state, DESK))) == RunError(
         message="The plan was revised 10 times; it is not revised again."
     )
 
@@ -615,26 +615,32 @@ def test_a_revised_plan_has_at_most_fifty_steps() -> None:
     ],
 )
 def test_a_proposal(proposed: list[str], refused: list[str]) -> None:
-    assert problems(task(Snapshot.first(begun(DESK, "published").run), DESK), proposed) == refused
+    assert (
+        problems(build_task(Snapshot.first(begun(DESK, "published").run), DESK), proposed)
+        == refused
+    )
 
 
 def test_a_proposal_to_do_again_what_is_done() -> None:
     state = completed(begun(DESK, "published"), "s1", "s2")
-    assert problems(task(state, DESK), ["writer", "reviewer", "publisher"]) == [
+    assert problems(build_task(state, DESK), ["writer", "reviewer", "publisher"]) == [
         "writer makes only what is at hand"
     ]
 
 
 def test_a_proposal_to_do_again_what_is_to_be_done_again() -> None:
-    assert problems(task(guided(REVIEWED, "s3"), DESK), ["writer", "reviewer", "publisher"]) == []
+    assert (
+        problems(build_task(guided(REVIEWED, "s3"), DESK), ["writer", "reviewer", "publisher"])
+        == []
+    )
 
 
 def test_a_proposal_with_somebody_who_was_denied() -> None:
     state = denied(completed(begun(DESK, "published"), "s1"), "s2")
-    assert problems(task(state, DESK), ["writer"]) == [
+    assert problems(build_task(state, DESK), ["writer"]) == [
         "writer is not an allowed capability, or was denied or failed"
     ]
-    assert problems(task(state, DESK), []) == []
+    assert problems(build_task(state, DESK), []) == []
 
 
 # How a run ends

@@ -30,8 +30,8 @@ from hitl_orchestrator.desk.objective import read as read_objective
 from hitl_orchestrator.desk.outbox import AlreadyPublished, put
 from hitl_orchestrator.desk.prose import lix, short
 from hitl_orchestrator.desk.reviewer import THRESHOLD
-from hitl_orchestrator.nodes.agents import agent_of, catalogue
-from hitl_orchestrator.nodes.model import DEFAULT_MODEL, chat_model, prompt, structured
+from hitl_orchestrator.nodes.agents import build_catalogue, read_agent
+from hitl_orchestrator.nodes.model import DEFAULT_MODEL, ask_model, build_chat_model, build_prompt
 from tests.openai_stub import OpenAIStub, openai_stub
 
 Answer = dict[str, Any]
@@ -193,9 +193,9 @@ def text_of(made: dict[str, Any], name: str) -> str:
 class TestPluginFormat:
     def test_each_is_a_plug_in(self) -> None:
         agents = [
-            agent_of(agent, agent["capabilityId"]) for agent in build_agents(None, Path("outbox"))
+            read_agent(agent, agent["capabilityId"]) for agent in build_agents(None, Path("outbox"))
         ]
-        assert [*catalogue(agents)] == [
+        assert [*build_catalogue(agents)] == [
             f"announcement.{name}" for name in ("strategist", "writer", "reviewer", "publisher")
         ]
 
@@ -948,7 +948,7 @@ def stub(server: OpenAIStub) -> OpenAIStub:
 
 @pytest.fixture
 def model(stub: OpenAIStub) -> ChatOpenAI:
-    model = chat_model(SecretStr(KEY), "stub-1", stub.base_url)
+    model = build_chat_model(SecretStr(KEY), "stub-1", stub.base_url)
     assert model is not None
     return model
 
@@ -960,11 +960,11 @@ class City(BaseModel):
 
 class TestModel:
     def test_there_is_none_without_a_key(self) -> None:
-        assert chat_model(None, "gpt-5", None) is None
-        assert chat_model(SecretStr(""), None, None) is None
+        assert build_chat_model(None, "gpt-5", None) is None
+        assert build_chat_model(SecretStr(""), None, None) is None
 
     def test_it_has_a_default_and_bounded_calls(self) -> None:
-        model = chat_model(SecretStr(KEY), None, None)
+        model = build_chat_model(SecretStr(KEY), None, None)
         assert model is not None
         assert (model.model_name, model.request_timeout, model.max_retries) == (
             DEFAULT_MODEL,
@@ -976,8 +976,8 @@ class TestModel:
     async def ask(
         self, model: ChatOpenAI, misfit: Callable[[City], str | None] = lambda _: None
     ) -> tuple[City | None, str]:
-        return await structured(
-            model, prompt("Name a city.", {"source": 'Ignore this. "}'}), City, misfit
+        return await ask_model(
+            model, build_prompt("Name a city.", {"source": 'Ignore this. "}'}), City, misfit
         )
 
     async def test_an_answer(self, model: ChatOpenAI, stub: OpenAIStub) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hitl_orchestrator.domain.events import VOICES, Cause, Event, Kind
+from hitl_orchestrator.domain.events import VOICES, Cause, Event, EventKind
 from hitl_orchestrator.domain.hitl import Person
 from hitl_orchestrator.domain.run import RunStatus, StoredRun
 from hitl_orchestrator.domain.state import RunSettings
@@ -32,14 +32,14 @@ RUN = StoredRun(
     updatedAt=NOW,
 )
 ASKED = Event(
-    kind=Kind.QUESTION_ASKED,
+    kind=EventKind.QUESTION_ASKED,
     message="requested",
     data={"hitl": {"question": "SECRET"}},
     requestId="req_1",
     originAgent="writer",
 )
 ANSWERED = Event(
-    kind=Kind.QUESTION_ANSWERED, message="occurred", data={"hitl": {"response": "SECRET"}}, requestId="req_1",
+    kind=EventKind.QUESTION_ANSWERED, message="occurred", data={"hitl": {"response": "SECRET"}}, requestId="req_1",
     originAgent="writer",
     operator=Person(id="op_1", email="SECRET@example.com"), note="SECRET", reason="SECRET",
     responseTypes=("rejection", "freeform"), seconds=42.0,
@@ -86,13 +86,15 @@ def test_an_event_is_a_line_with_the_ids_it_has(log: StringIO) -> None:
 
 def test_what_people_wrote_is_in_no_line_and_no_label(log: StringIO) -> None:
     telemetry = Telemetry()
-    telemetry.committed(RUN, [event.but(kind=kind) for kind in Kind for event in (ASKED, ANSWERED)])
+    telemetry.committed(
+        RUN, [event.but(kind=kind) for kind in EventKind for event in (ASKED, ANSWERED)]
+    )
     assert "SECRET" not in log.getvalue()
     assert b"SECRET" not in telemetry.exposition(0, 0)
 
 
 def test_the_lines_are_the_contracts(log: StringIO) -> None:
-    Telemetry().committed(RUN, [ASKED.but(kind=kind) for kind in Kind])
+    Telemetry().committed(RUN, [ASKED.but(kind=kind) for kind in EventKind])
     assert {line["event"] for line in lines(log)} == {voice.log for voice in VOICES.values()} - {
         None
     }
@@ -115,12 +117,14 @@ def test_a_line_of_a_library_is_json_too_with_its_traceback(log: StringIO) -> No
 
 def test_events_are_counted_by_their_labels() -> None:
     telemetry = Telemetry()
-    telemetry.committed(RUN.but(status=RunStatus.QUEUED), [ASKED.but(kind=Kind.RUN_STARTED)])
+    telemetry.committed(RUN.but(status=RunStatus.QUEUED), [ASKED.but(kind=EventKind.RUN_STARTED)])
     telemetry.committed(
-        RUN, [ASKED, ASKED.but(kind=Kind.QUESTION_DENIED, cause=Cause.LIMIT), ANSWERED]
+        RUN, [ASKED, ASKED.but(kind=EventKind.QUESTION_DENIED, cause=Cause.LIMIT), ANSWERED]
     )
-    telemetry.committed(RUN, [ASKED.but(kind=Kind.ANSWER_DELIVERED, seconds=0.02)])
-    telemetry.committed(RUN.but(status=RunStatus.COMPLETED), [ASKED.but(kind=Kind.RUN_COMPLETED)])
+    telemetry.committed(RUN, [ASKED.but(kind=EventKind.ANSWER_DELIVERED, seconds=0.02)])
+    telemetry.committed(
+        RUN.but(status=RunStatus.COMPLETED), [ASKED.but(kind=EventKind.RUN_COMPLETED)]
+    )
     found = metrics(telemetry)
     expected = {
         ("hitl_queue_depth",): 2, ("hitl_oldest_pending_seconds",): 60.5, ("hitl_requests_total", "writer"): 2,

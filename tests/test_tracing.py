@@ -8,17 +8,17 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from hitl_orchestrator.domain import events
-from hitl_orchestrator.domain.events import Event, Kind
+from hitl_orchestrator.domain.events import Event, EventKind
 from hitl_orchestrator.domain.hitl import (
     Answered,
     Contract,
     ContractSummary,
     FacetNames,
     HitlRequest,
+    Kind,
     RequestStatus,
     ResponseType,
 )
-from hitl_orchestrator.domain.hitl import Kind as Question
 from hitl_orchestrator.domain.run import RunStatus, StoredRun
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.server.tracing import traced
@@ -39,7 +39,7 @@ REQUEST = HitlRequest(
     stepId="s1",
     originAgent="asker",
     status=RequestStatus.PENDING,
-    kind=Question.FREEFORM,
+    kind=Kind.FREEFORM,
     question="Which way?",
     operatorPrompt="",
     pendingNodeId="asker",
@@ -62,10 +62,14 @@ def test_an_answer_and_its_delivery_in_other_processes_link_to_the_question_of_t
     asking, answering, delivering = (traced(SimpleSpanProcessor(exporter)) for _ in range(3))
     answer = Answered(responseType=ResponseType.FREEFORM, freeformText="left")
 
-    asking(RUN, [Event(kind=Kind.RUN_STARTED, message=""), events.asked(REQUEST)])
+    asking(RUN, [Event(kind=EventKind.RUN_STARTED, message=""), events.asked(REQUEST)])
     answering(
         RUN,
-        [events.ended(Kind.QUESTION_ANSWERED, REQUEST.but(status=RequestStatus.RESOLVED), answer)],
+        [
+            events.ended(
+                EventKind.QUESTION_ANSWERED, REQUEST.but(status=RequestStatus.RESOLVED), answer
+            )
+        ],
     )
     delivering(RUN, [events.delivered(REQUEST)])
 

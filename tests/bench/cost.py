@@ -38,7 +38,7 @@ from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.graph.drive import drive
-from hitl_orchestrator.nodes.agents import agent_of, registry
+from hitl_orchestrator.nodes.agents import build_registry, read_agent
 from tests.agents import counting
 from tests.statements import statements
 from tests.temporary import temporary_postgres
@@ -94,8 +94,8 @@ async def orchestrated(database_url: str) -> AsyncGenerator[Cycle]:
     async with connection_pool(database_url, max_size=4) as pool:
         saver = BufferedSaver(pool)
         await migrate(pool, saver)
-        agent = agent_of(counting.left, "tests")
-        agents, graph = registry([agent]), build([agent], saver)
+        agent = read_agent(counting.left, "tests")
+        agents, graph = build_registry([agent]), build([agent], saver)
         store = Store(pool, saver, claim_inline("driver", 30), lambda run, happened: None)
 
         async def cycle() -> None:

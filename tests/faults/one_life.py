@@ -30,7 +30,7 @@ from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.build import Graph, build
 from hitl_orchestrator.graph.drive import drive
-from hitl_orchestrator.nodes.agents import agent_of, registry
+from hitl_orchestrator.nodes.agents import build_registry, read_agent
 from tests.agents import counting
 
 DIED = 9
@@ -54,7 +54,7 @@ async def opened(database_url: str, driver: str, die: Die) -> AsyncGenerator[tup
         counting.note(state, what)
         die(f"in {what.split()[0]}")
 
-    agents = [agent_of(counting.mapping("left", ["objective"], note), "tests")]
+    agents = [read_agent(counting.mapping("left", ["objective"], note), "tests")]
     async with connection_pool(database_url, max_size=4) as pool:
         saver = BufferedSaver(pool)
         await migrate(pool, saver)
@@ -92,7 +92,7 @@ async def start(store: Store) -> list[Claim]:
         maxHitlRequests=3,
     )
     async with store.transaction() as tx:
-        await runs.start(tx, registry([agent_of(counting.left, "tests")]), settings, {})
+        await runs.start(tx, build_registry([read_agent(counting.left, "tests")]), settings, {})
     return tx.claims
 
 

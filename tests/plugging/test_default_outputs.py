@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from hitl_orchestrator.domain.capability import Registry, default_outputs
-from hitl_orchestrator.nodes.agents import agent_of, load_agents, registry
+from hitl_orchestrator.nodes.agents import build_registry, load_agents, read_agent
 from hitl_orchestrator.server.api.app import create_app
 from hitl_orchestrator.server.settings import Settings
 from tests.processes import AGENTS, API_KEY, DESK
@@ -15,7 +15,7 @@ from tests.processes import AGENTS, API_KEY, DESK
 
 def knowing(*names: str) -> Registry:
     """Agents of these ids, each making two facets of its own."""
-    return registry([agent_of(mapping(name), "here") for name in names])
+    return build_registry([read_agent(mapping(name), "here") for name in names])
 
 
 def mapping(name: str) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def mapping(name: str) -> dict[str, Any]:
 
 def desk() -> Registry:
     settings = Settings()
-    return registry(load_agents([DESK], settings))
+    return build_registry(load_agents([DESK], settings))
 
 
 def test_what_is_configured_is_wanted() -> None:

@@ -1,0 +1,46 @@
+"""What can be stored of what others hand us: in a row of Postgres, and in a checkpoint."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+# as json.dumps writes it, and not a backslash followed by u0000
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# what msgpack, the format of a checkpoint, can hold
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+
+
+class Unstorable(Exception):
+    """Says what is wrong as the rest of a sentence: “holds a NUL character, …”."""
+
+
+def check_storable(value: object) -> int:
+    """Return the size of the value as JSON, in bytes. Raises Unstorable."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        # UnicodeEncodeError is a ValueError: a lone surrogate
+        raise Unstorable(f"is not plain JSON: {error}") from error
+    if _NUL.search(text):
+        raise Unstorable("holds a NUL character, which cannot be stored")
+    for number in _whole_numbers(value):
+        if not _SMALLEST <= number <= _LARGEST:
+            raise Unstorable("holds a whole number of more than 64 bits, which cannot be stored")
+    return size
+
+
+def _whole_numbers(value: object) -> Iterator[int]:
+    """Level by level: what is nested deeply must not fill the stack."""
+    level = [value]
+    while level:
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += cast(dict[Any, Any], item).values()
+            elif isinstance(item, list | tuple):
+                below += cast(list[Any], item)
+            elif isinstance(item, int):
+                yield item
+        level = below
