@@ -47,17 +47,18 @@ def in_order(chosen: Collection[Capability], at_hand: Collection[str]) -> list[C
         able = [c for c in left if set(c.inputFacets) <= have]
         if not able:
             break
-        following = [
-            c for c in able if not any(_helps(other, c, have) for other in left if other is not c)
-        ]
+        following = [c for c in able if not _waits_for_help(c, left, have)]
         ordered.append((following or able)[0])
         left.remove(ordered[-1])
         have |= set(ordered[-1].outputFacets)
     return ordered
 
 
-def _helps(other: Capability, capability: Capability, have: set[str]) -> bool:
-    return bool((set(capability.optionalInputFacets) - have) & set(other.outputFacets))
+def _waits_for_help(capability: Capability, left: Sequence[Capability], have: set[str]) -> bool:
+    """Return whether another one that is left makes one of its optional inputs."""
+    missing = set(capability.optionalInputFacets) - have
+    others = [other for other in left if other is not capability]
+    return any(missing & set(other.outputFacets) for other in others)
 
 
 def reachable(capabilities: Sequence[Capability], at_hand: Collection[str]) -> set[str]:

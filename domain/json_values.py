@@ -16,12 +16,13 @@ class Unstorable(Exception):
 
 
 def check_storable(value: object) -> int:
-    """Return the size of the value as JSON, in bytes. Raises Unstorable."""
+    """Return the size of the value as JSON, in bytes. Raise Unstorable."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise Unstorable("holds a lone surrogate, which is no character") from error
     except (TypeError, ValueError, RecursionError) as error:
-        # UnicodeEncodeError is a ValueError: a lone surrogate
         raise Unstorable(f"is not plain JSON: {error}") from error
     if _NUL.search(text):
         raise Unstorable("holds a NUL character, which cannot be stored")

@@ -1,5 +1,6 @@
-"""How far a run is, read off its state: what is ready, what each step's status is, what there is to
-think about again.
+"""How far a run is, read off its state.
+
+What is ready, what each step's status is, what there is to think about again.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,10 @@ _OPEN = {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.AWAITING_HITL}
 
 
 def ready_steps(state: Snapshot) -> list[Step]:
-    """Steps that can start: never visited, every input at hand, and nothing before them that would
-    still make one of their inputs.
+    """Return the steps that can start.
+
+    They were never visited, have every input at hand, and nothing before them would still make
+    one of their inputs.
     """
     if state.plan is None:
         return []
@@ -42,7 +45,7 @@ def is_open(state: Snapshot, step: Step) -> bool:
 
 
 def asking(state: Snapshot) -> list[tuple[Step, tuple[Ask, ...]]]:
-    """The steps whose last visit ended with questions, in the order of the plan."""
+    """Return the steps whose last visit ended with questions, in the order of the plan."""
     if state.plan is None:
         return []
     reports = [(step, state.reports.get(step.stepId)) for step in state.plan.steps]
@@ -54,9 +57,7 @@ def asking(state: Snapshot) -> list[tuple[Step, tuple[Ask, ...]]]:
 
 
 def to_consider(state: Snapshot) -> list[str]:
-    """What has happened that makes the planner think: ids of settled requests and of failed and
-    denied steps.
-    """
+    """Return what makes the planner think: ids of settled requests, and of failed and denied steps."""
     settled = [
         a.request.requestId for a in state.questions.values() if not a.waits and a.repeats is None
     ]
@@ -69,8 +70,9 @@ def to_consider(state: Snapshot) -> list[str]:
 
 
 def next_wave(state: Snapshot) -> list[Step]:
-    """What can start without thinking: nobody asks, and nothing happened since the plan was made
-    that changes it.
+    """Return what can start without thinking.
+
+    Nobody asks, and nothing happened since the plan was made that changes it.
     """
     return (
         []
@@ -80,8 +82,9 @@ def next_wave(state: Snapshot) -> list[Step]:
 
 
 def plan_with_statuses(state: Snapshot, *, running: bool = True) -> Plan | None:
-    """The plan as it is shown. `running`: whether ready steps are at work, or the run has
-    stopped.
+    """Return the plan as it is shown.
+
+    `running`: whether ready steps are at work, or the run has stopped.
     """
     if state.plan is None:
         return None
@@ -92,7 +95,7 @@ def plan_with_statuses(state: Snapshot, *, running: bool = True) -> Plan | None:
 
 
 def stopped(plan: Plan, reason: str) -> Plan:
-    """The plan of a run that was cancelled or failed: what was still open is skipped."""
+    """Return the plan of a run that was cancelled or failed: what was still open is skipped."""
     steps = (
         s.but(status=StepStatus.SKIPPED, reason=reason) if s.status in _OPEN else s
         for s in plan.steps

@@ -22,16 +22,15 @@ INPUT = "input"  # who made a facet that came with the start
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Reducer: later keys win. Parallel specialists write different keys; LangGraph applies them in
-    the order of the wave.
+    """Reduce: later keys win.
+
+    Parallel specialists write different keys; LangGraph applies them in the order of the wave.
     """
     return {**old, **new}
 
 
 def forgotten(old: list[JsonObject], new: list[JsonObject]) -> list[JsonObject]:
-    """Reducer: nothing stays in the state. What happened is read from the writes as they are made
-    durable.
-    """
+    """Reduce to nothing: what happened is read from the writes as they are made durable."""
     return []
 
 
@@ -49,9 +48,7 @@ class State(TypedDict, total=False):
 
 
 class RunSettings(Record):
-    """Copied into the state when the run starts and never changed, so that a replay reaches the
-    same verdicts.
-    """
+    """What a run was started with; never changed, so that a replay reaches the same verdicts."""
 
     runId: str
     threadId: str
@@ -162,7 +159,7 @@ class Snapshot(Record):
 
     @classmethod
     def first(cls, run: RunSettings) -> "Snapshot":
-        """Before the planner has seen it."""
+        """Return the state before the planner has seen it."""
         at_hand = {OBJECTIVE: run.objective, **run.inputs}
         return cls(
             run=run,
@@ -176,7 +173,7 @@ class Snapshot(Record):
         )
 
     def after(self, writes: list[tuple[str, Any]]) -> "Snapshot":
-        """With a finished task's writes folded in, as LangGraph's reducers do."""
+        """Fold in a finished task's writes, as LangGraph's reducers do."""
         changes: dict[str, Any] = {}
         for channel, value in writes:
             match channel:
@@ -204,8 +201,9 @@ class Snapshot(Record):
 
 
 def first_state(snapshot: Snapshot) -> dict[str, Any]:
-    """The graph's input. Every channel is overwritten: nothing of an earlier run of the thread
-    leaks into this one.
+    """Return the graph's input.
+
+    Every channel is overwritten: nothing of an earlier run of the thread leaks into this one.
     """
     return {
         "run": snapshot.run.json_object(),

@@ -3,6 +3,7 @@
 `run_after` and `request_after` are the only ways to a new status.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeVar
 
@@ -66,26 +67,25 @@ def request_after(status: Request, act: RequestAct) -> Request:
 
 def mermaid() -> str:
     """Write both tables as Mermaid state diagrams, as docs/hitl-lifecycle.md shows them."""
-    run = _diagram(
-        [*((Run.QUEUED, "start", None),), *((a, act, b) for (a, act), b in RUN.items())], Run
-    )
-    born: list[tuple[Request, str, Request | None]] = [
-        (Request.PENDING, "admitted", None),
-        (Request.DENIED, "refused by a guard", None),
-    ]
-    request = _diagram([*born, *((a, act, b) for (a, act), b in REQUEST.items())], Request)
-    return f"{run}\n\n{request}\n"
+    run = _draw({"start": Run.QUEUED}, RUN, Run)
+    born = {"admitted": Request.PENDING, "refused by a guard": Request.DENIED}
+    return f"{run}\n\n{_draw(born, REQUEST, Request)}\n"
 
 
-T = TypeVar("T", bound=StrEnum)
+Status = TypeVar("Status", bound=StrEnum)
+Act = TypeVar("Act", bound=StrEnum)
 
 
-def _diagram(edges: list[tuple[T, str, T | None]], statuses: type[T]) -> str:
-    lines = [
-        f"    [*] --> {a}: {act}" if b is None else f"    {a} --> {b}: {act}" for a, act, b in edges
-    ]
-    ends = [s for s in statuses if not any(a is s and b is not None for a, _, b in edges)]
-    return "\n".join(["stateDiagram-v2", *lines, *(f"    {s} --> [*]" for s in ends)])
+def _draw(
+    born: Mapping[str, Status],
+    table: Mapping[tuple[Status, Act], Status],
+    statuses: type[Status],
+) -> str:
+    births = [f"    [*] --> {status}: {how}" for how, status in born.items()]
+    edges = [f"    {before} --> {after}: {act}" for (before, act), after in table.items()]
+    left = {before for before, _ in table}
+    ends = [f"    {status} --> [*]" for status in statuses if status not in left]
+    return "\n".join(["stateDiagram-v2", *births, *edges, *ends])
 
 
 if __name__ == "__main__":

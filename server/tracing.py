@@ -91,36 +91,45 @@ def traced(processor: "SpanProcessor") -> Trace:
             _number(run.runId, 16), _number(of, 8), is_remote=True, trace_flags=sampled
         )
 
-    def committed(run: StoredRun, events: Sequence[Event]) -> None:
+    def tell(run: StoredRun, event: Event) -> None:
+        starts = event.kind is EventKind.RUN_STARTED
+        asks = event.kind in (EventKind.QUESTION_ASKED, EventKind.QUESTION_DENIED)
+        ids.trace_id = _number(run.runId, 16)
+        if starts:
+            ids.span_id = _number(run.runId, 8)
+        elif asks and event.requestId:
+            ids.span_id = _number(event.requestId, 8)
+        else:
+            ids.span_id = None
+        links: list[trace.Link] = []
+        if event.requestId is not None and not asks:
+            links.append(trace.Link(context(run, event.requestId)))
         parent = trace.set_span_in_context(trace.NonRecordingSpan(context(run, run.runId)))
+        tracer.start_span(
+            _TRACED[event.kind],
+            Context() if starts else parent,
+            links=links,
+            attributes=_describe(run, event),
+        ).end()
+
+    def committed(run: StoredRun, events: Sequence[Event]) -> None:
         for event in events:
-            if (name := _TRACED.get(event.kind)) is None:
-                continue
-            starts, asks = (
-                event.kind is EventKind.RUN_STARTED,
-                event.kind in (EventKind.QUESTION_ASKED, EventKind.QUESTION_DENIED),
-            )
-            named = run.runId if starts else event.requestId if asks else None
-            ids.trace_id, ids.span_id = _number(run.runId, 16), _number(named, 8) if named else None
-            links = (
-                []
-                if asks or event.requestId is None
-                else [trace.Link(context(run, event.requestId))]
-            )
-            about = {
-                "runId": run.runId,
-                "threadId": run.threadId,
-                "requestId": event.requestId,
-                "originAgent": event.originAgent,
-            }
-            attributes = {f"hitl.{key}": value for key, value in about.items() if value is not None}
-            tracer.start_span(
-                name, Context() if starts else parent, links=links, attributes=attributes
-            ).end()
+            if event.kind in _TRACED:
+                tell(run, event)
 
     return committed
 
 
+def _describe(run: StoredRun, event: Event) -> dict[str, str]:
+    about = {
+        "runId": run.runId,
+        "threadId": run.threadId,
+        "requestId": event.requestId,
+        "originAgent": event.originAgent,
+    }
+    return {f"hitl.{key}": value for key, value in about.items() if value is not None}
+
+
 def _number(of: str, size: int) -> int:
-    """Never 0, which would be no id."""
+    """Make an id of a text; never 0, which would be none."""
     return int.from_bytes(hashlib.sha256(of.encode()).digest()[:size], "big") or 1
