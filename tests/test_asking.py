@@ -98,7 +98,7 @@ NONSENSE: list[tuple[object, str]] = [
         "does not fit at `action.allowedDecisions.0`",
     ),
     ({"question": "?", "additionalContext": object()}, "not plain JSON"),
-    ({"question": "?", "additionalContext": "\ud800"}, "not plain JSON"),
+    ({"question": "?", "additionalContext": "\ud800"}, "holds a lone surrogate"),
     (ACTION | {"action": {"name": "send", "arguments": {"to": float("nan")}}}, "not plain JSON"),
     (ACTION | {"action": {"name": "send", "arguments": {"to": "a\0b"}}}, "NUL"),
     (

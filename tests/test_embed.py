@@ -454,7 +454,7 @@ async def test_what_was_finished_before_a_failure_is_not_done_again(step_of: Ste
         ("text", "What it returned is of type str, not a mapping of its output facets"),
         ("not_a_number", "What it returned is not plain JSON: Out of range float values"),
         ("nul", "What it returned holds a NUL character, which cannot be stored"),
-        ("surrogate", "What it returned is not plain JSON: 'utf-8' codec can't encode"),
+        ("surrogate", "What it returned holds a lone surrogate"),
         ("thing", "What it returned is not plain JSON: Unable to serialize unknown type"),
         ("huge", f"The facet brief has 1100016 bytes; {MAX_FACET_BYTES} are allowed"),
     ],
