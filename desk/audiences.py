@@ -28,23 +28,28 @@ SPECIFIC = (
         "developers",
         "developers",
         _cues(
-            r"apis?\b|sdk|cli\b|command|endpoint|webhook|function|method|type hint|typed|python|javascript|typescript|rust\b|npm\b|pip\b"
-            r"|librar|package|import|plugin|schema|decorator|async|exception|compiler|debug|parameter|argument|flag\b|json\b|git\b"
+            r"apis?\b|sdk|cli\b|command|endpoint|webhook|function|method|type hint|typed|python"
+            r"|javascript|typescript|rust\b|npm\b|pip\b"
+            r"|librar|package|import|plugin|schema|decorator|async|exception|compiler|debug"
+            r"|parameter|argument|flag\b|json\b|git\b"
         ),
     ),
     Audience(
         "operators",
         "people who run it",
         _cues(
-            r"deploy|docker|kubernetes|helm|container|environment variable|configur|migrat|upgrad|metric|logs?\b|logging|backup|database"
-            r"|postgres|mysql|redis|memory|cpu\b|server|proxy|admin|tls\b|timeout|retention|worker|cluster"
+            r"deploy|docker|kubernetes|helm|container|environment variable|configur|migrat"
+            r"|upgrad|metric|logs?\b|logging|backup|database"
+            r"|postgres|mysql|redis|memory|cpu\b|server|proxy|admin|tls\b|timeout|retention"
+            r"|worker|cluster"
         ),
     ),
     Audience(
         "users",
         "the people who use it every day",
         _cues(
-            r"button|screen|dark (?:mode|theme)|page\b|editor|search|keyboard|shortcut|mobile|app\b|notification|language|export|dashboard"
+            r"button|screen|dark (?:mode|theme)|page\b|editor|search|keyboard|shortcut|mobile"
+            r"|app\b|notification|language|export|dashboard"
             r"|accessib|menu|drag|sidebar|theme|calendar|invoice|spreadsheet|click"
         ),
     ),
@@ -52,30 +57,32 @@ SPECIFIC = (
         "security",
         "security teams",
         _cues(
-            r"cve-|vulnerab|securit|authenticat|authoriz|token|sso\b|saml|oauth|permission|encrypt|audit|tls\b|password|two-factor|2fa|passkey"
+            r"cve-|vulnerab|securit|authenticat|authoriz|token|sso\b|saml|oauth|permission"
+            r"|encrypt|audit|tls\b|password|two-factor|2fa|passkey"
         ),
     ),
     Audience(
         "deciders",
         "those who decide about it",
         _cues(
-            r"pric|cost|licen[cs]|contract|customer|complian|gdpr|roadmap|partner|fund|invest|market|compan|revenue|hir(?:e|ing)|saving"
+            r"pric|cost|licen[cs]|contract|customer|complian|gdpr|roadmap|partner|fund|invest"
+            r"|market|compan|revenue|hir(?:e|ing)|saving"
         ),
     ),
 )
 
 
 def addressed_by(texts: Iterable[str]) -> list[tuple[Audience, list[str]]]:
-    """The specific audiences that any of the texts is for, with those texts; the most addressed
-    first.
+    """Return the specific audiences that any of the texts is for, with those texts.
+
+    The most addressed comes first.
     """
     lines = list(texts)
-    found = [
-        (audience, [line for line in lines if audience.cues.search(line)]) for audience in SPECIFIC
-    ]
-    return sorted(
-        ((audience, theirs) for audience, theirs in found if theirs), key=lambda pair: -len(pair[1])
-    )
+    found: list[tuple[Audience, list[str]]] = []
+    for audience in SPECIFIC:
+        if theirs := [line for line in lines if audience.cues.search(line)]:
+            found.append((audience, theirs))
+    return sorted(found, key=lambda pair: -len(pair[1]))
 
 
 def meant(description: str) -> Audience:

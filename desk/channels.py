@@ -13,11 +13,13 @@ OTHER_LIMIT = 500  # what Mastodon allows, and less than most others
 
 _ALIASES = {"twitter": "x", "e-mail": "email", "mail": "email"}
 _X_URL = re.compile(
-    r"(?<![\w@#$])https?://[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?(?:[/?#][a-z0-9/?#&=_.~%+:;,@!$*-]*[a-z0-9/=_~%+&#-])?",
+    r"(?<![\w@#$])https?://[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?"
+    r"(?:[/?#][a-z0-9/?#&=_.~%+:;,@!$*-]*[a-z0-9/=_~%+&#-])?",
     re.I | re.A,
 )
 _X_DOMAIN = re.compile(
-    r"(?<![a-z0-9.@-])(?:(?:[a-z0-9-]+\.)+(?:com|org|net|info|biz|edu|gov|dev|app|xyz|tech|cloud|online|site|blog|shop|co|tv)"
+    r"(?<![a-z0-9.@-])(?:(?:[a-z0-9-]+\.)+(?:com|org|net|info|biz|edu|gov|dev|app|xyz|tech"
+    r"|cloud|online|site|blog|shop|co|tv)"
     r"|(?:[a-z0-9-]+\.){2,}[a-z]{2})(?![\w-])",
     re.I | re.A,
 )
@@ -99,6 +101,7 @@ def channel(name: str) -> Channel:
 
 
 def channels(names: Iterable[str]) -> list[Channel]:
-    """Those of the input facet, each once. `Twitter` is `x`, and case does not matter."""
+    """Return those of the input facet, each once. `Twitter` is `x`, and case does not matter."""
     canonical = ("-".join(name.casefold().split()) for name in names)
-    return [channel(name) for name in dict.fromkeys(_ALIASES.get(name, name) for name in canonical)]
+    known = dict.fromkeys(_ALIASES.get(name, name) for name in canonical)
+    return [channel(name) for name in known]

@@ -23,15 +23,18 @@ class Support(NamedTuple):
 
 
 def support(sources: Iterable[str]) -> Support:
-    """Of Markdown, as it is written and as it reads."""
-    read = [(source, blocks(source)) for source in sources]
-    texts = [text for source, found in read for text in (source, *(block.text for block in found))]
-    links = [link.url for _, found in read for block in found for link in block.links]
+    """Return what Markdown states, as it is written and as it reads."""
+    texts, urls = list[str](), list[str]()
+    for source in sources:
+        texts.append(source)
+        for block in blocks(source):
+            texts.append(block.text)
+            urls += [link.url for link in block.links]
+    for text in texts:
+        urls += addresses(text)
     return Support(
         figures=frozenset(_plain(figure) for text in texts for figure in _FIGURE.findall(text)),
-        links=frozenset(
-            _bare(url) for url in (*links, *(url for text in texts for url in addresses(text)))
-        ),
+        links=frozenset(map(_bare, urls)),
     )
 
 
@@ -43,13 +46,15 @@ def figures(text: str) -> list[str]:
 
 
 def unsupported_figures(text: str, known: Support) -> list[str]:
-    """2.4 is supported by 2.4.0. Numbers in words are not looked at."""
-    return [
-        f
-        for f in figures(text)
-        if _plain(f) not in known.figures
-        and not ("." in f and any(k.startswith(f"{f}.") for k in known.figures))
-    ]
+    """Return those that nothing known states. Numbers in words are not looked at."""
+    return [figure for figure in figures(text) if not _is_supported(figure, known)]
+
+
+def _is_supported(figure: str, known: Support) -> bool:
+    """2.4 is supported by 2.4.0."""
+    if _plain(figure) in known.figures:
+        return True
+    return "." in figure and any(one.startswith(f"{figure}.") for one in known.figures)
 
 
 def unsupported_links(text: str, known: Support) -> list[str]:

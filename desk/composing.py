@@ -48,18 +48,13 @@ class Material(NamedTuple):
 
 
 def compose(material: Material, place: Channel) -> Post:
-    """The lines that have to be in come first, then what was asked for, link, headline, strongest
+    """Put a post together, by the weight of its parts.
+
+    The lines that have to be in come first, then what was asked for, link, headline, strongest
     point, and the rest.
     """
     kept = _fitting([*_must(material, place), *_optional(material, place)], place)
-    while twice := next(
-        (
-            p
-            for p in kept
-            if p.role == "line" and p.text in _render([q for q in kept if q is not p], place)
-        ),
-        None,
-    ):
+    while twice := next((part for part in kept if _is_said_twice(part, kept, place)), None):
         kept.remove(twice)
     if not any(part.role in ("line", "point") for part in kept):
         kept = [part for part in kept if part.role != "opening"]
@@ -68,6 +63,11 @@ def compose(material: Material, place: Channel) -> Post:
         text=_render(kept, place),
         subject=_subject(material) if place.has_subject else None,
     )
+
+
+def _is_said_twice(part: Part, kept: Sequence[Part], place: Channel) -> bool:
+    others = [other for other in kept if other is not part]
+    return part.role == "line" and part.text in _render(others, place)
 
 
 def headline(brief: Brief) -> str:
@@ -207,5 +207,8 @@ def _render(parts: Sequence[Part], place: Channel) -> str:
         for label in ordered
     ]
     blocks = [*of("greeting"), *of("headline"), *of("summary"), *of("line"), *of("opening")]
-    blocks += lists if place.has_labels else ["\n".join(lists)] if lists else []
+    if place.has_labels:
+        blocks += lists
+    elif lists:
+        blocks.append("\n".join(lists))
     return "\n\n".join([*blocks, *of("link"), *([" ".join(of("tags"))] if of("tags") else [])])

@@ -21,7 +21,10 @@ PointKind = Literal[
 SOURCE: JsonObject = {
     "type": "string",
     "minLength": 1,
-    "description": "Markdown to draw on: a changelog, release notes, a brief. Without it the objective's own text is the source.",
+    "description": (
+        "Markdown to draw on: a changelog, release notes, a brief. Without it the objective's "
+        "own text is the source."
+    ),
 }
 AUDIENCE: JsonObject = {
     "type": "string",
@@ -35,7 +38,10 @@ CHANNELS: JsonObject = {
     "maxItems": MAX_POSTS,
     "uniqueItems": True,
     "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$"},
-    "description": "Where to post; default linkedin, x, email. Any other name gets a plain text post of at most 500 characters.",
+    "description": (
+        "Where to post; default linkedin, x, email. Any other name gets a plain text post of "
+        "at most 500 characters."
+    ),
 }
 
 

@@ -1,5 +1,6 @@
-"""What a person told the writer in free text, as far as rules can follow it: “Shorter, no hashtags,
-and mention the migration guide.”
+"""What a person told the writer in free text, as far as rules can follow it.
+
+Such as: “Shorter, no hashtags, and mention the migration guide.”
 """
 
 import re
@@ -13,25 +14,31 @@ from hitl_orchestrator.desk.prose import ADDRESS, QUOTED, addresses
 _FILLER = (
     r"(?:[-*•]\s+|\d+[.)]\s+)?(?:please\s+|also\s+|and\s+|then\s+|but\s+|just\s+|you must\s+)*"
 )
-_INCLUDE = r"mention|(?:must )?include|add|say|state|point out|stress|emphasi[sz]e|highlight|(?:lead|start|begin|open) with|link(?: to)?"
+_INCLUDE = (
+    r"mention|(?:must )?include|add|say|state|point out|stress|emphasi[sz]e|highlight|(?:lead"
+    r"|start|begin|open) with|link(?: to)?"
+)
 _AVOID = r"do not|don['’]t|never|no|without|avoid|drop|remove|leave out|omit|skip|cut|delete"
 _CLAUSE_END = re.compile(
     r"(?:[.;!](?=\s|$)|\n)+"
     r"|(?:,|\s+(?:and|but|then))+\s+(?=(?:also |please )*"
-    r"(?:mention|(?:must )?include|lead with|start with|link|add|drop|remove|omit|do not|don['’]t|never|avoid|leave out|replace"
+    r"(?:mention|(?:must )?include|lead with|start with|link|add|drop|remove|omit|do not"
+    r"|don['’]t|never|avoid|leave out|replace"
     r"|(?:make|keep) it|shorter|shorten|(?:no|without) \w+(?=\s*(?:[,.;!]|$)))(?!\w))",
     re.I,
 )
 _NEGATIVE = re.compile(rf"\b(?:{_AVOID})\b", re.I)
 _SHORTER = re.compile(
-    rf"{_FILLER}(?:(?:make|keep|write|cut)\s.{{0,30}}?)?\b(?:short|brief|concise|tight|trim|less text)|.*\btoo long\b",
+    rf"{_FILLER}(?:(?:make|keep|write|cut)\s.{{0,30}}?)?\b(?:short|brief|concise|tight|trim"
+    rf"|less text)|.*\btoo long\b",
     re.I,
 )
 _INCLUDED = re.compile(
     rf"{_FILLER}(?:{_INCLUDE})\b\s*:?\s*(?P<that>that\s+)?(?P<what>.+)", re.I | re.S
 )
 _AVOIDED = re.compile(
-    rf"{_FILLER}(?:{_AVOID})\s+(?:(?:mention|say|use|talk about|include|write|any|the|word|phrase)\s+)*(?P<what>.+)",
+    rf"{_FILLER}(?:{_AVOID})\s+(?:(?:mention|say|use|talk about|include|write|any|the|word"
+    rf"|phrase)\s+)*(?P<what>.+)",
     re.I | re.S,
 )
 _REPLACED = re.compile(rf"{_FILLER}replace\s+\x00(\d+)\x00\s+(?:with|by)\s+\x00(\d+)\x00", re.I)
@@ -41,7 +48,8 @@ _INSTEAD = re.compile(
 _HELD = re.compile(r"\x00(\d+)\x00")
 _EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 _ABOUT = re.compile(
-    r"(?:the |a |some |more ){0,3}(?:details?|information|something|line|word|sentence|note)s? (?:about|on|that|with) (?:the )?",
+    r"(?:the |a |some |more ){0,3}(?:details?|information|something|line|word|sentence|note)s? "
+    r"(?:about|on|that|with) (?:the )?",
     re.I,
 )
 _MAX_LINE = 1000

@@ -74,9 +74,10 @@ def _inline(children: Sequence[Token]) -> tuple[str, Beginning, tuple[Hyperlink,
         match child.type:
             case "text" | "code_inline":
                 text += child.content
-                begins = begins or (
-                    "code" if child.type == "code_inline" else "plain" if child.content else None
-                )
+                if child.type == "code_inline":
+                    begins = begins or "code"
+                elif child.content:
+                    begins = begins or "plain"
             case "softbreak" | "hardbreak":
                 text += " "
             case "strong_open":

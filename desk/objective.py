@@ -20,7 +20,8 @@ _ORDER = re.compile(
     r"(?P<verb>announce|introduce|present|launch)\s+(?P<that>that\s+)?"
     r"|(?:publici[sz]e|promote|share|publish|communicate)\s+(?:that\s+)?"
     r"|tell\s+(?:\S+\s+){1,4}?(?:about|that)\s+"
-    r"|(?:write|draft|create|prepare|make|compose|post|send|spread)\b[^.:]*?\b(?:about|announcing|on|that|for)\s+"
+    r"|(?:write|draft|create|prepare|make|compose|post|send|spread)\b[^.:]*?\b(?:about"
+    r"|announcing|on|that|for)\s+"
     r")",
     re.I,
 )
@@ -60,11 +61,8 @@ def read(objective: str) -> Source:
     order = _ORDER.match(text)
     first, *others = sentences(text[order.end() :] if order else text)
     head, _, listed = first.partition(": ")
-    points = [
-        point
-        for point in (*(item.strip(" .") for item in _BETWEEN.split(listed)), *others)
-        if point
-    ]
+    items = [item.strip(" .") for item in _BETWEEN.split(listed)]
+    points = [point for point in (*items, *others) if point]
     return Source(
         title=_title(head.rstrip(" .:"), order),
         product=product(objective),

@@ -14,7 +14,7 @@ from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import Drafts, Post, Published, PublishedFile, Review, schema_of
 from hitl_orchestrator.desk.prose import blockquote, clipped
 from hitl_orchestrator.domain.hitl import Person
-from hitl_orchestrator.domain.records import Json, JsonObject, Record
+from hitl_orchestrator.domain.records import Json, JsonObject, Record, describe_misfit
 
 
 class Unpublishable(ValueError):
@@ -27,16 +27,16 @@ class Arguments(Record):
     posts: Annotated[tuple[Post, ...], Field(min_length=1)]
 
 
-class State(DeskTask):
+class PublisherState(DeskTask):
     answer: DeskAnswer
     published: JsonObject
 
 
 def agent(outbox: Path) -> AgentMapping:
-    def publish(state: State) -> dict[str, Json]:
+    def publish(state: PublisherState) -> dict[str, Json]:
         return {"published": published(state, outbox).json_object()}
 
-    graph = StateGraph(State)
+    graph = StateGraph(PublisherState)
     graph.add_node("ask_approval", ask_approval)
     graph.add_node("publish", publish)
     graph.add_edge(START, "ask_approval")
@@ -58,16 +58,16 @@ def agent(outbox: Path) -> AgentMapping:
     }
 
 
-def ask_approval(state: State) -> dict[str, DeskAnswer]:
+def ask_approval(state: PublisherState) -> dict[str, DeskAnswer]:
     return {
         "answer": ask(question(_drafts(state), Review.model_validate(state["facets"]["review"])))
     }
 
 
 def question(drafts: Drafts, review: Review) -> JsonObject:
-    verdict = (
-        "passed" if review.passed else f"did not pass{f' ({review.why})' if review.why else ''}"
-    )
+    verdict = "passed" if review.passed else "did not pass"
+    if review.why and not review.passed:
+        verdict += f" ({review.why})"
     issues = "".join(
         f"- **{issue.channel}**, {issue.rule}: {issue.message}\n" for issue in review.issues
     )
@@ -83,17 +83,19 @@ def question(drafts: Drafts, review: Review) -> JsonObject:
             "arguments": {"posts": [post.json_object() for post in drafts.posts]},
             "allowedDecisions": ["approve", "edit", "reject"],
         },
-        "additionalContext": f"The review {verdict}: {review.score} of 100 points.\n\n{issues}\n{texts}",
+        "additionalContext": (
+            f"The review {verdict}: {review.score} of 100 points.\n\n{issues}\n{texts}"
+        ),
     }
 
 
-def after_answer(state: State) -> str:
+def after_answer(state: PublisherState) -> str:
     """Only an outright approval publishes; whatever else it is does not."""
     answer = state["answer"]
     return "publish" if answer["status"] == "answered" and answer.get("approved") is True else END
 
 
-def published(state: State, outbox: Path) -> Published:
+def published(state: PublisherState, outbox: Path) -> Published:
     """What was approved, written to the outbox. Raises Unpublishable and AlreadyPublished."""
     drafts, answer = _drafts(state), state["answer"]
     edited, responder = answer.get("editedArguments"), answer.get("responder")
@@ -130,9 +132,8 @@ def edited_posts(arguments: JsonObject, drafts: Drafts) -> tuple[Post, ...]:
     try:
         posts = Arguments.model_validate(arguments).posts
     except ValidationError as error:
-        first = error.errors()[0]
         raise Unpublishable(
-            f"the edited arguments do not fit at `{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+            f"the edited arguments do not fit at {describe_misfit(error)}"
         ) from error
     drafted = {post.channel for post in drafts.posts}
     problems = [
@@ -152,5 +153,5 @@ def _content(post: Post) -> str:
     return f"Subject: {post.subject}\n\n{post.text}\n" if post.subject else f"{post.text}\n"
 
 
-def _drafts(state: State) -> Drafts:
+def _drafts(state: PublisherState) -> Drafts:
     return Drafts.model_validate(state["facets"]["drafts"])

@@ -21,7 +21,8 @@ _KINDS: dict[PointKind, int] = {
 FOR_AUDIENCE, WITH_FIGURE, IN_BOLD = 20, 6, 6
 
 _MAINTAINERS = re.compile(
-    r"/(?:pull|pulls|issues|commit|commits|compare|actions)(?:/|$)|shields\.io|badge|keepachangelog|semver\.org",
+    r"/(?:pull|pulls|issues|commit|commits|compare|actions)(?:/|$)|shields\.io|badge"
+    r"|keepachangelog|semver\.org",
     re.I,
 )
 _NEXT_STEPS = (

@@ -33,7 +33,7 @@ PRICES = {"error": 25, "warning": 5}
 HARD_TO_READ, TOO_HARD_TO_READ = 60, 75  # LIX: a warning, an error
 
 
-class State(DeskTask):
+class ReviewerState(DeskTask):
     review: JsonObject
     warnings: Annotated[list[str], operator.add]
 
@@ -51,7 +51,7 @@ class Claims(BaseModel):
 
 
 def agent(model: ChatOpenAI | None) -> AgentMapping:
-    async def check(state: State) -> dict[str, Json]:
+    async def check(state: ReviewerState) -> dict[str, Json]:
         review = await asyncio.to_thread(checked, state)
         return (
             await claims_checked(review, state, model)
@@ -59,7 +59,7 @@ def agent(model: ChatOpenAI | None) -> AgentMapping:
             else {"review": review.json_object()}
         )
 
-    graph = StateGraph(State)
+    graph = StateGraph(ReviewerState)
     graph.add_node("check", check)
     graph.add_node("ask_guidance", ask_guidance)
     graph.add_edge(START, "check")
@@ -68,7 +68,10 @@ def agent(model: ChatOpenAI | None) -> AgentMapping:
     return {
         "capabilityId": REVIEWER,
         "displayName": "Reviewer",
-        "summary": "Checks length, lines that have to be in, readability, links and claims; asks for guidance when drafts fall short.",
+        "summary": (
+            "Checks length, lines that have to be in, readability, links and claims; asks for "
+            "guidance when drafts fall short."
+        ),
         "inputFacets": ["drafts", "brief"],
         "optionalInputFacets": ["source"],
         "outputFacets": ["review"],
@@ -83,7 +86,7 @@ def agent(model: ChatOpenAI | None) -> AgentMapping:
     }
 
 
-def checked(state: State) -> Review:
+def checked(state: ReviewerState) -> Review:
     drafts, brief, told = _drafts(state), _brief(state), guidances.texts(state["context"])
     must = guidances.understood(told).must_include(brief)
     known = claims.support([*_sources(state), *told])
@@ -95,7 +98,9 @@ def checked(state: State) -> Review:
     return _judged(issues, drafts, state["context"], describe_maker(None))
 
 
-async def claims_checked(review: Review, state: State, model: ChatOpenAI) -> dict[str, Json]:
+async def claims_checked(
+    review: Review, state: ReviewerState, model: ChatOpenAI
+) -> dict[str, Json]:
     """With the claims that the model found unsupported. A quote that no draft has is no finding."""
     drafts = _drafts(state)
     messages = instructed(
@@ -126,12 +131,12 @@ async def claims_checked(review: Review, state: State, model: ChatOpenAI) -> dic
     }
 
 
-def after_checks(state: State) -> str:
+def after_checks(state: ReviewerState) -> str:
     """It asks once: what came of its question is in the context of every later visit."""
     return END if _review(state).passed or _said(state["context"]) else "ask_guidance"
 
 
-def ask_guidance(state: State) -> dict[str, Json]:
+def ask_guidance(state: ReviewerState) -> dict[str, Json]:
     answer = ask(question(_review(state), _drafts(state)))
     return {
         "review": _review(state).but(why=_outcome(answer, "A person gave guidance.")).json_object()
@@ -147,7 +152,10 @@ def question(review: Review, drafts: Drafts) -> JsonObject:
         f"**{post.channel}**\n\n{blockquote(clipped(post.text, 3000))}" for post in drafts.posts
     )
     return {
-        "question": f"The drafts reach {review.score} of 100 points, {THRESHOLD} are needed. What should the writer do differently?",
+        "question": (
+            f"The drafts reach {review.score} of 100 points, {THRESHOLD} are needed. What "
+            f"should the writer do differently?"
+        ),
         "kind": "freeform",
         "additionalContext": f"{issues}\n\n{texts}",
     }
@@ -232,7 +240,7 @@ def _said(context: Sequence[Said]) -> list[Said]:
     return [said for said in context if said["originAgent"] == REVIEWER]
 
 
-def _sources(state: State) -> list[str]:
+def _sources(state: ReviewerState) -> list[str]:
     """What a draft may draw on. A whole brief only where there is no other source and no model
     wrote it.
     """
@@ -247,13 +255,13 @@ def _sources(state: State) -> list[str]:
     ]
 
 
-def _review(state: State) -> Review:
+def _review(state: ReviewerState) -> Review:
     return Review.model_validate(state["review"])
 
 
-def _drafts(state: State) -> Drafts:
+def _drafts(state: ReviewerState) -> Drafts:
     return Drafts.model_validate(state["facets"]["drafts"])
 
 
-def _brief(state: State) -> Brief:
+def _brief(state: ReviewerState) -> Brief:
     return Brief.model_validate(state["facets"]["brief"])

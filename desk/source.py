@@ -15,15 +15,20 @@ MAX_POINT_CHARACTERS = 600
 MAX_NAME_WORDS = 4
 
 # no date
-_VERSION = r"(?!\d{1,2}\.\d{1,2}\.\d{4})\d{1,8}(?:\.\d{1,8}){1,3}(?:[-.]?(?:rc|alpha|beta|a|b)[-.]?\d{0,8})?(?!\.?\w)"
+_VERSION = (
+    r"(?!\d{1,2}\.\d{1,2}\.\d{4})\d{1,8}(?:\.\d{1,8}){1,3}(?:[-.]?(?:rc|alpha|beta|a"
+    r"|b)[-.]?\d{0,8})?(?!\.?\w)"
+)
 _VERSION_IN_TEXT = re.compile(
-    rf"(?:^v?|\bv|\b(?i:version|release)\s+v?|(?<![\w.])[A-Z][\w+-]*\s+v?)({_VERSION})|(?<![\w.])({_VERSION})\s+(?i:release|update|version)\b"
+    rf"(?:^v?|\bv|\b(?i:version|release)\s+v?|(?<![\w.])[A-Z][\w+-]*\s+v?)({_VERSION})|"
+    rf"(?<![\w.])({_VERSION})\s+(?i:release|update|version)\b"
 )
 _RELEASE = re.compile(
     rf"(?:[A-Z][\w.+-]*\s+){{0,3}}\[?v?({_VERSION})\]?(?=$|[\s(:–—-])|\[?(Unreleased)\]?$"
 )
 _NO_NAME = re.compile(
-    rf"\[?\bv?{_VERSION}\]?|\b(?:change ?log|release notes|release|version|what['’]s new(?: in)?|news)\b",
+    rf"\[?\bv?{_VERSION}\]?|\b(?:change ?log|release notes|release|version|what['’]s new"
+    rf"(?: in)?|news)\b",
     re.I,
 )
 _MUST = re.compile(r"must\b|key messages?\b", re.I)
@@ -33,7 +38,8 @@ _KINDS: tuple[tuple[PointKind, str], ...] = (  # of a heading
     ("security", r"securit|vulnerab"),
     (
         "internal",
-        r"intern|chore|maint|refactor|\btests?\b|\bci\b|build|dependenc|\bdocs?\b|documentation|contributor|under the hood",
+        r"intern|chore|maint|refactor|\btests?\b|\bci\b|build|dependenc|\bdocs?\b|documentation"
+        r"|contributor|under the hood",
     ),
     ("new", r"\badd|\bnew\b|feature|highlight"),
     ("fixed", r"\bfix|\bbug"),
@@ -56,10 +62,14 @@ _COMMIT = re.compile(
     r"(feat|fix|perf|docs|chore|refactor|test|build|ci|style)(?:\([^)]*\))?(!?):\s+", re.I
 )
 _PREFIX = re.compile(
-    r"[\[(]?(breaking(?: change)?|security|deprecated|removed|added|fixed|changed|new)[\])]?\s*:\s+",
+    r"[\[(]?(breaking(?: change)?|security|deprecated|removed|added|fixed|changed"
+    r"|new)[\])]?\s*:\s+",
     re.I,
 )
-_REFERENCE = r"(?:(?:closes|fixes|resolves|refs?|see|thanks(?: to)?|by)\s+)?(?:[\w.-]+/[\w.-]+)?(?:#\d+|GH-\d+|!\d+|[0-9a-f]{7,40}\b|@[\w-]+)"
+_REFERENCE = (
+    r"(?:(?:closes|fixes|resolves|refs?|see|thanks(?: to)?|by)\s+)?(?:[\w.-]+/[\w.-]+)?(?:#\d+"
+    r"|GH-\d+|!\d+|[0-9a-f]{7,40}\b|@[\w-]+)"
+)
 _REFERENCES = re.compile(
     rf"\s*[(\[]{_REFERENCE}(?:(?:\s*,\s*|\s+(?:and\s+)?){_REFERENCE})*[)\]]"
     r"|,?\s+(?:by|thanks(?: to)?)\s+@[\w\[\]-]+(?:\s+in\s+\S+)?$"
@@ -150,12 +160,14 @@ def _release(
         (found[start + 1 : end], version)
         for (start, version), end in zip(starts, ends, strict=False)
     ]
-    filled = [
-        release for release in releases if any(block.kind != "heading" for block in release[0])
-    ]
+    filled = [release for release in releases if not _is_bare(release[0])]
     asked_for = [release for release in filled if release[1] and release[1] == wanted]
     out = [release for release in filled if release[1]]
     return next(iter(asked_for or out or filled or releases), None)
+
+
+def _is_bare(found: Sequence[Block]) -> bool:
+    return all(block.kind == "heading" for block in found)
 
 
 def _summary(chosen: Sequence[Block]) -> str | None:

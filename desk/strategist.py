@@ -42,7 +42,7 @@ MAX_OPTIONS = 3  # audiences found in the source, beside the two that there alwa
 MUST_LIMIT = 140  # a longer warning would leave an X post no room for anything else
 
 
-class State(DeskTask):
+class StrategistState(DeskTask):
     source: JsonObject
     question: JsonObject | None
     answer: DeskAnswer
@@ -74,11 +74,11 @@ class Addressed(NamedTuple):
 
 
 def agent(model: ChatOpenAI | None) -> AgentMapping:
-    async def write_brief(state: State) -> dict[str, Json]:
+    async def write_brief(state: StrategistState) -> dict[str, Json]:
         brief = offline_brief(state)
         return await thought_over(brief, state, model) if model else {"brief": brief.json_object()}
 
-    graph = StateGraph(State)
+    graph = StateGraph(StrategistState)
     graph.add_node("read", read)
     graph.add_node("ask_audience", ask_audience)
     graph.add_node("write_brief", write_brief)
@@ -89,7 +89,9 @@ def agent(model: ChatOpenAI | None) -> AgentMapping:
     return {
         "capabilityId": STRATEGIST,
         "displayName": "Strategist",
-        "summary": "Reads the source, ranks its points, asks whom to address, and writes the brief.",
+        "summary": (
+            "Reads the source, ranks its points, asks whom to address, and writes the brief."
+        ),
         "inputFacets": ["objective"],
         "optionalInputFacets": ["source", "audience"],
         "outputFacets": ["brief"],
@@ -98,7 +100,7 @@ def agent(model: ChatOpenAI | None) -> AgentMapping:
     }
 
 
-def read(state: State) -> dict[str, Json]:
+def read(state: StrategistState) -> dict[str, Json]:
     given = str(state["facets"].get("source") or "")
     by_itself = objective.read(state["objective"])
     found = source.read(given, state["objective"]) if given else by_itself
@@ -113,21 +115,17 @@ def read(state: State) -> dict[str, Json]:
     }
 
 
-def after_reading(state: State) -> str:
+def after_reading(state: StrategistState) -> str:
     return "ask_audience" if state["question"] else "write_brief"
 
 
 def question(found: Source) -> JsonObject:
-    """Whom to address: those the source's points speak to, the most addressed first, and the two
-    groups that there always are.
+    """Ask whom to address: those the source's points speak to, the most addressed first.
+
+    The two groups that there always are come last.
     """
     texts = [point.text for point in found.points]
-    name = (
-        " ".join([found.product or "version", found.version or ""]).strip()
-        if found.product or found.version
-        else ""
-    )
-    topic = f" “{clipped(found.title, 100)}”" if found.title else f" of {name}" if name else ""
+    topic = _topic(found)
     points = "\n".join(
         f"- {clipped(point.text, 160)}" for point in ranked(found.points, GENERAL)[:6]
     )
@@ -149,6 +147,15 @@ def question(found: Source) -> JsonObject:
     }
 
 
+def _topic(found: Source) -> str:
+    if found.title:
+        return f" “{clipped(found.title, 100)}”"
+    if found.product or found.version:
+        name = " ".join([found.product or "version", found.version or ""])
+        return f" of {name.strip()}"
+    return ""
+
+
 def _option(audience: Audience, description: str) -> Json:
     return {
         "id": audience.id,
@@ -157,11 +164,11 @@ def _option(audience: Audience, description: str) -> Json:
     }
 
 
-def ask_audience(state: State) -> dict[str, DeskAnswer]:
+def ask_audience(state: StrategistState) -> dict[str, DeskAnswer]:
     return {"answer": ask(state["question"] or {})}
 
 
-def offline_brief(state: State) -> Brief:
+def offline_brief(state: StrategistState) -> Brief:
     found, addressed = Source.model_validate(state["source"]), _addressed(state)
     points = [
         KeyPoint(text=point.text, kind=point.kind, section=point.section)
@@ -184,7 +191,7 @@ def offline_brief(state: State) -> Brief:
     )
 
 
-def _addressed(state: State) -> Addressed:
+def _addressed(state: StrategistState) -> Addressed:
     if given := state["facets"].get("audience"):
         return Addressed(meant(given), given, "input")
     answer = state["answer"]
@@ -203,24 +210,25 @@ def _angle(audience: str, points: Sequence[KeyPoint]) -> str:
     )
     advice = [f"lead with “{clipped(lead, 120)}”"] if lead else []
     advice += [f"do not let them miss “{clipped(urgent, 120)}”"] if urgent else []
-    return f"For {audience}: {'; '.join(advice) or 'say what it is, for the source makes no points of its own'}."
+    nothing = "say what it is, for the source makes no points of its own"
+    return f"For {audience}: {'; '.join(advice) or nothing}."
 
 
 def _must_include(objective: str, found: Source, points: Sequence[KeyPoint]) -> tuple[str, ...]:
     """The objective's quotations, what the source says must be in, and the first short warnings of
     a break and of a danger.
     """
-    warnings = [
-        next((p.text for p in points if p.kind == kind and len(p.text) <= MUST_LIMIT), "")
-        for kind in ("breaking", "security")
-    ]
+    short = [point for point in points if len(point.text) <= MUST_LIMIT]
+    warnings: list[str] = []
+    for kind in ("breaking", "security"):
+        warnings += [point.text for point in short if point.kind == kind][:1]
     lines = dict.fromkeys(
         line for line in (*quoted(objective), *found.must, *warnings) if 3 <= len(line) <= 1000
     )
     return tuple(lines)[:MAX_MUST_INCLUDE]
 
 
-async def thought_over(brief: Brief, state: State, model: ChatOpenAI) -> dict[str, Json]:
+async def thought_over(brief: Brief, state: StrategistState, model: ChatOpenAI) -> dict[str, Json]:
     """The brief with the model's angle and points; without an answer that fits, as it was, and a
     warning.
     """

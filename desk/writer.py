@@ -211,7 +211,9 @@ async def _by_model(
     """The model's posts, or None and why. Their lines that have to be in are those that fitted into
     the offline ones.
     """
-    must = {post.channel: [line for line in material.must if line in post.text] for post in offline}
+    must: dict[str, list[str]] = {}
+    for post in offline:
+        must[post.channel] = [line for line in material.must if line in post.text]
     messages = instructed(
         "writer",
         objective=objective,

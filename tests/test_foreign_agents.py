@@ -131,9 +131,14 @@ async def test_a_rejected_tool_call_is_not_made(api: httpx.AsyncClient, tmp_path
 
 @pytest.mark.parametrize(
     ("agent", "output"),
-    [("surveys.three", "survey"), ("letters.writer", "letter"), ("plans.judge", "verdict"), ("mail.answerer", "reply"),
-     ("workflows.two", "steps")],
-)  # fmt: skip
+    [
+        ("surveys.three", "survey"),
+        ("letters.writer", "letter"),
+        ("plans.judge", "verdict"),
+        ("mail.answerer", "reply"),
+        ("workflows.two", "steps"),
+    ],
+)
 @pytest.mark.parametrize("last_first", [False, True])
 async def test_every_question_of_a_foreign_graph_gets_its_own_answer(
     api: httpx.AsyncClient, agent: str, output: str, last_first: bool

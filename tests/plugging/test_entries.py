@@ -1,4 +1,4 @@
-"""What an entry of HITL_AGENTS may name: a mapping, a list of them, or a function of the settings."""
+"""What an entry of HITL_AGENTS may name: a mapping, several, or a function that makes them."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What an entry names is found, with what lies beside it; where two could be meant, none is taken."""
+"""What an entry names is found, with what lies beside it; where two are meant, none is taken."""
 
 import importlib
 import sys
