@@ -13,6 +13,7 @@ from uuid import uuid4
 from langgraph.runtime import RunControl
 
 from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
 from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.graph import runs
@@ -69,11 +70,8 @@ class Drivers:
         tasks = [task for task, _ in self._driven.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._drain_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        self._loops[0].cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+            await end_tasks(*late)
+        await end_tasks(*self._loops)
 
     @property
     def alive(self) -> bool:
