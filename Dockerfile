@@ -1,16 +1,23 @@
+FROM python:3.11-slim AS build
+
+WORKDIR /src
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
+COPY src ./src
+COPY domain ./domain
+COPY nodes ./nodes
+COPY desk ./desk
+COPY graph ./graph
+COPY checkpoints ./checkpoints
+COPY server ./server
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
+
 FROM python:3.11-slim
 
 COPY requirements.lock /tmp/
 RUN pip install --no-cache-dir --require-hashes -r /tmp/requirements.lock
-
-WORKDIR /app
-COPY pyproject.toml README.md LICENSE ./
-COPY domain ./domain
-COPY nodes ./nodes
-COPY graph ./graph
-COPY checkpoints ./checkpoints
-COPY server ./server
-RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
+COPY --from=build /dist /tmp/dist
+RUN pip install --no-cache-dir --no-deps /tmp/dist/*.whl \
+    && rm -r /tmp/dist /tmp/requirements.lock \
     && useradd --uid 10001 --create-home hitl
 
 USER 10001

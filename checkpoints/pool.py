@@ -2,11 +2,12 @@
 else needs psycopg's.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from psycopg import AsyncConnection, OperationalError, ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -90,6 +91,26 @@ async def check_reachable(conninfo: str) -> None:
         raise ConfigurationError(
             "DATABASE_URL is not an address of Postgres; a password's special characters are written as %XX in it."
         ) from error
+
+
+async def open_whole(conninfo: str) -> Connection:
+    """Return a connection in autocommit, for the caller to close. Raises psycopg's OperationalError.
+
+    Whoever is cancelled meanwhile waits until the handshake has ended: psycopg leaves one that is
+    cancelled half open until Python collects its garbage, and for that long, or for a minute
+    (authentication_timeout), Postgres cannot drop any database.
+    """
+    opening = asyncio.create_task(
+        Connection.connect(
+            make_conninfo(conninfo, **VANISHED_HOST), autocommit=True, row_factory=dict_row
+        )
+    )
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(OperationalError):
+            await (await opening).close()
+        raise
 
 
 @asynccontextmanager

@@ -7,12 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-from psycopg import AsyncConnection, OperationalError, sql
-from psycopg.conninfo import make_conninfo
+from psycopg import OperationalError, sql
 
-from hitl_orchestrator.checkpoints.endings import cancel_and_wait
 from hitl_orchestrator.checkpoints.events import CANCELLED_CHANNEL, CHANNEL
-from hitl_orchestrator.checkpoints.pool import VANISHED_HOST
+from hitl_orchestrator.checkpoints.pool import open_whole
+from hitl_orchestrator.checkpoints.tasks import end_tasks
 
 # everybody is woken that often anyway: a NOTIFY may be lost while the connection is away
 NET_SECONDS = 2.0
@@ -35,7 +34,7 @@ class Wakeups:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await cancel_and_wait(self._tasks)
+        await end_tasks(*self._tasks)
 
     @contextmanager
     def subscribed(self, run_id: str | None) -> Generator[asyncio.Event]:
@@ -52,9 +51,7 @@ class Wakeups:
     async def _listen(self) -> None:
         while True:
             with suppress(OperationalError):
-                async with await AsyncConnection.connect(
-                    make_conninfo(self._conninfo, **VANISHED_HOST), autocommit=True
-                ) as conn:
+                async with await open_whole(self._conninfo) as conn:
                     for channel in (CHANNEL, CANCELLED_CHANNEL):
                         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     self._wake_all()  # for what happened while nobody listened

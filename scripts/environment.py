@@ -1,7 +1,7 @@
-"""Makes `.venv` from requirements.lock when it is missing, half made or out of date. Standard
-library only.
+"""Makes `.venv` from requirements-dev.lock when it is missing, half made or out of date.
 
-It must also parse on an old Python, which then hands over to a newer one or says what is missing.
+Standard library only. It must also parse on an old Python, which then hands over to a newer one or
+says what is missing.
 """
 
 import fcntl
@@ -12,12 +12,13 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 OLDEST = (3, 11)
 ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "requirements.lock"
+LOCK = ROOT / "requirements-dev.lock"
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 # Removed before the first step and written after the last: a .venv without it is half made, or not
@@ -43,7 +44,8 @@ def hand_over_if_too_old() -> None:
         if newer:
             os.execv(newer, [newer, *sys.argv])  # noqa: S606
     sys.exit(
-        f"Python 3.11 or newer is needed; python3 here is {platform.python_version()} ({sys.executable})."
+        "Python 3.11 or newer is needed; "
+        f"python3 here is {platform.python_version()} ({sys.executable})."
     )
 
 
@@ -56,8 +58,8 @@ def made_from() -> str:
 
 
 def wanted() -> str:
-    """First line: interpreter and place, which an existing .venv cannot change. Second line: what
-    is installed in it.
+    """Return two lines: interpreter and place, which an existing .venv cannot change; then a digest
+    of what is installed in it.
     """
     inputs = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     return f"{platform.python_version()} {sys.base_prefix} {VENV}\n{inputs}\n"
@@ -77,64 +79,57 @@ def make(lock: int) -> None:
     # not change.
     in_place = PYTHON.exists() and made_from().partition("\n")[0] == target.partition("\n")[0]
     STAMP.unlink(missing_ok=True)
+    say("Making .venv; the first time takes about a minute ...", end=" ")
     if not in_place:
-        if importlib.util.find_spec("ensurepip") is None:
-            sys.exit(
-                f"{sys.executable} cannot make virtual environments: install its venv package (Debian, Ubuntu: python3-venv)."
-            )
-        step("Making .venv ...", lock, sys.executable, "-I", "-m", "venv", "--clear", VENV)
-    pip = [
-        PYTHON,
-        "-I",
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        *([] if sys.stderr.isatty() else ["-qq"]),
-    ]
-    step(
-        "Installing the locked packages; the first time takes about a minute ...",
-        lock,
-        *pip,
-        "--require-hashes",
-        "-r",
-        LOCK,
-    )
-    step(
-        "Installing the project itself ...",
-        lock,
-        *pip,
-        "--no-deps",
-        "--no-build-isolation",
-        "-e",
-        ".",
-    )
+        make_empty(lock)
+    install(lock, "--require-hashes", "-r", LOCK)
+    install(lock, "--no-deps", "--no-build-isolation", "-e", ".")
     STAMP.write_text(target)
-    say(f".venv is ready ({time.monotonic() - began:.0f} s).")
+    say(f"ready ({time.monotonic() - began:.0f} s).")
 
 
-def step(title: str, lock: int, *command: "str | Path") -> None:
-    say(title)
-    # The child inherits the lock: if this process is killed, the next one still waits for what the
-    # child is writing.
-    done = subprocess.run(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=[lock]
-    )
-    if done.returncode:
+def make_empty(lock: int) -> None:
+    if importlib.util.find_spec("ensurepip") is None:
         sys.exit(
-            "This step failed, see above; .venv is half made, and the next run starts it over."
+            f"\n{sys.executable} cannot make virtual environments: "
+            "install its venv package (Debian, Ubuntu: python3-venv)."
         )
+    run(lock, sys.executable, "-I", "-m", "venv", "--clear", VENV)
 
 
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def install(lock: int, *arguments: "str | Path") -> None:
+    quiet = ("--disable-pip-version-check", "--progress-bar", "off")
+    run(lock, PYTHON, "-I", "-m", "pip", "install", *quiet, *arguments)
+
+
+def run(lock: int, *command: "str | Path") -> None:
+    """Run a step without a word, or show all that it said and end."""
+    with tempfile.TemporaryFile() as output:
+        # The child inherits the lock: if this process is killed, the next one still waits for what
+        # the child is writing.
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[lock],
+        )
+        if done.returncode:
+            output.seek(0)
+            say("\n" + output.read().decode(errors="replace"))
+            sys.exit("This failed; .venv is half made, and the next run starts it over.")
+
+
+def say(line: str, end: str = "\n") -> None:
+    print(line, end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        say("Interrupted; .venv is half made, and the next run starts it over.")
+        say("\nInterrupted; .venv is half made, and the next run starts it over.")
         sys.exit(130)
     except OSError as error:
-        sys.exit(f".venv cannot be made: {error}")
+        sys.exit(f"\n.venv cannot be made: {error}")

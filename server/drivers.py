@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from langgraph.runtime import RunControl
 
-from hitl_orchestrator.checkpoints.endings import cancel_and_wait
 from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
 from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.graph import runs
@@ -74,14 +74,14 @@ class Drivers:
         What is left is free for others.
         """
         self._draining = True
-        await cancel_and_wait(self._loops[1:])
+        await end_tasks(*self._loops[1:])
         for _, control in self._driven.values():
             control.request_drain()
         tasks = [task for task, _ in self._driven.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._drain_seconds)
-            await cancel_and_wait(late)
-        await cancel_and_wait(self._loops)
+            await end_tasks(*late)
+        await end_tasks(*self._loops)
 
     @property
     def alive(self) -> bool:

@@ -18,11 +18,11 @@ from pydantic import SecretStr
 
 from hitl_orchestrator.checkpoints import queue, retention
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
-from hitl_orchestrator.checkpoints.endings import cancel_and_wait
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
 from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import claim_inline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.capability import Registry
@@ -123,7 +123,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
         await stack.enter_async_context(drivers)
         tidying = asyncio.create_task(every(TIDY_SECONDS, lambda: _tidy(store, settings)))
-        stack.push_async_callback(cancel_and_wait, [tidying])
+        stack.push_async_callback(end_tasks, tidying)
 
         async def drive_queued(concurrency: int) -> None:
             await queue.work(jobs, drivers.drive_to_rest, concurrency)

@@ -1,15 +1,11 @@
-"""The real thing for every test: one embedded Postgres for the session, an empty database for each
-test.
-"""
+"""The real thing for every test: one Postgres for the session, an empty database for each test."""
 
 import os
 
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # read when LangGraph is imported
 
-import shutil
-import tempfile
+import signal
 from collections.abc import AsyncGenerator, Generator
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,22 +13,48 @@ import httpx
 import pytest
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import make_conninfo
-from psycopg.errors import QueryCanceled
 
-from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
+from tests.markers import mark
 from tests.processes import API_KEY, Running, serving
+from tests.stacks import describe_tasks
+from tests.temporary import temporary_postgres
+
+# A Postgres of yours for the tests, with the right to create databases; unset: the embedded one.
+TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
+
+
+def pytest_configure() -> None:
+    """A shell without job control starts what ends in `&` with SIGINT ignored, and children inherit
+    that, but no handler of ours: so we go on ignoring it, and the tests' processes do not.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A timeout interrupts the event loop: what its tasks wait for is in no traceback."""
+    report = yield
+    if call.excinfo and "Timeout" in str(call.excinfo.value):
+        report.sections.append(("asyncio tasks", describe_tasks()))
+    return report
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Generator[str]:
     """The server, as the address of its database `postgres`."""
-    folder = Path(
-        tempfile.mkdtemp(prefix="hitl-tests-")
-    )  # not pytest's: those are private to root, and Postgres does not run as root
-    folder.chmod(0o755)
-    with EmbeddedPostgres(folder) as uri:
-        yield uri
-    shutil.rmtree(folder)
+    if TEST_DATABASE_URL:
+        yield TEST_DATABASE_URL
+        return
+    with temporary_postgres() as embedded:
+        yield embedded.start()
 
 
 @pytest.fixture
@@ -41,13 +63,7 @@ async def database_url(postgres: str) -> AsyncGenerator[str]:
     async with await AsyncConnection.connect(postgres, autocommit=True) as admin:
         await admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         yield make_conninfo(postgres, dbname=name)
-        await admin.execute("SET statement_timeout = '5s'")
-        with suppress(
-            QueryCanceled
-        ):  # now and then a DROP waits for a minute; the server goes with the session anyway
-            await admin.execute(
-                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+        await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -52,13 +52,14 @@ def running(
     *arguments: str,
     environment: dict[str, str],
     says: str,
-    cwd: Path | None = None,
+    program: Path = HITL,
+    folder: Path | None = None,
 ) -> Generator[Running]:
-    """`hitl COMMAND …`, once it has said what it says when it is up; killed at the end if it still
-    runs.
+    """Run `hitl COMMAND …` in a folder, by default an empty one; yield once it has said what it
+    says when it is up; kill it at the end if it still runs.
     """
-    with TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
+    with TemporaryDirectory() as temporary:
+        log = Path(temporary) / "log"
         clean = {
             name: value
             for name, value in os.environ.items()
@@ -66,9 +67,9 @@ def running(
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [HITL, command, *arguments],
+                [program, command, *arguments],
                 env={**clean, **environment},
-                cwd=cwd or folder,
+                cwd=folder or temporary,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,14 @@ FOREIGN_TO_A_REPOSITORY = {
 MARKDOWN_LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
 def nodes_of(paths: list[Path]) -> Iterator[tuple[Path, ast.AST]]:
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        for node in ast.walk(tree_of(path)):
             yield path, node
 
 
@@ -111,7 +117,7 @@ def test_no_module_keeps_state() -> None:
 
     kept = [place(path, node) for path, node in nodes_of(OURS) if isinstance(node, ast.Global)]
     for path in OURS:
-        for node in ast.parse(path.read_text()).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.Assign | ast.AnnAssign) and starts_empty(node.value):
                 kept.append(place(path, node))
     assert kept == []

@@ -123,6 +123,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(plain)
 def test_whatever_an_agent_asks_it_is_a_question_or_none(payload: object) -> None:

@@ -132,6 +132,7 @@ async def test_people_are_asked_up_to_the_limit_and_no_further(
             assert (each.request.denialReason == LIMIT_REASON) is (before >= limit)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(limits, waves, answers)
 async def test_what_was_refused_is_not_asked_again_and_its_reason_stays(
@@ -149,6 +150,7 @@ async def test_what_was_refused_is_not_asked_again_and_its_reason_stays(
             assert each.repeats is None
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(limits, waves, answers)
 async def test_a_replay_comes_to_the_same_whichever_branch_finished_first(
@@ -158,6 +160,7 @@ async def test_a_replay_comes_to_the_same_whichever_branch_finished_first(
     assert await lived(limit, otherwise, answers) == await lived(limit, waves, answers)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(waves, answers)
 async def test_every_question_gets_its_answer_once(

@@ -7,7 +7,6 @@ import operator
 import tomllib
 from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -24,11 +23,13 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
+from packaging.requirements import Requirement
 from psycopg.sql import SQL, Identifier
 
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.domain.ports import Update
+from tests.repository import ROOT
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 
@@ -45,12 +46,15 @@ async def nothing(conn: Connection, updates: list[Update]) -> None:
     pass
 
 
-@pytest.mark.parametrize("package", ["langgraph-checkpoint", "langgraph-checkpoint-postgres"])
-def test_the_versions_are_the_pinned_ones(package: str) -> None:
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
-        "project"
-    ]
-    assert f"{package}=={version(package)}" in project["dependencies"]
+@pytest.mark.parametrize(
+    "package", ["langgraph", "langgraph-checkpoint", "langgraph-checkpoint-postgres"]
+)
+def test_the_version_is_in_the_declared_range_and_the_range_ends(package: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = [Requirement(each) for each in project["dependencies"]]
+    allowed = next(each.specifier for each in declared if each.name == package)
+    assert version(package) in allowed
+    assert "99" not in allowed
 
 
 async def test_the_rows_are_those_of_the_stock_saver_byte_for_byte(saver: BufferedSaver) -> None:

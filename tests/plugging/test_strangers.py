@@ -94,7 +94,7 @@ def serving_from(
         "HITL_AGENTS": entries,
         "PYTHONPATH": os.pathsep.join(filter(None, [ours, path])),
     }
-    return running("serve", environment=environment, says="HITL Orchestrator: ", cwd=folder)
+    return running("serve", environment=environment, says="HITL Orchestrator: ", folder=folder)
 
 
 def test_it_pauses_in_its_own_folder_and_goes_on_from_another(

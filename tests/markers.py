@@ -1,0 +1,16 @@
+"""Which marks a test bears by itself: what it needs tells."""
+
+import pytest
+
+# Fixtures and names that a test file imports; whoever uses one of them needs what the mark says.
+POSTGRES = {"postgres", "temporary_postgres", "EmbeddedPostgres"}
+PROCESS = {"live_server", "desk", "HITL", "serving", "running", "working"}
+FILES_WITH_PROCESSES = {"test_embedded.py", "test_docs.py", "test_notebooks.py"}
+
+
+def mark(item: pytest.Item) -> None:
+    needed = {*getattr(item, "fixturenames", ()), *vars(getattr(item, "module", item))}
+    if needed & POSTGRES:
+        item.add_marker(pytest.mark.postgres)
+    if needed & PROCESS or item.path.name in FILES_WITH_PROCESSES or "faults" in item.path.parts:
+        item.add_marker(pytest.mark.process)
