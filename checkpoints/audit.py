@@ -1,5 +1,6 @@
-"""The table `audit_entries`: append-only, chained by hash. The run's row keeps count and head of
-its chain.
+"""The table `audit_entries`: append-only, chained by hash.
+
+The run's row keeps count and head of its chain.
 """
 
 import hashlib
@@ -13,18 +14,20 @@ from hitl_orchestrator.domain.run import AuditEntry
 
 APPEND = "INSERT INTO audit_entries (run_id, seq, body, hash) VALUES (%s, %s, %s, %s)"
 OF_RUN = "SELECT body FROM audit_entries WHERE run_id = %s ORDER BY seq"
-RUNS = """SELECT run_id FROM (SELECT run_id FROM orchestrator_runs UNION SELECT run_id FROM audit_tombstones
-    UNION SELECT run_id FROM audit_entries) known WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s ORDER BY run_id"""
+RUNS = """SELECT run_id FROM (SELECT run_id FROM orchestrator_runs
+        UNION SELECT run_id FROM audit_tombstones UNION SELECT run_id FROM audit_entries) known
+    WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s ORDER BY run_id"""
 # One statement sees one moment: runs go on, and are pruned, while others are verified.
 CHAIN = """SELECT r.audit_count AS entries, r.audit_head AS head, t.pruned_at, e.seq, e.body, e.hash
-    FROM (SELECT %s::text AS run_id) known LEFT JOIN orchestrator_runs r USING (run_id) LEFT JOIN audit_tombstones t USING (run_id)
+    FROM (SELECT %s::text AS run_id) known
+    LEFT JOIN orchestrator_runs r USING (run_id) LEFT JOIN audit_tombstones t USING (run_id)
     LEFT JOIN audit_entries e USING (run_id) ORDER BY e.seq"""
 
 
 async def append(
     conn: Connection, run_id: str, count: int, head: str, happened: Sequence[Event], now: datetime
 ) -> tuple[int, str]:
-    """The chain's new count and head."""
+    """Append what was done, and return the chain's new count and head."""
     for event in happened:
         if action := VOICES[event.kind].audit:
             count += 1
@@ -59,8 +62,9 @@ async def of_run(conn: Connection, run_id: str) -> list[AuditEntry]:
 async def verify(
     conn: Connection, run_id: str | None
 ) -> AsyncIterator[tuple[str, int, str | None]]:
-    """(run, entries, what is wrong with its chain or None) of every run, or of one. A pruned one
-    has no entries any more.
+    """Yield (run, entries, what is wrong with its chain or None) of every run, or of one.
+
+    A pruned one has no entries any more.
     """
     for row in await (await conn.execute(RUNS, {"run_id": run_id})).fetchall():
         chain = await (await conn.execute(CHAIN, (row["run_id"],))).fetchall()

@@ -25,13 +25,17 @@ NUMBER = """WITH fresh AS (SELECT run_id, seq, row_number() OVER (ORDER BY at, r
     numbered AS (UPDATE run_events e SET queue_seq = %s + fresh.n FROM fresh
         WHERE e.run_id = fresh.run_id AND e.seq = fresh.seq RETURNING 1)
     UPDATE queue_counter SET last = last + (SELECT count(*) FROM numbered) RETURNING last"""
-OF_QUEUE = "SELECT queue_seq AS seq, frame, false AS last FROM run_events WHERE queue_seq > %s ORDER BY queue_seq LIMIT %s"
+OF_QUEUE = """SELECT queue_seq AS seq, frame, false AS last FROM run_events
+    WHERE queue_seq > %s ORDER BY queue_seq LIMIT %s"""
 
 
 async def append(
     conn: Connection, run: StoredRun, count: int, happened: Sequence[Event], now: datetime
 ) -> int:
-    """The run's new number of frames. Wakes who listens when the transaction commits."""
+    """Append frames, and return the run's new number of them.
+
+    Whoever listens is woken when the transaction commits.
+    """
     for event in happened:
         voice = VOICES[event.kind]
         if voice.frame:
@@ -67,8 +71,9 @@ async def of_run(
 
 
 async def number_the_queue(conn: Connection) -> int:
-    """Give the queue's new frames their numbers, in the order in which they became visible. The
-    highest number.
+    """Give the queue's new frames their numbers, and return the highest.
+
+    In the order in which they became visible.
     """
     async with conn.transaction():
         # A statement of its own: the next one must see what was numbered while this one waited.

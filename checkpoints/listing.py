@@ -17,12 +17,15 @@ from hitl_orchestrator.domain.ports import Page, WaitingRun
 from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
 
 _RUNS = sql.SQL(
-    "SELECT * FROM orchestrator_runs r WHERE {} ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s"
+    """SELECT * FROM orchestrator_runs r WHERE {}
+    ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s"""
 )
-_WAITING = sql.SQL("""SELECT * FROM orchestrator_runs r WHERE r.status = 'awaiting_hitl' AND r.pending_urgency IS NOT NULL AND {}
+_WAITING = sql.SQL("""SELECT * FROM orchestrator_runs r
+    WHERE r.status = 'awaiting_hitl' AND r.pending_urgency IS NOT NULL AND {}
     ORDER BY r.pending_urgency DESC, r.pending_since, r.run_id LIMIT %(limit)s""")
 _ASKS = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id AND q.status = 'pending'
-    AND (%(agent)s::text IS NULL OR q.origin_agent = %(agent)s) AND (%(urgency)s::text IS NULL OR q.urgency = %(urgency)s))"""
+    AND (%(agent)s::text IS NULL OR q.origin_agent = %(agent)s)
+    AND (%(urgency)s::text IS NULL OR q.urgency = %(urgency)s))"""
 _AFTER_WAITING = """(r.pending_urgency < %(rank)s::int OR r.pending_urgency = %(rank)s::int
     AND (r.pending_since, r.run_id) > (%(since)s::timestamptz, %(id)s))"""
 
@@ -69,7 +72,7 @@ async def waiting(
     limit: int,
     cursor: str | None,
 ) -> Page[WaitingRun]:
-    """Paused runs, most urgent first, then oldest."""
+    """Return paused runs, most urgent first, then oldest."""
     values: dict[str, Any] = {
         "agent": agent,
         "urgency": urgency,
@@ -126,7 +129,10 @@ async def _page(
     values: dict[str, Any],
     conditions: dict[LiteralString, bool],
 ) -> tuple[Sequence[DictRow], bool]:
-    """The rows of the page, and whether there are more. `conditions`: which of them apply."""
+    """Return the rows of the page, and whether there are more.
+
+    `conditions`: which of them apply.
+    """
     where = sql.SQL(" AND ").join(
         [
             sql.SQL("true"),

@@ -1,5 +1,6 @@
-"""Bring the database up to date: our numbered files, then LangGraph's tables, then the queue's.
-Safe for many starters at once.
+"""Bring the database up to date. Safe for many starters at once.
+
+Our numbered files, then LangGraph's tables, then the queue's.
 """
 
 import asyncio
@@ -20,12 +21,13 @@ _TRY_LOCK = "SELECT pg_try_advisory_lock(471947) AS got"
 _UNLOCK = "SELECT pg_advisory_unlock(471947)"
 _POLL_SECONDS = 0.05
 _VERSIONS = """CREATE TABLE IF NOT EXISTS hitl_migrations (
-    version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"""
+    version integer PRIMARY KEY, name text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now())"""
 _QUEUE = "SELECT to_regclass('procrastinate_jobs') IS NOT NULL AS there"
 
 
 def migrations() -> list[tuple[int, str, str]]:
-    """(version, name, SQL) in order. Append-only: a file that was released is never changed."""
+    """Return (version, name, SQL) in order. A file that was released is never changed."""
     found = sorted(
         (
             f
@@ -38,8 +40,9 @@ def migrations() -> list[tuple[int, str, str]]:
 
 
 async def migrate(pool: Pool, saver: BufferedSaver) -> list[str]:
-    """The names of what was applied. Raises ConfigurationError when the database is newer than this
-    program.
+    """Return the names of what was applied.
+
+    Raise ConfigurationError when the database is newer than this program.
     """
     async with _alone(pool) as conn:
         await conn.execute(_VERSIONS)
@@ -57,7 +60,7 @@ async def migrate(pool: Pool, saver: BufferedSaver) -> list[str]:
 
 
 async def check_migrated(pool: Pool) -> None:
-    """Raises ConfigurationError when the database is older or newer than this program."""
+    """Raise ConfigurationError when the database is older or newer than this program."""
     async with connection(pool) as conn:
         there = await (
             await conn.execute("SELECT to_regclass('hitl_migrations') IS NOT NULL AS there")
@@ -65,7 +68,8 @@ async def check_migrated(pool: Pool) -> None:
         applied = await _check_not_newer(conn) if there and there["there"] else set[int]()
         if missing := [name for version, name, _ in migrations() if version not in applied]:
             raise ConfigurationError(
-                f"The database is not up to date ({', '.join(missing)} missing): run `hitl migrate`."
+                f"The database is not up to date ({', '.join(missing)} missing): "
+                "run `hitl migrate`."
             )
 
 
@@ -76,7 +80,8 @@ async def _check_not_newer(conn: AsyncConnection[DictRow]) -> set[int]:
     known = {version for version, _, _ in migrations()}
     if newer := [row["name"] for row in rows if row["version"] not in known]:
         raise ConfigurationError(
-            f"The database is newer than this program (it has {', '.join(newer)}): update the program."
+            f"The database is newer than this program (it has {', '.join(newer)}): "
+            "update the program."
         )
     return {row["version"] for row in rows}
 

@@ -1,5 +1,6 @@
-"""The connections to Postgres. A database out of reach becomes our own error here, so that nobody
-else needs psycopg's.
+"""The connections to Postgres.
+
+A database out of reach becomes our own error here, so that nobody else needs psycopg's.
 """
 
 import asyncio
@@ -29,11 +30,11 @@ VANISHED_HOST = {
 
 
 def connection_pool(conninfo: str, *, max_size: int) -> Pool:
-    """Closed: `async with` opens it. In autocommit: a transaction is `async with
-    conn.transaction()`.
+    """Return a closed pool in autocommit: `async with` opens it.
 
-    Statements are prepared from their fifth use on (psycopg's default): that halves Postgres' CPU
-    time for a flush, as the stock saver's "at once" does, but leaves what runs once unprepared.
+    A transaction is `async with conn.transaction()`. Statements are prepared from their fifth
+    use on (psycopg's default): that halves Postgres' CPU time for a flush, as the stock saver's
+    "at once" does, but leaves what runs once unprepared.
     """
 
     async def check(conn: Connection) -> None:
@@ -67,15 +68,17 @@ def connection_pool(conninfo: str, *, max_size: int) -> Pool:
 
 
 async def let_go_of_locks(conn: Connection) -> None:
-    """A process frozen inside a transaction must not keep a run locked against the people who
-    answer.
+    """End transactions that stand still.
+
+    A process frozen inside one must not keep a run locked against the people who answer.
     """
     await conn.execute("SET idle_in_transaction_session_timeout = '10s'")
 
 
 async def check_reachable(conninfo: str) -> None:
-    """One try, before a pool goes on trying. Raises StoreUnavailable with the reason, or
-    ConfigurationError.
+    """Try once, before a pool goes on trying.
+
+    Raise StoreUnavailable with the reason, or ConfigurationError.
     """
     try:
         # a password's own: what follows must not be told as a host
@@ -89,12 +92,13 @@ async def check_reachable(conninfo: str) -> None:
         ) from error
     except ProgrammingError as error:  # its text may quote the address, password and all
         raise ConfigurationError(
-            "DATABASE_URL is not an address of Postgres; a password's special characters are written as %XX in it."
+            "DATABASE_URL is not an address of Postgres; "
+            "a password's special characters are written as %XX in it."
         ) from error
 
 
 async def open_whole(conninfo: str) -> Connection:
-    """Return a connection in autocommit, for the caller to close. Raises psycopg's OperationalError.
+    """Return a connection in autocommit, for the caller to close. Raise OperationalError.
 
     Whoever is cancelled meanwhile waits until the handshake has ended: psycopg leaves one that is
     cancelled half open until Python collects its garbage, and for that long, or for a minute
@@ -115,8 +119,9 @@ async def open_whole(conninfo: str) -> Connection:
 
 @asynccontextmanager
 async def connection(pool: Pool) -> AsyncGenerator[Connection]:
-    """Raises StoreUnavailable when the database cannot be reached, goes away in between, or asks to
-    try again (deadlock, full).
+    """Lend a connection. Raise StoreUnavailable when the database cannot be reached.
+
+    Also when it goes away in between, or asks to try again (deadlock, full).
     """
     try:
         async with pool.connection() as conn:

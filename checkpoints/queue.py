@@ -20,7 +20,8 @@ STALLED_SECONDS = 20.0  # without a heartbeat a worker is dead, and its jobs go 
 _HEARTBEAT_SECONDS = 5.0
 _POLL_SECONDS = 2.0  # the net under NOTIFY
 _RETRY_SECONDS = 0.5
-_LIVE = "SELECT count(*) AS n FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => %s)"
+_LIVE = """SELECT count(*) AS n FROM procrastinate_workers
+    WHERE last_heartbeat > now() - make_interval(secs => %s)"""
 
 _log = logging.getLogger("hitl.queue")
 
@@ -28,7 +29,7 @@ DriveRun = Callable[[str], Awaitable[None]]
 
 
 def queue(conninfo: str) -> App:
-    """Closed; enqueueing needs no open one, it goes through the caller's connection."""
+    """Return the closed app; enqueueing needs no open one, it uses the caller's connection."""
     return App(connector=PsycopgConnector(
         conninfo=conninfo, min_size=1, max_size=4, kwargs=VANISHED_HOST,
         timeout=ACQUIRE_TIMEOUT_SECONDS, reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
@@ -36,7 +37,7 @@ def queue(conninfo: str) -> App:
 
 
 def enqueueing(app: App) -> Dispatch:
-    """In the transaction of the decision."""
+    """Enqueue in the transaction of the decision."""
 
     async def enqueue(conn: Connection, run: StoredRun) -> Claim | None:
         await defer(app, conn, run.runId)
@@ -46,12 +47,13 @@ def enqueueing(app: App) -> Dispatch:
 
 
 async def defer(app: App, conn: Connection | None, run_id: str) -> bool:
-    """Whether it was enqueued. `conn` None: in a transaction of its own, and not if the run already
-    waits in the queue.
+    """Return whether it was enqueued.
 
-    Without procrastinate's `lock`: the claim keeps two from driving one run. A job that waits for a
-    lock is not announced when the lock is free (an answer that came right after the question waited
-    for the next poll), and a dead worker's job keeps it until it is found.
+    `conn` None: in a transaction of its own, and not if the run already waits in the queue.
+
+    Without procrastinate's `lock`: the claim keeps two from driving one run. A job that waits
+    for a lock is not announced when the lock is free (an answer that came right after the
+    question waited for the next poll), and a dead worker's job keeps it until it is found.
     """
     task = app.configure_task(DRIVE, queueing_lock=None if conn else run_id, connection=conn)
     with _translated(), suppress(exceptions.AlreadyEnqueued):
@@ -61,8 +63,9 @@ async def defer(app: App, conn: Connection | None, run_id: str) -> bool:
 
 
 async def work(app: App, drive_run: DriveRun, concurrency: int) -> None:
-    """Take jobs until SIGTERM or SIGINT. What is under way then is left to the drivers, who drain
-    it. `app` is open.
+    """Take jobs until SIGTERM or SIGINT. `app` is open.
+
+    What is under way then is left to the drivers, who drain it.
     """
 
     @app.task(name=DRIVE)
@@ -100,7 +103,7 @@ async def work(app: App, drive_run: DriveRun, concurrency: int) -> None:
 
 
 async def revive_stalled(app: App) -> None:
-    """Jobs of dead workers go back into the queue. `app` is open."""
+    """Put jobs of dead workers back into the queue. `app` is open."""
     with _translated():
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
             await app.job_manager.retry_job(job)

@@ -36,13 +36,17 @@ LIST = (
             * CASE %(is_over)s::int WHEN 0 THEN 1 ELSE -1 END, %(request_id)s::text))
     ORDER BY k.is_over, k.urgent, k.age, r.request_id LIMIT %(limit)s"""
 )
-INSERT = """INSERT INTO hitl_requests (request_id, run_id, thread_id, position, status, origin_agent, urgency, request,
-    denial_reason, created_at, updated_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
-SETTLE = """UPDATE hitl_requests SET status = %s, denial_reason = %s, settled = %s, resolved_by = %s, resolved_at = now(),
-    updated_at = now() WHERE request_id = %s AND status = 'pending'"""
+INSERT = """INSERT INTO hitl_requests (request_id, run_id, thread_id, position, status,
+    origin_agent, urgency, request, denial_reason, created_at, updated_at, expires_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+SETTLE = """UPDATE hitl_requests SET status = %s, denial_reason = %s, settled = %s,
+    resolved_by = %s, resolved_at = now(), updated_at = now()
+    WHERE request_id = %s AND status = 'pending'"""
 RESPOND = "INSERT INTO hitl_responses (request_id, response) VALUES (%s, %s)"
-DELIVER = "UPDATE hitl_requests SET delivered_at = now(), updated_at = now() WHERE request_id = %s AND delivered_at IS NULL"
-EXPIRED = """SELECT DISTINCT run_id FROM hitl_requests WHERE status = 'pending' AND expires_at <= now() LIMIT %s"""
+DELIVER = """UPDATE hitl_requests SET delivered_at = now(), updated_at = now()
+    WHERE request_id = %s AND delivered_at IS NULL"""
+EXPIRED = """SELECT DISTINCT run_id FROM hitl_requests
+    WHERE status = 'pending' AND expires_at <= now() LIMIT %s"""
 
 _KEPT_IN_COLUMNS = {
     "status",
@@ -76,7 +80,10 @@ async def insert(conn: Connection, asked: Sequence[Asked], first_position: int) 
 
 
 async def settle(conn: Connection, settlements: Sequence[Settlement]) -> list[AsyncCursor[DictRow]]:
-    """Cursors whose row counts are known after the pipeline: 1 each, or somebody was first."""
+    """Return cursors whose row counts are known after the pipeline.
+
+    1 each, or somebody was first.
+    """
     cursors: list[AsyncCursor[DictRow]] = []
     for one in settlements:
         by = one.by and Json(one.by.json_object())

@@ -1,5 +1,6 @@
-"""Forgetting: ended runs with their checkpoints, questions and frames. A paused run is never
-touched.
+"""Forgetting: ended runs with their checkpoints, questions and frames.
+
+A paused run is never touched.
 """
 
 from datetime import timedelta
@@ -8,7 +9,8 @@ from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 
 BATCH = 200
 
-ENDED = """SELECT run_id, thread_id, coalesce(jsonb_path_query_array(plan::jsonb, '$.steps[*].stepId'), '[]') AS steps
+ENDED = """SELECT run_id, thread_id,
+    coalesce(jsonb_path_query_array(plan::jsonb, '$.steps[*].stepId'), '[]') AS steps
     FROM orchestrator_runs
     WHERE status IN ('completed', 'failed', 'cancelled') AND updated_at < now() - %s
     ORDER BY updated_at LIMIT %s FOR UPDATE SKIP LOCKED"""
@@ -29,7 +31,7 @@ DELETE_CHECKPOINTS = (
 
 
 async def prune(pool: Pool, older_than: timedelta) -> int:
-    """How many runs were deleted, in batches: no transaction is long."""
+    """Return how many runs were deleted, in batches: no transaction is long."""
     pruned = 0
     async with connection(pool) as conn:
         while batch := await _prune_batch(conn, older_than):

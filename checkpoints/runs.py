@@ -15,17 +15,22 @@ from hitl_orchestrator.domain.run import StoredRun
 READ = "SELECT *, now() AS now FROM orchestrator_runs WHERE run_id = %s"
 LOCK = READ + " FOR UPDATE"
 OF_THREAD = """SELECT run_id FROM orchestrator_runs WHERE thread_id = %s
-    ORDER BY status IN ('queued', 'running', 'awaiting_hitl') DESC, created_at DESC, run_id DESC LIMIT 1"""
-INSERT = """INSERT INTO orchestrator_runs (run_id, thread_id, status, settings, metadata, facets, created_at, updated_at)
+    ORDER BY status IN ('queued', 'running', 'awaiting_hitl') DESC, created_at DESC, run_id DESC
+    LIMIT 1"""
+INSERT = """INSERT INTO orchestrator_runs
+    (run_id, thread_id, status, settings, metadata, facets, created_at, updated_at)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
-UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s, facets = %(facets)s, result = %(result)s,
-    error = %(error)s, updated_at = now(), request_count = %(request_count)s, event_count = %(event_count)s,
+UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
+    facets = %(facets)s, result = %(result)s, error = %(error)s, updated_at = now(),
+    request_count = %(request_count)s, event_count = %(event_count)s,
     audit_count = %(audit_count)s, audit_head = %(audit_head)s, last_update_id = %(last_update_id)s,
-    claim_token = %(claim_token)s, claimed_by = CASE WHEN %(claim_token)s::text IS NULL THEN NULL ELSE claimed_by END
+    claim_token = %(claim_token)s,
+    claimed_by = CASE WHEN %(claim_token)s::text IS NULL THEN NULL ELSE claimed_by END
     WHERE run_id = %(run_id)s"""
 MARK_PENDING = """UPDATE orchestrator_runs SET (pending_urgency, pending_since) = (
         SELECT max(CASE urgency WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END), min(created_at)
-        FROM hitl_requests WHERE hitl_requests.run_id = orchestrator_runs.run_id AND hitl_requests.status = 'pending')
+        FROM hitl_requests WHERE hitl_requests.run_id = orchestrator_runs.run_id
+        AND hitl_requests.status = 'pending')
     WHERE run_id = %s"""
 
 
@@ -46,7 +51,7 @@ class Row(NamedTuple):
 
 
 async def lock(conn: Connection, ref: RunRef) -> Row:
-    """Nobody else changes it until the transaction ends."""
+    """Return the row; nobody else changes it until the transaction ends."""
     return await _row(conn, ref, LOCK)
 
 
@@ -55,7 +60,7 @@ async def find(conn: Connection, ref: RunRef) -> Row:
 
 
 async def _row(conn: Connection, ref: RunRef, query: LiteralString) -> Row:
-    """Raises NotFound, or Invalid when run and thread disagree."""
+    """Raise NotFound, or Invalid when run and thread disagree."""
     run_id = ref.run_id or await _of_thread(conn, ref.thread_id)
     row = await (await conn.execute(query, (run_id,))).fetchone()
     if row is None:
@@ -98,13 +103,22 @@ async def insert(conn: Connection, run: StoredRun) -> None:
 
 
 async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
-    """In a pipeline or not. The caller holds the row's lock."""
-    await conn.execute(UPDATE, {
-        "run_id": run.runId, "status": run.status, "plan": run.plan and Json(run.plan.json_object()), "facets": _facets(run),
-        "result": run.result and Json(run.result.json_object()), "error": run.error and Json(run.error.json_object()),
-        "request_count": counters.requests, "event_count": counters.events, "audit_count": counters.audit,
-        "audit_head": counters.audit_head, "last_update_id": counters.last_update_id, "claim_token": run.claimToken,
-    })  # fmt: skip
+    """Write the row, in a pipeline or not. The caller holds its lock."""
+    values = {
+        "run_id": run.runId,
+        "status": run.status,
+        "plan": run.plan and Json(run.plan.json_object()),
+        "facets": _facets(run),
+        "result": run.result and Json(run.result.json_object()),
+        "error": run.error and Json(run.error.json_object()),
+        "request_count": counters.requests,
+        "event_count": counters.events,
+        "audit_count": counters.audit,
+        "audit_head": counters.audit_head,
+        "last_update_id": counters.last_update_id,
+        "claim_token": run.claimToken,
+    }
+    await conn.execute(UPDATE, values)
 
 
 def of_row(row: DictRow) -> StoredRun:

@@ -1,10 +1,13 @@
-"""LangGraph's Postgres saver with a unit of work: what the graph writes is committed together with
-the rows that describe it.
+"""LangGraph's Postgres saver with a unit of work.
+
+What the graph writes is committed together with the rows that describe it.
 
     async with saver.unit() as unit:
-        async with flushing(unit, lambda: saver.flush(unit, rows)):  # what a task has finished is committed at most 0.1 s later
-            await graph.ainvoke(...)                                 # itself commits nothing; it reads its own writes
-        await saver.flush(unit, rows)                                # fence, rows, checkpoints: one transaction, or nothing
+        # What a task has finished is committed at most 0.1 s later; ainvoke itself commits
+        # nothing, and reads its own writes.
+        async with flushing(unit, lambda: saver.flush(unit, rows)):
+            await graph.ainvoke(...)
+        await saver.flush(unit, rows)  # fence, rows, checkpoints: one transaction, or nothing
 
 Outside a unit it is the stock saver without its lock, which lets one connection of the pool work at
 a time.
@@ -59,12 +62,12 @@ Batch = dict[str, list[tuple[Any, ...]]]
 
 
 def not_yet_written(updates: list[Update], last_id: str | None) -> list[Update]:
-    """Those after the one that was written last."""
+    """Return those after the one that was written last."""
     ids = [update.id for update in updates]
     return updates[ids.index(last_id) + 1 :] if last_id in ids else updates
 
 
-class Unit:
+class Collected:
     """What LangGraph wrote since the last flush, in its order."""
 
     def __init__(self) -> None:
@@ -74,11 +77,11 @@ class Unit:
         self.lock = asyncio.Lock()  # held by a flush
 
     def batch(self, thread_id: str | None = None) -> Batch:
-        """The rows collected so far, for one thread or for all."""
-        return {
-            sql: [row for row in rows if thread_id in (None, row[0])]
-            for sql, rows in self.collected.items()
-        }
+        """Return the rows collected so far, for one thread or for all."""
+        found: Batch = {}
+        for sql, rows in self.collected.items():
+            found[sql] = [row for row in rows if thread_id in (None, row[0])]
+        return found
 
     def forget(self, batch: Batch, updates: list[Update]) -> None:
         for statement, rows in batch.items():
@@ -88,7 +91,7 @@ class Unit:
             self.changed.clear()
 
 
-_unit: ContextVar[Unit | None] = ContextVar("checkpoint_unit", default=None)
+_unit: ContextVar[Collected | None] = ContextVar("checkpoint_unit", default=None)
 
 
 class BufferedSaver(AsyncPostgresSaver):
@@ -99,27 +102,29 @@ class BufferedSaver(AsyncPostgresSaver):
         self.pool = pool
 
     @asynccontextmanager
-    async def unit(self) -> AsyncGenerator[Unit]:
-        """Inside, whatever LangGraph writes, to any thread, is collected and not stored. Leaving
-        drops what was not flushed.
+    async def unit(self) -> AsyncGenerator[Collected]:
+        """Collect whatever LangGraph writes inside, to any thread, and store nothing.
 
-        Delete and prune threads outside: they know only what is stored.
+        Leaving drops what was not flushed. Delete and prune threads outside: they know only
+        what is stored.
         """
-        unit = Unit()
+        unit = Collected()
         token = _unit.set(unit)
         try:
             yield unit
         finally:
             _unit.reset(token)
 
-    async def flush(self, unit: Unit, rows: Rows[T]) -> T:
-        """One transaction: `rows`, which checks the fence (raises Fenced) and writes what describes
-        the updates; then the checkpoints.
+    async def flush(self, unit: Collected, rows: Rows[T]) -> T:
+        """Write, in one transaction, the rows and then the checkpoints.
 
-        On any error everything collected is kept, and may be flushed again. Raises
-        StoreUnavailable, and then nobody knows whether the COMMIT went through: the next flush
-        brings the same updates again, newer ones behind them. So `rows` stores the id of the last
-        update beside the claim, in the same transaction, and takes only those `not_yet_written`.
+        `rows` checks the fence (raises Fenced) and writes what describes the updates.
+
+        On any error everything collected is kept, and may be flushed again. Raise
+        StoreUnavailable, and then nobody knows whether the COMMIT went through: the next
+        flush brings the same updates again, newer ones behind them. So `rows` stores the id
+        of the last update beside the claim, in the same transaction, and takes only those
+        `not_yet_written`.
         """
         async with unit.lock:
             batch, updates = unit.batch(), unit.updates.copy()
@@ -220,13 +225,10 @@ class BufferedSaver(AsyncPostgresSaver):
         )
 
     def _reading(self, config: RunnableConfig | None) -> Self:
-        """This saver, as it were if what was collected for the thread were stored."""
+        """Return this saver, as it were if what was collected for the thread were stored."""
         unit = _unit.get()
-        unstored = (
-            unit.batch(config.get("configurable", {}).get("thread_id") if config else None)
-            if unit
-            else {}
-        )
+        at = config.get("configurable", {}) if config else {}
+        unstored = unit.batch(at.get("thread_id")) if unit else {}
         if not any(unstored.values()):
             return self
         view = copy(self)
@@ -250,8 +252,9 @@ class BufferedSaver(AsyncPostgresSaver):
 
 
 def fits_inline(value: object) -> bool:
-    """As the stock saver decides, but what jsonb refuses becomes a blob: one such value of any
-    agent would fail every flush of the run.
+    """Decide as the stock saver does, but what jsonb refuses becomes a blob.
+
+    One such value of any agent would fail every flush of the run.
     """
     match value:
         case str():
@@ -271,12 +274,12 @@ async def insert(conn: Connection, batch: Batch) -> None:
 
 @asynccontextmanager
 async def flushing(
-    unit: Unit, flush: Callable[[], Awaitable[object]], after_seconds: float = 0.1
+    unit: Collected, flush: Callable[[], Awaitable[object]], after_seconds: float = 0.1
 ) -> AsyncGenerator[None]:
-    """While the block works, what its tasks finish is flushed within `after_seconds`.
+    """While the block works, flush what its tasks finish within `after_seconds`.
 
-    A database out of reach is tried again; the work goes on. Any other error, a lost claim above
-    all, cancels the block and is raised.
+    A database out of reach is tried again; the work goes on. Any other error, a lost claim
+    above all, cancels the block and is raised.
     """
     driver = cast("asyncio.Task[Any]", asyncio.current_task())
     cancels_before, leaving = driver.cancelling(), False

@@ -14,8 +14,7 @@ from hitl_orchestrator.checkpoints import (
     runs,
 )
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
-from hitl_orchestrator.checkpoints.saver import BufferedSaver, flushing, not_yet_written
-from hitl_orchestrator.checkpoints.saver import Unit as Collected
+from hitl_orchestrator.checkpoints.saver import BufferedSaver, Collected, flushing, not_yet_written
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
 from hitl_orchestrator.domain.errors import Fenced, NotFound
 from hitl_orchestrator.domain.hitl import HitlRequest, RequestStatus

@@ -1,5 +1,6 @@
-"""One LISTEN connection a process: whoever waits for a run, or for any, is woken when a transaction
-touched it.
+"""One LISTEN connection a process.
+
+Whoever waits for a run, or for any, is woken when a transaction touched it.
 """
 
 import asyncio
@@ -18,8 +19,9 @@ NET_SECONDS = 2.0
 
 
 class Wakeups:
-    """`async with` it. Events are set, never cleared, here: whoever waits clears its own before it
-    reads.
+    """Opened by `async with`.
+
+    Events are set, never cleared, here: whoever waits clears its own before it reads.
     """
 
     def __init__(self, conninfo: str, on_cancelled: Callable[[str], None]) -> None:
@@ -38,7 +40,7 @@ class Wakeups:
 
     @contextmanager
     def subscribed(self, run_id: str | None) -> Generator[asyncio.Event]:
-        """Woken when that run was touched; None: any run."""
+        """Give an event that is set when that run was touched; None: any run."""
         event = asyncio.Event()
         self._waiting[run_id].add(event)
         try:

@@ -57,7 +57,7 @@ def asking(state: Snapshot) -> list[tuple[Step, tuple[Ask, ...]]]:
 
 
 def to_consider(state: Snapshot) -> list[str]:
-    """Return what makes the planner think: ids of settled requests, and of failed and denied steps."""
+    """Return what makes the planner think: ids of settled requests, failed and denied steps."""
     settled = [
         a.request.requestId for a in state.questions.values() if not a.waits and a.repeats is None
     ]

@@ -58,8 +58,9 @@ def made_from() -> str:
 
 
 def wanted() -> str:
-    """Return two lines: interpreter and place, which an existing .venv cannot change; then a digest
-    of what is installed in it.
+    """Return two lines: the place, and a digest of what is installed in it.
+
+    The place is interpreter and folder, which an existing .venv cannot change.
     """
     inputs = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     return f"{platform.python_version()} {sys.base_prefix} {VENV}\n{inputs}\n"

@@ -1,5 +1,6 @@
-"""The picture of the graph, drawn from the compiled graph itself: in README.md between its markers,
-and alone in docs/graph.mmd.
+"""The picture of the graph, drawn from the compiled graph itself.
+
+In README.md between its markers, and alone in docs/graph.mmd.
 """
 
 import re

@@ -15,7 +15,8 @@ _STATEMENT = re.compile(
     r"^\S+ \S+ \S+ \[\d+\] LOG:  (?:statement|execute [^:]+): (.*(?:\n\t.*)*)", re.MULTILINE
 )
 _OF_A_NEW_CONNECTION = "SET idle_in_transaction_session_timeout"
-_TRANSACTIONS = "SELECT count(*) FROM pg_get_wal_records_info(%s, %s) WHERE resource_manager = 'Transaction' AND record_type = 'COMMIT'"
+_TRANSACTIONS = """SELECT count(*) FROM pg_get_wal_records_info(%s, %s)
+    WHERE resource_manager = 'Transaction' AND record_type = 'COMMIT'"""
 
 
 @dataclass

@@ -133,6 +133,46 @@ def test_rules_are_told_the_time_ids_and_chance() -> None:
     assert impure == []
 
 
+# The desk is an application of its own, and denser than the rest.
+PLAIN = [path for path in OURS if not path.is_relative_to(ROOT / "desk")]
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def has_another(node: ast.AST, kinds: type[ast.AST] | tuple[type[ast.AST], ...]) -> bool:
+    return any(isinstance(inner, kinds) for inner in ast.walk(node) if inner is not node)
+
+
+def test_no_expression_is_read_from_the_inside_out() -> None:
+    """No comprehension stands inside a comprehension, no condition inside a condition."""
+    dense: list[str] = []
+    for path, node in nodes_of(PLAIN):
+        for kinds in (COMPREHENSIONS, ast.IfExp):
+            if isinstance(node, kinds) and has_another(node, kinds):
+                dense.append(place(path, node))
+    assert dense == []
+
+
+def test_the_first_line_of_a_docstring_says_what_it_is_about() -> None:
+    """The rest stands apart from it, and none speaks of a page that readers do not have."""
+    long: list[str] = []
+    for path, node in nodes_of(PLAIN):
+        text = ast.get_docstring(node) if isinstance(node, DOCUMENTED) else None
+        _, *rest = (text or "").splitlines()
+        if (rest and rest[0]) or "the contract's" in (text or ""):
+            long.append(place(path, node))
+    assert long == []
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    found: dict[str, list[str]] = {}
+    for path in OURS:
+        for node in tree_of(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(place(path, node))
+    assert [places for places in found.values() if len(places) > 1] == []
+
+
 def repository_files() -> list[Path]:
     """What git tracks or would, were it added."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

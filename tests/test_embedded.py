@@ -406,7 +406,8 @@ def test_a_first_start_that_failed_half_way_does_not_spoil_the_next(place: Path)
         assert user.address() == ""
         complaint = user.stop()
     assert re.fullmatch(
-        r"The embedded Postgres in .* does not start: .*(File size limit exceeded|File too large).*\n",
+        r"The embedded Postgres in .* does not start: "
+        r".*(File size limit exceeded|File too large).*\n",
         complaint,
     )
     with EmbeddedPostgres(place) as address:

@@ -590,7 +590,7 @@ async def lived(lives: Sequence[int]) -> tuple[Snapshot, Counter[str], list[str]
 @pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(0, 20), max_size=4))
-async def test_whenever_processes_die_the_run_comes_to_the_same_end_and_nothing_finished_is_done_again(
+async def test_whenever_processes_die_the_end_is_the_same_and_nothing_finished_is_done_again(
     lives: list[int],
 ) -> None:
     state, done, again = await lived(lives)

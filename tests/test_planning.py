@@ -74,10 +74,10 @@ def registries(draw: st.DrawFn) -> Registry:
     contracts = st.tuples(
         some, some, st.lists(st.sampled_from(FACETS), min_size=1, max_size=2, unique=True)
     )
-    lines = [
-        f"c{n}: {', '.join([*inputs, *(f'{name}?' for name in optional if name not in inputs)])} -> {', '.join(outputs)}"
-        for n, (inputs, optional, outputs) in enumerate(draw(st.lists(contracts, max_size=7)))
-    ]
+    lines: list[str] = []
+    for n, (inputs, optional, outputs) in enumerate(draw(st.lists(contracts, max_size=7))):
+        taken = [*inputs, *(f"{name}?" for name in optional if name not in inputs)]
+        lines.append(f"c{n}: {', '.join(taken)} -> {', '.join(outputs)}")
     return registry(*lines)
 
 
@@ -486,9 +486,7 @@ def test_only_what_can_still_be_made_is_planned() -> None:
 REVIEWED = completed(begun(DESK, "published"), "s1", "s2", "s3")
 
 
-def test_guidance_to_a_reviewer_has_the_drafts_written_and_reviewed_again_before_they_are_published() -> (
-    None
-):
+def test_guidance_to_a_reviewer_has_the_drafts_written_and_reviewed_again() -> None:
     state = replanned(guided(REVIEWED, "s3"), DESK)
     assert shown(state) == [
         *("s1 strategist completed", "s2 writer completed", "s3 reviewer completed"),

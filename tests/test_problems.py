@@ -35,9 +35,18 @@ def test_every_problem_has_a_name_of_its_own() -> None:
 def test_the_contracts_codes() -> None:
     statuses = {error.__name__: problem.status for error, problem in PROBLEMS.items()}
     assert statuses == {
-        "NotFound": 404, "Invalid": 422, "NotAQuestion": 422, "IdempotencyKeyReused": 422, "Conflict": 409, "RequestNotPending": 409,
-        "RunEnded": 409, "ThreadBusy": 409, "StoreUnavailable": 503, "Fenced": 503, "ConfigurationError": 500,
-    }  # fmt: skip
+        "NotFound": 404,
+        "Invalid": 422,
+        "NotAQuestion": 422,
+        "IdempotencyKeyReused": 422,
+        "Conflict": 409,
+        "RequestNotPending": 409,
+        "RunEnded": 409,
+        "ThreadBusy": 409,
+        "StoreUnavailable": 503,
+        "Fenced": 503,
+        "ConfigurationError": 500,
+    }
 
 
 def test_what_a_program_may_want_stands_beside_the_detail() -> None:
@@ -45,9 +54,13 @@ def test_what_a_program_may_want_stands_beside_the_detail() -> None:
         RequestNotPending("Too late.", requestStatus="resolved", pendingRequestId=None)
     )
     assert reply.body == {
-        "type": "urn:hitl:request-not-pending", "title": "Request not pending", "status": 409, "detail": "Too late.",
-        "requestStatus": "resolved", "pendingRequestId": None,
-    }  # fmt: skip
+        "type": "urn:hitl:request-not-pending",
+        "title": "Request not pending",
+        "status": 409,
+        "detail": "Too late.",
+        "requestStatus": "resolved",
+        "pendingRequestId": None,
+    }
     assert "errors" not in write_problem(Invalid("No.")).body
 
 

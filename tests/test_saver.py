@@ -33,8 +33,8 @@ from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import (
     BufferedSaver,
+    Collected,
     Rows,
-    Unit,
     flushing,
     not_yet_written,
 )
@@ -124,7 +124,7 @@ NOTHING = {"checkpoints": 0, "blobs": 0, "writes": 0}
 class FlushedBeforeDelete(BufferedSaver):
     """Everything in one unit; what deletes knows only what is stored, so it comes after a flush."""
 
-    def __init__(self, pool: Pool, unit: Unit) -> None:
+    def __init__(self, pool: Pool, unit: Collected) -> None:
         super().__init__(pool)
         self.open_unit = unit
 
@@ -808,7 +808,8 @@ async def test_a_graph_runs_as_it_does_in_memory(
 # The pool
 
 
-KILL = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+KILL = """SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND datname = current_database()"""
 
 
 async def test_a_restart_of_postgres_is_not_noticed_by_the_next_user(

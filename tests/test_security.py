@@ -78,7 +78,10 @@ BREAKS = """
 def run(task):
     raise ValueError(task["objective"])
 
-agent = {"capabilityId": "breaks", "displayName": "Breaks", "inputFacets": ["objective"], "outputFacets": ["letter"], "run": run}
+agent = {
+    "capabilityId": "breaks", "displayName": "Breaks", "run": run,
+    "inputFacets": ["objective"], "outputFacets": ["letter"],
+}
 """
 
 
@@ -193,7 +196,8 @@ async def test_a_generated_key_does_not_serve_other_machines(place: Path, host: 
     refused = await hitl("serve", HOST=host, HITL_DATA_DIR=str(place / "data"))
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith(
-        f"hitl: HOST is {host!r}, which other machines can reach: set API_KEY, or HITL_ALLOW_GENERATED_KEY=true "
+        f"hitl: HOST is {host!r}, which other machines can reach: set API_KEY, "
+        "or HITL_ALLOW_GENERATED_KEY=true "
     )
     assert refused.stderr.count("\n") == 1
     assert not (place / "data").exists(), "nothing was started"
@@ -270,7 +274,8 @@ async def test_no_route_of_the_api_answers_a_stranger(app_client: httpx.AsyncCli
 
 
 FACETS = "SELECT version, blob FROM checkpoint_blobs WHERE thread_id = %s AND channel = 'facets'"
-POISON = "UPDATE checkpoint_blobs SET blob = %s WHERE thread_id = %s AND channel = 'facets' AND version = %s"
+POISON = """UPDATE checkpoint_blobs SET blob = %s
+    WHERE thread_id = %s AND channel = 'facets' AND version = %s"""
 
 
 def poisoned(blob: bytes, call: tuple[str, str, str]) -> bytes:
@@ -334,7 +339,8 @@ async def ended(api: httpx.AsyncClient, **body: Any) -> Json:
 async def test_the_database_refuses_to_change_the_audit_and_says_why(
     database_url: str, change: str
 ) -> None:
-    refused = f"append-only: {change.partition(' ')[0]} is refused; a whole run is pruned with `hitl prune`"
+    act = change.partition(" ")[0]
+    refused = f"append-only: {act} is refused; a whole run is pruned with `hitl prune`"
     async with started(database_url) as api:
         run = await ended(api)
         async with await AsyncConnection.connect(database_url) as conn:
@@ -345,21 +351,27 @@ async def test_the_database_refuses_to_change_the_audit_and_says_why(
 
 # A superuser's way around triggers; then what it takes to forge a link of the chain.
 FORGERY = """SET session_replication_role = replica;
-CREATE FUNCTION pg_temp.forged(body text) RETURNS text RETURN replace(replace(body, 'operator-7', 'operator-8'), 'complete', 'fail');
-CREATE FUNCTION pg_temp.link(head text, body text) RETURNS text RETURN encode(sha256(convert_to(head || chr(10) || body, 'UTF8')), 'hex')"""
+CREATE FUNCTION pg_temp.forged(body text) RETURNS text
+    RETURN replace(replace(body, 'operator-7', 'operator-8'), 'complete', 'fail');
+CREATE FUNCTION pg_temp.link(head text, body text) RETURNS text
+    RETURN encode(sha256(convert_to(head || chr(10) || body, 'UTF8')), 'hex')"""
 TAMPERED = {
     "entry 3 was altered": "UPDATE audit_entries SET body = pg_temp.forged(body) WHERE seq = 3",
     # A hash that fits its entry does not fit the next, and the last one's is kept with the run.
-    "entry 4 was altered": """UPDATE audit_entries a SET body = pg_temp.forged(a.body), hash = pg_temp.link(b.hash, pg_temp.forged(a.body))
+    "entry 4 was altered": """UPDATE audit_entries a
+        SET body = pg_temp.forged(a.body), hash = pg_temp.link(b.hash, pg_temp.forged(a.body))
         FROM audit_entries b WHERE a.seq = 3 AND b.seq = 2""",
-    "its last entry is not the one the run remembers": """UPDATE audit_entries a SET body = pg_temp.forged(a.body),
-        hash = pg_temp.link(b.hash, pg_temp.forged(a.body)) FROM audit_entries b WHERE a.seq = 5 AND b.seq = 4""",
+    "its last entry is not the one the run remembers": """UPDATE audit_entries a
+        SET body = pg_temp.forged(a.body), hash = pg_temp.link(b.hash, pg_temp.forged(a.body))
+        FROM audit_entries b WHERE a.seq = 5 AND b.seq = 4""",
     "entry 2 is missing": "DELETE FROM audit_entries WHERE seq = 2",
     "has 4 entries of 5: the end was cut off": "DELETE FROM audit_entries WHERE seq = 5",
     "has 0 entries of 5: the end was cut off": "DELETE FROM audit_entries",
-    "has entries after 5": "INSERT INTO audit_entries SELECT run_id, 6, body, pg_temp.link(hash, body) FROM audit_entries WHERE seq = 5",
+    "has entries after 5": """INSERT INTO audit_entries
+        SELECT run_id, 6, body, pg_temp.link(hash, body) FROM audit_entries WHERE seq = 5""",
     "has entries, but no run and no tombstone": "DELETE FROM orchestrator_runs",
-    "has a tombstone, yet was not pruned": "INSERT INTO audit_tombstones SELECT run_id, audit_count, audit_head FROM orchestrator_runs",
+    "has a tombstone, yet was not pruned": """INSERT INTO audit_tombstones
+        SELECT run_id, audit_count, audit_head FROM orchestrator_runs""",
 }
 
 
@@ -405,7 +417,8 @@ TABLES = {
     ),
     **dict.fromkeys(("checkpoints", "checkpoint_blobs", "checkpoint_writes"), BY_THREAD),
 }
-REMEMBERED = "SELECT run_id, audit_count, audit_head FROM orchestrator_runs WHERE run_id = ANY(%s) ORDER BY run_id"
+REMEMBERED = """SELECT run_id, audit_count, audit_head FROM orchestrator_runs
+    WHERE run_id = ANY(%s) ORDER BY run_id"""
 
 
 async def kept(database_url: str, run: Json) -> dict[str, int]:
@@ -433,7 +446,8 @@ async def test_prune_leaves_tombstones_and_whatever_waits(database_url: str) -> 
         alive = [young, await paused(api), await paused(api, threadId="shared")]
         async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
             await conn.execute(
-                "UPDATE orchestrator_runs SET updated_at = now() - interval '91 days' WHERE run_id <> %s",
+                """UPDATE orchestrator_runs SET updated_at = now() - interval '91 days'
+                WHERE run_id <> %s""",
                 (young["runId"],),
             )
             remembered = await (

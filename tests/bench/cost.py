@@ -175,7 +175,8 @@ async def main() -> None:
         *(mine / theirs for mine, theirs in zip(ours, base, strict=True))
     )
     sys.stdout.write(
-        "| | statements | commits | ms | ms of CPU | ms of CPU in Postgres |\n| --- | ---: | ---: | ---: | ---: | ---: |\n"
+        "| | statements | commits | ms | ms of CPU | ms of CPU in Postgres |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: |\n"
     )
     for what, one in costs.items():
         sys.stdout.write(f"| {what} | {' | '.join(f'{number:.3g}' for number in one)} |\n")

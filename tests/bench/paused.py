@@ -57,12 +57,14 @@ def copy(database_url: str, run: Json, first: int, last: int) -> None:
     ]
     row, other = "row_to_json(original)::text", "md5(n::text)"
     for one in ids:
-        row = f"replace(replace({row}, '{one}', {other}), '{one.encode().hex()}', encode({other}::bytea, 'hex'))"
+        replaced = f"replace({row}, '{one}', {other})"
+        row = f"replace({replaced}, '{one.encode().hex()}', encode({other}::bytea, 'hex'))"
     with psycopg.connect(database_url, autocommit=True) as conn:
         for table in TABLES:
             key = "run_id" if table in ("audit_entries", "run_events") else "thread_id"
             made = f"json_populate_record(NULL::{table}, {row}::json)"
-            query = f"INSERT INTO {table} SELECT made.* FROM {table} original, generate_series({first}, {last}) n, {made} made "  # noqa: S608
+            copies = f"generate_series({first}, {last}) n, {made} made"
+            query = f"INSERT INTO {table} SELECT made.* FROM {table} original, {copies}"  # noqa: S608
             conn.execute(
                 f"{query} WHERE original.{key} LIKE '%{ids[key == 'thread_id']}%'".encode()
             )

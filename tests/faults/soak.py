@@ -74,8 +74,11 @@ class Soaked(NamedTuple):
         )
 
 
-HEAD = """| dispatch | seconds | faults | calls refused (503) | runs | answers | nodes run again | lost | twice | not ended | audit |
-| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"""
+HEAD = (
+    "| dispatch | seconds | faults | calls refused (503) | runs | answers | nodes run again "
+    "| lost | twice | not ended | audit |\n"
+    "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+)
 
 
 async def soak(dispatch: str, seconds: float, postgres: EmbeddedPostgres) -> Soaked:

@@ -112,8 +112,8 @@ async def test_a_database_newer_than_the_program_is_refused_in_words(
     code, said = finished(database_url, command)
     assert code == 1
     assert (
-        said
-        == "hitl: The database is newer than this program (it has 9001_tomorrow.sql): update the program.\n"
+        said == "hitl: The database is newer than this program (it has 9001_tomorrow.sql): "
+        "update the program.\n"
     )
 
 

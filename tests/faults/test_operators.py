@@ -110,9 +110,12 @@ async def test_of_an_answer_and_a_removal_exactly_one_wins(desk: Desk, log: Path
             "remove": removal,
         }
         first, second = [*calls] if n % 2 else [*calls][::-1]
-        responses = await asyncio.gather(*(
-            client.post(f"/api/hitl/{name}", json=calls[name]) for client, name in zip(desk.clients, (first, second), strict=True)
-        ))  # fmt: skip
+        responses = await asyncio.gather(
+            *(
+                client.post(f"/api/hitl/{name}", json=calls[name])
+                for client, name in zip(desk.clients, (first, second), strict=True)
+            )
+        )
         came_of = dict(zip((first, second), responses, strict=True))
         ended = await desk.at_rest(run)
         found = (
