@@ -5,7 +5,7 @@ A database out of reach becomes our own error here, so that nobody else needs ps
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from psycopg import AsyncConnection, OperationalError, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -100,7 +100,7 @@ async def check_reachable(conninfo: str) -> None:
 async def open_whole(conninfo: str) -> Connection:
     """Return a connection in autocommit, for the caller to close. Raise OperationalError.
 
-    Whoever is cancelled meanwhile waits until the handshake has ended: psycopg leaves one that is
+    Where the caller is cancelled meanwhile the handshake ends by itself: psycopg leaves one that is
     cancelled half open until Python collects its garbage, and for that long, or for a minute
     (authentication_timeout), Postgres cannot drop any database.
     """
@@ -112,9 +112,13 @@ async def open_whole(conninfo: str) -> Connection:
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
-        with suppress(OperationalError):
-            await (await opening).close()
+        opening.add_done_callback(_finish)
         raise
+
+
+def _finish(opened: "asyncio.Task[Connection]") -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().pgconn.finish()
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from procrastinate import App, PsycopgConnector, exceptions
 from procrastinate.signals import on_stop
 
 from hitl_orchestrator.checkpoints.pool import ACQUIRE_TIMEOUT_SECONDS, VANISHED_HOST, Connection
+from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import Dispatch
 from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.ports import Claim
@@ -89,16 +90,15 @@ async def work(app: App, drive_run: DriveRun, concurrency: int) -> None:
             _log.warning("the queue cannot be reached now")
             await asyncio.sleep(_RETRY_SECONDS)
 
-    def stop() -> None:
-        taking.cancel()
-
+    told_to_stop = asyncio.Event()
     taking = asyncio.create_task(take_jobs())
+    waiting = asyncio.create_task(told_to_stop.wait())
     try:
-        with on_stop(stop):
-            await asyncio.wait([taking])
+        with on_stop(told_to_stop.set):
+            await asyncio.wait([taking, waiting], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        taking.cancel()
-    with suppress(asyncio.CancelledError):
+        await end_tasks(taking, waiting)
+    if not taking.cancelled():
         taking.result()
 
 

@@ -1,11 +1,12 @@
 """Background tasks, ended for sure."""
 
 import asyncio
+from typing import Any
 
 CANCEL_AGAIN_SECONDS = 1.0
 
 
-async def end_tasks(*tasks: asyncio.Task[None]) -> None:
+async def end_tasks(*tasks: "asyncio.Task[Any]") -> None:
     """Cancel the tasks; return when all have ended, whatever they ended with.
 
     One `cancel()` is not enough on Python 3.11: `asyncio.wait_for`, with which psycopg_pool waits,

@@ -37,7 +37,7 @@ async def test_a_key_is_kept_by_route(api: httpx.AsyncClient, database_url: str)
             )
         ).fetchall()
     assert kept == [
-        ("POST /api/hitl/remove", "RequestNotPending", None),
+        ("POST /api/hitl/remove", "RunEnded", None),
         ("POST /api/runs/{runId}/cancel", None, "cancelled"),
     ]
 
