@@ -53,10 +53,8 @@ def check_size(payload: object) -> None:
 
 
 def fingerprint(question: Question) -> str:
-    """Return the same for the same question: its urgency, context and expiry aside."""
-    same = question.model_dump(
-        mode="json", exclude={"urgency", "additionalContext", "expiresInSeconds"}
-    )
+    """Return the same for the same question with its whole context; its expiry aside."""
+    same = question.model_dump(mode="json", exclude={"expiresInSeconds"})
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 Exact, because one function judges a whole wave in its order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hitl_orchestrator.domain.asking import fingerprint
@@ -32,42 +32,40 @@ Verdict = Admitted | Refused
 
 
 class Judged(NamedTuple):
-    """A question with its verdict.
-
-    `keys`: all of the step's questions of this wave that are this very question.
-    """
+    """A question with its verdict."""
 
     step_id: str
     ask: Ask
     fingerprint: str
-    keys: tuple[str, ...]
     verdict: Verdict
 
 
 def judge(
     run: RunSettings, known: Sequence[Asked], wave: Sequence[tuple[str, Ask]]
 ) -> list[Judged]:
-    """Return a verdict on each question of a wave.
+    """Return a verdict on each question of a wave; however alike, each is one of its own.
 
     `wave`: (stepId, question) in the order of the plan's steps and, in a step, as LangGraph lists
-    them.
+    them. What a guard or an operator denied stays denied; what a person answered or rejected may
+    be asked again.
     """
     admitted = sum(1 for asked in known if counts(asked))
-    refusals: dict[tuple[str, str], Asked] = {}
+    denials: dict[tuple[str, str], Asked] = {}
     for asked in known:
-        if asked.refusal is not None and asked.repeats is None:
-            refusals[asked.request.stepId, asked.fingerprint] = asked
+        if asked.request.status is RequestStatus.DENIED and asked.repeats is None:
+            denials[asked.request.stepId, asked.fingerprint] = asked
     judged: list[Judged] = []
-    for (step_id, print_), asks in _same_together(wave).items():
+    for step_id, ask in wave:
+        print_ = fingerprint(ask.question)
         verdict: Verdict = Admitted()
-        if before := refusals.get((step_id, print_)):
+        if before := denials.get((step_id, print_)):
             verdict = Refused(before.refusal or "", repeats=before.request.requestId)
         elif not run.hitlEnabled:
             verdict = Refused(DISABLED_REASON, Cause.DISABLED)
         elif admitted >= run.maxHitlRequests:
             verdict = Refused(LIMIT_REASON, Cause.LIMIT)
         admitted += isinstance(verdict, Admitted)
-        judged.append(Judged(step_id, asks[0], print_, tuple(ask.key for ask in asks), verdict))
+        judged.append(Judged(step_id, ask, print_, verdict))
     return judged
 
 
@@ -85,10 +83,3 @@ def insists(known: Sequence[Asked], step_id: str) -> bool:
     ]
     repeated = sum(asked.repeats is not None for asked in denied)
     return repeated > MAX_REPEATS or len(denied) - repeated > MAX_DENIALS
-
-
-def _same_together(wave: Sequence[tuple[str, Ask]]) -> Mapping[tuple[str, str], list[Ask]]:
-    found: dict[tuple[str, str], list[Ask]] = {}
-    for step_id, ask in wave:
-        found.setdefault((step_id, fingerprint(ask.question)), []).append(ask)
-    return found

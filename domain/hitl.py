@@ -181,6 +181,15 @@ class ContractSummary(Record):
     contract: Contract
 
 
+class Earlier(Record):
+    """How an earlier question of the same words, in the same step, ended."""
+
+    requestId: str
+    status: RequestStatus
+    answer: Answer | None = None
+    denialReason: str | None = None
+
+
 class HitlRequest(Record):
     """A question that was put to a person, or that a guard refused.
 
@@ -201,6 +210,7 @@ class HitlRequest(Record):
     additionalContext: str | None = None
     action: Action | None = None
     responseSchema: JsonObject | None = None
+    earlier: tuple[Earlier, ...] = ()
     operatorPrompt: str
     pendingNodeId: str
     contractSummary: ContractSummary

@@ -12,6 +12,7 @@ from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.guards import Judged, Refused, judge
 from hitl_orchestrator.domain.hitl import (
     ContractSummary,
+    Earlier,
     FacetNames,
     HitlRequest,
     Kind,
@@ -52,20 +53,22 @@ def _put(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[As
     step = next(step for step in steps if step.stepId == judged.step_id)
     known = (*state.questions.values(), *this_wave)
     earlier = [asked for asked in known if asked.request.stepId == judged.step_id]
+    alike = [asked for asked in earlier if asked.fingerprint == judged.fingerprint]
     refused = judged.verdict if isinstance(judged.verdict, Refused) else None
     # a replay makes the same
     unique = uuid5(NAMESPACE_URL, f"{state.run.runId}/{judged.step_id}/{len(earlier)}")
     request = _build_request(
         state, registry[step.capabilityId], step, judged, f"hitl_{unique.hex}"
     ).but(
-        attempt=1 + sum(a.fingerprint == judged.fingerprint for a in earlier),
+        attempt=1 + len(alike),
+        earlier=tuple(_look_back(asked) for asked in alike),
         status=RequestStatus.DENIED if refused else RequestStatus.PENDING,
         denialReason=refused.reason if refused else None,
     )
     return Asked(
         request=request,
         fingerprint=judged.fingerprint,
-        keys=judged.keys,
+        keys=(judged.ask.key,),
         repeats=refused.repeats if refused else None,
         cause=refused.cause if refused else None,
         expiresInSeconds=judged.ask.question.expiresInSeconds or state.run.requestTtlSeconds,
@@ -94,6 +97,16 @@ def _build_request(
         operatorPrompt=word_operator_prompt(state, step, judged),
         pendingNodeId=capability.capabilityId,
         contractSummary=_summarize(state, capability, step),
+    )
+
+
+def _look_back(asked: Asked) -> Earlier:
+    request = asked.request
+    return Earlier(
+        requestId=request.requestId,
+        status=request.status,
+        answer=asked.answer,
+        denialReason=request.denialReason,
     )
 
 

@@ -137,8 +137,8 @@ def test_whatever_an_agent_asks_it_is_a_question_or_none(payload: object) -> Non
 @pytest.mark.parametrize(
     ("same", "change"),
     [
-        (True, {"urgency": "high"}),
-        (True, {"additionalContext": "Please!"}),
+        (False, {"urgency": "high"}),
+        (False, {"additionalContext": "Please!"}),
         (True, {"expiresInSeconds": 5}),
         (False, {"question": "Which one?"}),
         (False, {"options": CHOICE["options"][:1]}),

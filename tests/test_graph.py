@@ -27,7 +27,14 @@ from hitl_orchestrator.domain import planning
 from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.events import EventKind
 from hitl_orchestrator.domain.guards import EXPIRED_REASON
-from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, RequestStatus, ResponseType
+from hitl_orchestrator.domain.hitl import (
+    Answer,
+    Answered,
+    Denied,
+    RequestStatus,
+    ResponseType,
+    Settled,
+)
 from hitl_orchestrator.domain.progress import plan_with_statuses
 from hitl_orchestrator.domain.state import Outcome, RunError, Snapshot
 from hitl_orchestrator.graph.build import build
@@ -188,12 +195,16 @@ async def test_questions_of_one_step_go_down_when_all_are_answered(office: Offic
     )
 
 
-async def test_the_same_question_twice_at_once_is_put_once_and_its_answer_reaches_both(
+async def test_the_same_question_twice_at_once_is_put_twice_and_each_gets_its_own_answer(
     office: Office,
 ) -> None:
     run = stepping([agent("a: objective -> said", both_at_once("Here?", "Here?", office))], "said")
-    assert asked(await run.start()) == ["Here?"]
-    assert outputs(await run.answer({"Here?": text("yes")})) == {"said": ["Here? yes", "Here? yes"]}
+    first, second = pending(await run.start())
+    assert (first.question, second.question) == ("Here?", "Here?")
+    run.settled[first.requestId] = Settled(status=RequestStatus.RESOLVED, answer=text("yes"))
+    assert (await run.go_on()).result is None, "one answer is not taken for both"
+    run.settled[second.requestId] = Settled(status=RequestStatus.RESOLVED, answer=NO)
+    assert outputs(await run.go_on()) == {"said": ["Here? yes", "Here? too dear"]}
 
 
 class Said(TypedDict, total=False):
@@ -273,17 +284,30 @@ async def test_a_denied_question_asked_again_is_denied_at_once_and_counts_once(
     office: Office,
 ) -> None:
     run = stepping(
-        [office.asks("a: objective -> x", "May I?", "May I?", "And this?")], "x", limit=1
+        [office.asks("a: objective -> x", "May I?", "And this?", "And this?")], "x", limit=1
     )
     await run.start()
     state = await run.answer({"May I?": NO})
-    assert outputs(state) == {"x": ["too dear", "too dear", "Too many HITL requests"]}
+    too_many = "Too many HITL requests"
+    assert outputs(state) == {"x": ["too dear", too_many, too_many]}
     assert [(one.request.question, one.repeats is None) for one in state.questions.values()] == [
-        *(("May I?", True), ("May I?", False), ("And this?", True)),
+        *(("May I?", True), ("And this?", True), ("And this?", False)),
     ]
     assert [event.message for event in run.events if event.kind is EventKind.WARNED] == [
-        "a asks again what was denied: too dear"
+        f"a asks again what was denied: {too_many}"
     ]
+
+
+async def test_a_rejected_question_may_be_asked_again_and_shows_what_was_said(
+    office: Office,
+) -> None:
+    """“Check the balance first”: the agent that did may ask once more, and a person sees it."""
+    run = stepping([office.asks("a: objective -> x", "May I?", "May I?")], "x")
+    (first,) = pending(await run.start())
+    (second,) = pending(await run.answer({"May I?": NO}))
+    assert (second.question, second.attempt) == ("May I?", 2)
+    assert [(one.requestId, one.answer) for one in second.earlier] == [(first.requestId, NO)]
+    assert outputs(await run.answer({"May I?": text("yes")})) == {"x": ["too dear", "yes"]}
 
 
 @pytest.mark.parametrize(

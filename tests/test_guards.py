@@ -85,10 +85,15 @@ YES, NO, EXPIRED = (
 
 
 async def lived(limit: int, waves: Sequence[Wave], answers: Sequence[Answer]) -> list[Asked]:
-    """All that was asked, in the order of asking; what a person saw ended as the answers say, over
-    and over.
-    """
-    state, asked, turn = begun(limit), list[Asked](), count()
+    """All that was asked, in the order of asking."""
+    return [asked for wave in await lived_through(limit, waves, answers) for asked in wave]
+
+
+async def lived_through(
+    limit: int, waves: Sequence[Wave], answers: Sequence[Answer]
+) -> list[list[Asked]]:
+    """What was asked, by wave; what a person saw ended as the answers say, over and over."""
+    state, asked, turn = begun(limit), list[list[Asked]](), count()
     for wave in waves:
         state, new = await judged(asking(state, wave))
         new = [
@@ -97,7 +102,7 @@ async def lived(limit: int, waves: Sequence[Wave], answers: Sequence[Answer]) ->
         state = state.but(
             questions=state.questions | {each.request.requestId: each for each in new}
         )
-        asked += new
+        asked.append(new)
     return asked
 
 
@@ -135,19 +140,22 @@ async def test_people_are_asked_up_to_the_limit_and_no_further(
 @pytest.mark.slow
 @settings(deadline=None)
 @given(limits, waves, answers)
-async def test_what_was_refused_is_not_asked_again_and_its_reason_stays(
+async def test_what_a_guard_denied_stays_denied_and_what_a_person_said_may_be_asked_again(
     limit: int, waves: list[Wave], answers: list[Answer]
 ) -> None:
-    refused: dict[tuple[str, str], Asked] = {}
-    for each in await lived(limit, waves, answers):
-        if before := refused.get((each.request.stepId, each.fingerprint)):
-            assert each.repeats == before.request.requestId
-            assert not was_put_to_a_person(each)
-            assert refusal(each) == refusal(before)
-        elif refusal(each) is not None:
-            refused[each.request.stepId, each.fingerprint] = each
-        else:
-            assert each.repeats is None
+    denied: dict[tuple[str, str], Asked] = {}
+    for wave in await lived_through(limit, waves, answers):
+        for each in wave:
+            if before := denied.get((each.request.stepId, each.fingerprint)):
+                first = next(one for one in (before, each) if one.repeats is None)
+                assert each.repeats == first.request.requestId
+                assert not was_put_to_a_person(each)
+                assert refusal(each) == refusal(before)
+            else:
+                assert each.repeats is None
+        for each in wave:
+            if each.request.status is RequestStatus.DENIED and each.repeats is None:
+                denied[each.request.stepId, each.fingerprint] = each
 
 
 @pytest.mark.slow
@@ -197,12 +205,28 @@ async def test_the_questions_of_a_step_come_in_its_own_order() -> None:
     ]
 
 
-async def test_the_same_question_twice_at_once_is_one_request_that_answers_both() -> None:
+async def test_one_question_is_one_request_however_alike() -> None:
+    """Else one yes would pay twice."""
     _, asked = await judged(asking(begun(), {"s1": ["a", "b", "a"]}))
-    assert [(each.request.question, each.keys) for each in asked] == [
-        ("a", ("s1.0", "s1.2")),
-        ("b", ("s1.1",)),
+    assert [(each.request.question, each.keys, each.request.attempt) for each in asked] == [
+        ("a", ("s1.0",), 1),
+        ("b", ("s1.1",), 1),
+        ("a", ("s1.2",), 2),
     ]
+    assert len({each.request.requestId for each in asked}) == 3
+
+
+async def test_what_a_person_rejected_is_asked_again_and_shows_what_was_said() -> None:
+    state, (first,) = await judged(asking(begun(), {"s1": ["a"]}))
+    state = state.but(questions={first.request.requestId: ended(first, NO)})
+    _, (second,) = await judged(asking(state, {"s1": ["a"]}))
+    assert (second.waits, second.request.attempt) == (True, 2)
+    (earlier,) = second.request.earlier
+    assert (earlier.requestId, earlier.status, earlier.answer) == (
+        first.request.requestId,
+        "resolved",
+        NO,
+    )
 
 
 async def test_the_same_question_of_two_steps_is_two_requests() -> None:
@@ -222,7 +246,7 @@ async def test_where_asking_is_disabled_all_are_refused_whatever_the_limit() -> 
     assert [each.request.denialReason for each in asked] == [DISABLED_REASON] * 2
 
 
-async def test_a_refused_question_asked_again_more_urgently_is_the_same_question() -> None:
+async def test_a_denied_question_with_another_context_is_another_question() -> None:
     state, _ = await judged(with_asks(begun(limit=0), {"s1": [Question(question="a")]}))
     _, again = await judged(
         with_asks(
@@ -230,7 +254,7 @@ async def test_a_refused_question_asked_again_more_urgently_is_the_same_question
             {"s1": [Question(question="a", urgency=Urgency.HIGH, additionalContext="Please!")]},
         )
     )
-    assert [(each.repeats is None, each.request.attempt) for each in again] == [(False, 2)]
+    assert [(each.repeats is None, each.request.attempt) for each in again] == [(True, 1)]
 
 
 async def test_a_step_may_insist_three_times_and_not_once_more() -> None:
