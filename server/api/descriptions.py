@@ -36,6 +36,8 @@ FIELDS: dict[str, str] = {
     "StartRun.maxHitlRequests": "Questions that this run may ask; "
     "absent: the server's HITL_MAX_REQUESTS; 0 denies all.",
     "Cancel.reason": "Why; the pending requests are denied with it.",
+    "Deny.requestId": "A pending request of the run.",
+    "Deny.reason": "Why; the agent is told, and the run goes on without an answer.",
     "Remove.requestId": "A pending request; absent: the oldest.",
     "Remove.reason": "Why; the request is denied with it.",
     "Resume.requestId": "One of the requests that `responses` answer.",
@@ -135,6 +137,13 @@ EXAMPLES: dict[str, Any] = {
         "responses": [{"requestId": "hitl_req_7d1f", "approved": True, "freeformText": "Ship it"}],
         "operator": {"id": "operator-7", "displayName": "Ada", "email": "ada@example.com"},
         "note": "Approved after review",
+    },
+    "Deny": {
+        "runId": "run_0f8c2f6b5d9e4b1a8c7d6e5f4a3b2c1d",
+        "requestId": "hitl_req_7d1f",
+        "reason": "Nobody here can decide that",
+        "operator": {"id": "operator-7"},
+        "note": "Asked the wrong team",
     },
     "Remove": {
         "threadId": "thread_5b1c",

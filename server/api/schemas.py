@@ -142,6 +142,11 @@ class Remove(OfRun):
     reason: Reason
 
 
+class Deny(OfRun):
+    requestId: Id
+    reason: Reason
+
+
 class Response(Body):
     requestId: Id
     responseType: ResponseType | None = None

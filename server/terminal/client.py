@@ -96,6 +96,9 @@ class Api:
         body = {**_name_request(request), "responses": responses, **sign(operator, note)}
         return self._call("POST", "/api/hitl/resume", body)
 
+    def deny(self, request: RequestJson, body: JsonObject) -> ResumedJson:
+        return self._call("POST", "/api/hitl/deny", {**_name_request(request), **body})
+
     def remove(self, request: RequestJson, body: JsonObject) -> ResumedJson:
         return self._call("POST", "/api/hitl/remove", {**_name_request(request), **body})
 

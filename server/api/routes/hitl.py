@@ -19,7 +19,7 @@ from hitl_orchestrator.server.api.routes import (
     TheOrchestrator,
     Wait,
 )
-from hitl_orchestrator.server.api.schemas import Id, PausedRun, Queue, Remove, Resume, Resumed
+from hitl_orchestrator.server.api.schemas import Deny, Id, PausedRun, Queue, Remove, Resume, Resumed
 from hitl_orchestrator.server.api.sse import EventStream, stream_events
 
 router = APIRouter(prefix="/api/hitl", tags=["Human in the loop"], route_class=Route)
@@ -80,6 +80,22 @@ async def remove(body: Remove, call: TheCall, wait: Wait) -> Response:
     """
     act = call.hitl.remove(body.ref, body.requestId, body.reason, body.by, call.once, wait)
     done = await call.log("hitl_cancel_api", body.ref, body.requestId, body.operator, act)
+    return respond_done(done, Resumed.of(done.run))
+
+
+@router.post(
+    "/deny",
+    response_model=Resumed,
+    responses=problems(404, 409, 413, 422),
+    response_description="It is durable.",
+)
+async def deny(body: Deny, call: TheCall, wait: Wait) -> Response:
+    """Deny one pending request with a reason; the run goes on, as after a guard's denial.
+
+    The run's other pending requests stay as they are.
+    """
+    act = call.hitl.deny(body.ref, body.requestId, body.reason, body.by, call.once, wait)
+    done = await call.log("hitl_deny_api", body.ref, body.requestId, body.operator, act)
     return respond_done(done, Resumed.of(done.run))
 
 
