@@ -17,7 +17,7 @@ from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.checkpoints.saver import BufferedSaver, Collected, flushing, not_yet_written
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
 from hitl_orchestrator.domain.errors import Fenced, NotFound
-from hitl_orchestrator.domain.hitl import HitlRequest, RequestStatus
+from hitl_orchestrator.domain.hitl import HitlRequest, QueueCounts
 from hitl_orchestrator.domain.ports import (
     Change,
     Claim,
@@ -29,6 +29,7 @@ from hitl_orchestrator.domain.ports import (
     RunRef,
     Update,
     WaitingRun,
+    Wanted,
 )
 from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
 
@@ -81,16 +82,13 @@ class Store:
             raise NotFound(f"There is no request {request_id}.")
         return requests.of_row(row)
 
-    async def requests(
-        self,
-        status: RequestStatus | None,
-        agent: str | None,
-        urgency: str | None,
-        limit: int,
-        cursor: str | None,
-    ) -> Page[HitlRequest]:
+    async def requests(self, wanted: Wanted, limit: int, cursor: str | None) -> Page[HitlRequest]:
+        async with self._snapshot() as conn:
+            return await listing.requests_in_order(conn, wanted, limit, cursor)
+
+    async def count_pending(self) -> QueueCounts:
         async with connection(self.pool) as conn:
-            return await listing.requests_in_order(conn, status, agent, urgency, limit, cursor)
+            return await listing.count_pending(conn)
 
     async def newest(
         self, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None

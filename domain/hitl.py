@@ -211,3 +211,13 @@ class HitlRequest(Record):
     expiresAt: datetime | None = None
     deliveredAt: datetime | None = None
     responses: tuple[HitlResponse, ...] = ()
+
+
+class QueueCounts(Record):
+    """How many requests are pending, in all runs."""
+
+    pending: int
+    high: int
+    oldestAt: datetime | None
+    byAgent: dict[str, int]
+    byUrgency: dict[Urgency, int]

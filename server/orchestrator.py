@@ -30,10 +30,11 @@ from hitl_orchestrator.domain.hitl import (
     By,
     HitlRequest,
     HitlResponse,
+    QueueCounts,
     RequestStatus,
     Urgency,
 )
-from hitl_orchestrator.domain.ports import Frame, Once, Page, RunRef, WaitingRun
+from hitl_orchestrator.domain.ports import Frame, Once, Page, RunRef, WaitingRun, Wanted
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.domain.state import RunSettings
@@ -202,14 +203,21 @@ class Orchestrator:
         status: RequestStatus | None = None,
         agent: str | None = None,
         urgency: Urgency | None = None,
+        text: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[HitlRequest]:
         """Return requests of all runs: pending ones as `pending` has them, then the newest.
 
-        Raise Invalid: a cursor that is none of ours.
+        `text`: stands in the question, its context, or the action's name, in any case. Raise
+        Invalid: a cursor that is none of ours.
         """
-        return await self._store.requests(status, agent, urgency, limit, cursor)
+        wanted = Wanted(status, agent, urgency, text)
+        return await self._store.requests(wanted, limit, cursor)
+
+    async def counts(self) -> QueueCounts:
+        """Count the pending requests of all runs."""
+        return await self._store.count_pending()
 
     async def pending(
         self,

@@ -67,6 +67,13 @@ FIELDS: dict[str, str] = {
     "Runs.runs": "Newest first.",
     "Resumed.run": "The run as it is now.",
     "Queue.runs": "Most urgent first, then oldest.",
+    "Requests.requests": "Pending ones, most urgent first, then oldest; then the others, "
+    "newest first.",
+    "QueueCounts.pending": "How many wait for a person.",
+    "QueueCounts.high": "How many of them are of high urgency.",
+    "QueueCounts.oldestAt": "When the oldest of them was asked; null: none waits.",
+    "QueueCounts.byAgent": "How many of each agent that asks.",
+    "QueueCounts.byUrgency": "How many of each urgency; 0 where there is none.",
     "PausedRun.executionContext": "What a person needs to decide.",
     "PausedRun.pendingRequests": "In the order of asking.",
     "ExecutionContext.plan": "The plan.",

@@ -99,3 +99,129 @@ async def test_a_denial_is_logged_without_a_word_of_its_reason(
     (denied,) = [line for line in lines if line["event"] == "hitl_request_denied"]
     assert (denied["cause"], denied["operatorId"]) == ("operator", "operator-7")
     assert "SECRET" not in str(lines)
+
+
+# -- lists and counts
+
+
+async def asks(api: httpx.AsyncClient, text: str, **more: Any) -> Json:
+    return await paused(api, {"question": text, **more})
+
+
+async def listed(api: httpx.AsyncClient, **params: str | int) -> list[str]:
+    """Return the questions of all pages."""
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        response = await api.get("/api/hitl/requests", params={**params, **cursor})
+        assert response.status_code == 200, response.text
+        page = response.json()
+        assert page.keys() == {"requests", "nextCursor"}
+        found += [request["question"] for request in page["requests"]]
+        if page["nextCursor"] is None:
+            return found
+        cursor = {"cursor": page["nextCursor"]}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+async def test_those_that_wait_come_as_the_queue_has_them_then_the_newest(
+    api: httpx.AsyncClient, limit: int
+) -> None:
+    for text in ("first answered", "second answered"):
+        answer = answering(await asks(api, text, urgency="high"), freeformText="x")
+        await api.post("/api/hitl/resume", json=answer)
+    await api.post("/api/hitl/deny", json=denying(await asks(api, "denied", urgency="low")))
+    for text, urgency in (("low", "low"), ("high 1", "high"), ("normal", "normal")):
+        await asks(api, text, urgency=urgency)
+    await asks(api, "high 2", urgency="high")
+
+    waiting = ["high 1", "high 2", "normal", "low"]
+    over = ["denied", "second answered", "first answered"]
+    assert await listed(api, limit=limit) == waiting + over
+    assert await listed(api, limit=limit, status="pending") == waiting
+    assert await listed(api, limit=limit, status="resolved") == over[1:]
+    assert await listed(api, limit=limit, status="denied") == ["denied"]
+    assert await listed(api, limit=limit, urgency="high") == waiting[:2] + over[1:]
+    assert await listed(api, limit=limit, agent="asks", urgency="low") == ["low", "denied"]
+    assert await listed(api, limit=limit, agent="another") == []
+
+
+async def test_a_listed_request_is_the_runs(api: httpx.AsyncClient) -> None:
+    run = await asks(api, "What now?")
+    answered = await api.post("/api/hitl/resume", json=answering(run, freeformText="x"))
+    page = (await api.get("/api/hitl/requests?status=resolved")).json()
+    ended = (await api.get(f"/api/runs/{answered.json()['runId']}?wait=20")).json()
+    shown = {name: value for name, value in page["requests"][0].items() if name in IS_SET_ONCE}
+    assert shown == {name: ended["requests"][0][name] for name in IS_SET_ONCE}
+
+
+IS_SET_ONCE = ("requestId", "runId", "question", "status", "responses", "contractSummary")
+
+
+async def test_text_is_searched_in_what_a_person_reads(api: httpx.AsyncClient) -> None:
+    action = {"name": "send_MAIL", "arguments": {"to": "nobody"}}
+    await asks(api, "Wem Grüße an 100 %?", additionalContext="Über_den Rat")
+    await asks(api, "Another?", kind="approval", action=action)
+    for text, found in (
+        ("GRÜSSE", []),
+        ("GRÜßE", ["Wem Grüße an 100 %?"]),
+        ("100 %", ["Wem Grüße an 100 %?"]),
+        ("über_den rat", ["Wem Grüße an 100 %?"]),
+        ("send_mail", ["Another?"]),
+        ("nobody", []),
+        ("%", ["Wem Grüße an 100 %?"]),
+        ("n_ther", []),
+        ("\\", []),
+        ("' OR true --", []),
+        ("another", ["Another?"]),
+    ):
+        assert await listed(api, q=text) == found, text
+    assert await listed(api, q="?", limit=1) == ["Wem Grüße an 100 %?", "Another?"]
+
+
+async def test_a_list_that_cannot_be_is_refused(api: httpx.AsyncClient) -> None:
+    for query in (
+        "status=open",
+        "urgency=extreme",
+        "agent=",
+        "q=",
+        "q=%00",
+        "q=a%00b",
+        "q=" + "x" * 201,
+        "limit=0",
+        "limit=201",
+        "cursor=x",
+        "cursor=WyIwIiwgIi05IiwgIjIwMjYtMDEtMDFUMDA6MDA6MDBaIiwgImEiXQ",
+        "threadId=t",
+    ):
+        is_problem(await api.get(f"/api/hitl/requests?{query}"), 422)
+
+
+async def test_what_waits_is_counted(api: httpx.AsyncClient) -> None:
+    async def counts() -> Json:
+        return (await api.get("/api/hitl/requests/counts")).json()
+
+    nothing = {"low": 0, "normal": 0, "high": 0}
+    assert await counts() == {
+        "pending": 0,
+        "high": 0,
+        "oldestAt": None,
+        "byAgent": {},
+        "byUrgency": nothing,
+    }
+    oldest = await asks(api, "Calm?", urgency="low")
+    await asks(api, "Now?", urgency="high")
+    await survey(api)
+    counted = await counts()
+    assert counted == {
+        "pending": 5,
+        "high": 1,
+        "oldestAt": oldest["requests"][0]["createdAt"],
+        "byAgent": {"asks": 2, "surveys.three": 3},
+        "byUrgency": {"low": 1, "normal": 3, "high": 1},
+    }
+    await api.post("/api/hitl/deny", json=denying(oldest))
+    left = await counts()
+    assert (left["pending"], left["byAgent"]["asks"], left["byUrgency"]["low"]) == (4, 1, 0)
+    assert left["oldestAt"] > counted["oldestAt"]
+    is_problem(await api.get("/api/hitl/requests/counts?x=1"), 422)
