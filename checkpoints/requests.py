@@ -2,13 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from psycopg import AsyncCursor, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Json
 
 from hitl_orchestrator.checkpoints.pool import Connection
-from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Person, Settled
+from hitl_orchestrator.domain.hitl import (
+    Answer,
+    AnsweredRequest,
+    Denied,
+    HitlRequest,
+    HitlResponse,
+    Person,
+    RequestStatus,
+    Settled,
+)
 from hitl_orchestrator.domain.ports import Settlement
 from hitl_orchestrator.domain.state import Asked
 
@@ -117,6 +127,20 @@ async def deliver(conn: Connection, delivered: Sequence[HitlRequest]) -> None:
 
 
 def of_row(row: DictRow) -> HitlRequest:
+    return HitlRequest.model_validate(_read_fields(row))
+
+
+def answered_of(row: DictRow) -> AnsweredRequest:
+    """Return the request with its answer; a guard's denial is kept as its reason alone."""
+    answer: Answer | None = None
+    if settled := settled_of(row):
+        answer = settled.answer
+    elif row["status"] == RequestStatus.DENIED:
+        answer = Denied(reason=row["denial_reason"])
+    return AnsweredRequest.model_validate({**_read_fields(row), "answer": answer})
+
+
+def _read_fields(row: DictRow) -> dict[str, Any]:
     changing = {
         "status": row["status"],
         "denialReason": row["denial_reason"],
@@ -126,7 +150,7 @@ def of_row(row: DictRow) -> HitlRequest:
         "deliveredAt": row["delivered_at"],
         "responses": row["responses"],
     }
-    return HitlRequest.model_validate({**row["request"], **changing})
+    return {**row["request"], **changing}
 
 
 def settled_of(row: DictRow) -> Settled | None:

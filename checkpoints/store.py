@@ -17,7 +17,7 @@ from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.checkpoints.saver import BufferedSaver, Collected, flushing, not_yet_written
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
 from hitl_orchestrator.domain.errors import Fenced, NotFound
-from hitl_orchestrator.domain.hitl import HitlRequest, QueueCounts
+from hitl_orchestrator.domain.hitl import AnsweredRequest, HitlRequest, QueueCounts
 from hitl_orchestrator.domain.ports import (
     Change,
     Claim,
@@ -75,12 +75,13 @@ class Store:
             asked = [requests.of_row(row) for row in await requests.of_run(conn, run.runId)]
             return build_run_view(run, asked, await audit.of_run(conn, run.runId))
 
-    async def request(self, request_id: str) -> HitlRequest:
+    async def request(self, request_id: str) -> AnsweredRequest:
+        """Return a request with its answer. Raise NotFound."""
         async with connection(self.pool) as conn:
             row = await (await conn.execute(requests.ONE, (request_id,))).fetchone()
         if row is None:
             raise NotFound(f"There is no request {request_id}.")
-        return requests.of_row(row)
+        return requests.answered_of(row)
 
     async def requests(self, wanted: Wanted, limit: int, cursor: str | None) -> Page[HitlRequest]:
         async with self._snapshot() as conn:

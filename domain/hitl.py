@@ -213,6 +213,12 @@ class HitlRequest(Record):
     responses: tuple[HitlResponse, ...] = ()
 
 
+class AnsweredRequest(HitlRequest):
+    """A request with what the agent gets for it; None while it is pending."""
+
+    answer: Answered | Denied | None = None
+
+
 class QueueCounts(Record):
     """How many requests are pending, in all runs."""
 

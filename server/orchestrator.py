@@ -27,6 +27,7 @@ from hitl_orchestrator.domain.errors import (
     StoreUnavailable,
 )
 from hitl_orchestrator.domain.hitl import (
+    AnsweredRequest,
     By,
     HitlRequest,
     HitlResponse,
@@ -194,9 +195,12 @@ class Orchestrator:
         """Return runs, newest first. Raise Invalid: a cursor that is none of ours."""
         return await self._store.newest(status, thread_id, limit, cursor)
 
-    async def request(self, request_id: str) -> HitlRequest:
-        """Return a request with its responses. Raise NotFound."""
-        return await self._store.request(request_id)
+    async def request(self, request_id: str, wait_seconds: float = 0) -> AnsweredRequest:
+        """Return a request with its responses and its answer. Raise NotFound.
+
+        With `wait_seconds`, once it is not pending, or as it is after so many seconds.
+        """
+        return await self._waiting.wait_for_answer(self._store, request_id, wait_seconds)
 
     async def requests(
         self,

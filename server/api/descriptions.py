@@ -103,6 +103,9 @@ FIELDS: dict[str, str] = {
     "HitlRequest.denialReason": "Why it was denied.",
     "HitlRequest.expiresAt": "When it is denied if nobody answered.",
     "HitlRequest.deliveredAt": "When the graph took the answer.",
+    "AnsweredRequest.answer": "What the agent gets; null: it is still pending.",
+    "Answered.responder": "The person who answered.",
+    "Denied.reason": "Why nobody will answer, or the reason of a rejection.",
     "Option.id": "What an answer names.",
     "Option.label": "For people.",
     "Option.description": "More about it.",
@@ -122,6 +125,9 @@ FIELDS: dict[str, str] = {
     "ShownCapability.summary": "What it does.",
     "Capabilities.capabilities": "In the order of their registration.",
 }
+
+# A record that has all fields of another, with the same meaning.
+EXTENDS = {"AnsweredRequest": "HitlRequest"}
 
 EXAMPLES: dict[str, Any] = {
     "StartRun": {

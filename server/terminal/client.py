@@ -19,6 +19,7 @@ from hitl_orchestrator.server.terminal.errors import (
 from hitl_orchestrator.server.terminal.transport import EventSource, connect_sse, httpx
 from hitl_orchestrator.server.terminal.wire import (
     LAST_FRAMES,
+    AnsweredRequestJson,
     FrameJson,
     JsonObject,
     QueueJson,
@@ -81,7 +82,7 @@ class Api:
             "GET", "/api/hitl/pending", agent=agent, urgency=urgency, threadId=thread_id
         )
 
-    def request(self, request_id: str) -> RequestJson:
+    def request(self, request_id: str) -> AnsweredRequestJson:
         return self._call("GET", f"/api/hitl/requests/{_encode_id(request_id)}")
 
     def resume(

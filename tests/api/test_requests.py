@@ -1,5 +1,6 @@
 """Questions across runs: denied, listed, counted, waited for."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -225,3 +226,84 @@ async def test_what_waits_is_counted(api: httpx.AsyncClient) -> None:
     assert (left["pending"], left["byAgent"]["asks"], left["byUrgency"]["low"]) == (4, 1, 0)
     assert left["oldestAt"] > counted["oldestAt"]
     is_problem(await api.get("/api/hitl/requests/counts?x=1"), 422)
+
+
+# -- one request, its answer, and waiting for it
+
+
+async def show(api: httpx.AsyncClient, run: Json, **params: float) -> Json:
+    path = f"/api/hitl/requests/{run['requests'][0]['requestId']}"
+    response = await api.get(path, params=params)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def test_a_request_has_the_answer_that_its_agent_gets(api: httpx.AsyncClient) -> None:
+    run = await paused(api)
+    assert (await show(api, run))["answer"] is None
+    answer = answering(run, freeformText="x") | {"operator": OPERATOR}
+    ended = (await api.post("/api/hitl/resume?wait=20", json=answer)).json()["run"]
+    shown = await show(api, run)
+    assert shown["answer"] == ended["result"]["outputs"]["answer"]
+    assert (shown["answer"]["status"], shown["answer"]["freeformText"]) == ("answered", "x")
+    assert shown["responses"][0]["freeformText"] == "x"
+    assert {name: value for name, value in shown.items() if name != "answer"} == (
+        ended["requests"][0]
+    )
+
+
+async def test_a_rejection_and_every_denial_have_their_reason(api: httpx.AsyncClient) -> None:
+    rejected = await paused(api)
+    body = answering(rejected, approved=False, freeformText="Not ours")
+    await api.post("/api/hitl/resume", json=body)
+    denied = await paused(api)
+    await api.post("/api/hitl/deny", json=denying(denied))
+    removed = await paused(api)
+    await api.post("/api/hitl/remove", json={"runId": removed["runId"], "reason": "Not ours"})
+    for run, status in ((rejected, "resolved"), (denied, "denied"), (removed, "denied")):
+        shown = await show(api, run)
+        told = {"status": "denied", "reason": "Not ours"}
+        assert (shown["status"], told.items() <= shown["answer"].items()) == (status, True)
+
+
+async def test_a_guards_denial_is_an_answer_too(api: httpx.AsyncClient) -> None:
+    body = {
+        "objective": "Ask",
+        "inputs": {"question": "?"},
+        "outputs": ["answer"],
+        "maxHitlRequests": 0,
+    }
+    run = (await api.post("/api/runs?wait=20", json=body)).json()
+    shown = await show(api, run, wait=20)
+    assert shown["answer"]["reason"] == "Too many HITL requests"
+    assert shown["answer"] == run["result"]["outputs"]["answer"]
+
+
+@pytest.mark.parametrize("act", ["resume", "deny", "remove"])
+async def test_who_waits_for_a_request_is_told_at_once(api: httpx.AsyncClient, act: str) -> None:
+    run = await paused(api)
+    body = answering(run, freeformText="x") if act == "resume" else denying(run)
+    waiting = asyncio.create_task(show(api, run, wait=30))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    assert (await api.post(f"/api/hitl/{act}", json=body)).status_code == 200
+    async with asyncio.timeout(1.5):  # less than the net under NOTIFY
+        shown = await waiting
+    assert shown["status"] != "pending"
+    assert shown["answer"]
+
+
+async def test_waiting_for_a_request_ends_with_its_time(api: httpx.AsyncClient) -> None:
+    run = await survey(api)
+    waiting = asyncio.create_task(show(api, run, wait=0.7))
+    other = run["requests"][1]["requestId"]
+    await api.post("/api/hitl/deny", json=denying(run, requestId=other))
+    async with asyncio.timeout(5):
+        shown = await waiting
+    assert (shown["status"], shown["answer"]) == ("pending", None), "another one's end is not its"
+
+
+async def test_waiting_for_what_cannot_be_is_refused(api: httpx.AsyncClient) -> None:
+    is_problem(await api.get("/api/hitl/requests/hitl_0?wait=5"), 404)
+    for wait in ("61", "-1", "nan", "x"):
+        is_problem(await api.get(f"/api/hitl/requests/hitl_0?wait={wait}"), 422)

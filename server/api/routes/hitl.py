@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from hitl_orchestrator.domain.errors import Invalid
-from hitl_orchestrator.domain.hitl import HitlRequest, QueueCounts, RequestStatus, Urgency
+from hitl_orchestrator.domain.hitl import AnsweredRequest, QueueCounts, RequestStatus, Urgency
 from hitl_orchestrator.server.api.calls import Route, TheCall, respond_done
 from hitl_orchestrator.server.api.openapi import EVENTS, problems
 from hitl_orchestrator.server.api.problems import show
@@ -18,6 +18,7 @@ from hitl_orchestrator.server.api.routes import (
     StreamPlace,
     TheOrchestrator,
     Wait,
+    WaitForAnswer,
 )
 from hitl_orchestrator.server.api.schemas import (
     Deny,
@@ -153,13 +154,18 @@ async def count_requests(hitl: TheOrchestrator) -> Response:
 
 @router.get(
     "/requests/{requestId}",
-    response_model=HitlRequest,
+    response_model=AnsweredRequest,
     responses=problems(404, 422),
     response_description="The request.",
 )
-async def show_request(request_id: RequestId, hitl: TheOrchestrator) -> Response:
-    """Show one request with its responses."""
-    return show(await hitl.request(request_id))
+async def show_request(
+    request_id: RequestId, hitl: TheOrchestrator, wait: WaitForAnswer
+) -> Response:
+    """Show one request with its responses, and with the answer that its agent gets.
+
+    With `wait`, once it is not pending any more, or after so many seconds.
+    """
+    return show(await hitl.request(request_id, wait))
 
 
 @router.get(
