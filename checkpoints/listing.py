@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, LiteralString, TypeVar
 
 from psycopg import sql
@@ -12,8 +13,8 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from hitl_orchestrator.checkpoints import audit, requests, runs
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.errors import Invalid
-from hitl_orchestrator.domain.hitl import HitlRequest, RequestStatus, Urgency
-from hitl_orchestrator.domain.ports import Page, WaitingRun
+from hitl_orchestrator.domain.hitl import HitlRequest, QueueCounts, RequestStatus, Urgency
+from hitl_orchestrator.domain.ports import Page, WaitingRun, Wanted
 from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
 
 _RUNS = sql.SQL(
@@ -101,25 +102,70 @@ async def waiting(
 
 
 async def requests_in_order(
-    conn: Connection,
-    status: RequestStatus | None,
-    agent: str | None,
-    urgency: str | None,
-    limit: int,
-    cursor: str | None,
+    conn: Connection, wanted: Wanted, limit: int, cursor: str | None
 ) -> Page[HitlRequest]:
     """Return requests of all runs: pending ones in the queue's order, then the newest."""
-    after = dict.fromkeys(_REQUEST_KEYS) | _read(cursor, _after_request, _REQUEST_KEYS)
-    values = {"status": status, "agent": agent, "urgency": urgency, "limit": limit + 1, **after}
-    rows = await (await conn.execute(requests.LIST, values)).fetchall()
-    page = [requests.of_row(row) for row in rows[:limit]]
-    if len(rows) <= limit:
-        return Page(page, None)
-    last = page[-1]
+    after = _read(cursor, _after_request, _REQUEST_KEYS)
+    found: list[DictRow] = []
+    if wanted.status in (None, RequestStatus.PENDING) and not after.get("is_over"):
+        found += await _select_waiting(conn, wanted, limit + 1, after)
+        after = {}  # of those that are over, the page has the first
+    if wanted.status is not RequestStatus.PENDING and len(found) <= limit:
+        found += await _select_over(conn, wanted, limit + 1 - len(found), after)
+    page = [requests.of_row(row) for row in found[:limit]]
+    more = len(found) > limit
+    return Page(page, _point_at(page[-1], found[limit - 1]["created_at"]) if more else None)
+
+
+async def _select_waiting(
+    conn: Connection, wanted: Wanted, limit: int, after: dict[str, Any]
+) -> Sequence[DictRow]:
+    conditions = {**_choose(wanted), requests.AFTER_WAITING: bool(after)}
+    return await _select(conn, requests.WAITING, limit, {**wanted._asdict(), **after}, conditions)
+
+
+async def _select_over(
+    conn: Connection, wanted: Wanted, limit: int, after: dict[str, Any]
+) -> Sequence[DictRow]:
+    conditions = {
+        **_choose(wanted),
+        "r.status = %(status)s": wanted.status is not None,
+        requests.AFTER_OVER: bool(after),
+    }
+    return await _select(conn, requests.OVER, limit, {**wanted._asdict(), **after}, conditions)
+
+
+def _choose(wanted: Wanted) -> dict[LiteralString, bool]:
+    return {
+        "r.origin_agent = %(agent)s": wanted.agent is not None,
+        "r.urgency = %(urgency)s": wanted.urgency is not None,
+        requests.HAS_TEXT: wanted.text is not None,
+    }
+
+
+def _point_at(last: HitlRequest, at: datetime) -> str:
+    """Return the cursor of the page after that request."""
     is_over = last.status is not RequestStatus.PENDING
     urgent = 0 if is_over else _URGENT[last.urgency]
-    at = rows[limit - 1]["created_at"].isoformat()
-    return Page(page, _cursor(str(int(is_over)), str(urgent), at, last.requestId))
+    return _cursor(str(int(is_over)), str(urgent), at.isoformat(), last.requestId)
+
+
+async def count_pending(conn: Connection) -> QueueCounts:
+    """Count the pending requests of all runs."""
+    rows = await (await conn.execute(requests.COUNTS)).fetchall()
+    by_agent = dict[str, int]()
+    by_urgency = dict.fromkeys(Urgency, 0)
+    for row in rows:
+        agent, urgency = row["origin_agent"], Urgency(row["urgency"])
+        by_agent[agent] = by_agent.get(agent, 0) + row["number"]
+        by_urgency[urgency] += row["number"]
+    return QueueCounts(
+        pending=sum(by_urgency.values()),
+        high=by_urgency[Urgency.HIGH],
+        oldestAt=min((row["oldest_at"] for row in rows), default=None),
+        byAgent=by_agent,
+        byUrgency=by_urgency,
+    )
 
 
 async def _page(
@@ -133,16 +179,25 @@ async def _page(
 
     `conditions`: which of them apply.
     """
+    rows = await _select(conn, query, limit + 1, values, conditions)
+    return rows[:limit], len(rows) > limit
+
+
+async def _select(
+    conn: Connection,
+    query: sql.SQL,
+    limit: int,
+    values: dict[str, Any],
+    conditions: dict[LiteralString, bool],
+) -> Sequence[DictRow]:
+    """Return so many rows at most. `conditions`: which of them apply."""
     where = sql.SQL(" AND ").join(
         [
             sql.SQL("true"),
             *(sql.SQL(condition) for condition, applies in conditions.items() if applies),
         ]
     )
-    rows = await (
-        await conn.execute(query.format(where), {**values, "limit": limit + 1})
-    ).fetchall()
-    return rows[:limit], len(rows) > limit
+    return await (await conn.execute(query.format(where), {**values, "limit": limit})).fetchall()
 
 
 async def _shown(conn: Connection, row: DictRow) -> Run:

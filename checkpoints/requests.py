@@ -2,13 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from psycopg import AsyncCursor
+from psycopg import AsyncCursor, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Json
 
 from hitl_orchestrator.checkpoints.pool import Connection
-from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Person, Settled
+from hitl_orchestrator.domain.hitl import (
+    Answer,
+    AnsweredRequest,
+    Denied,
+    HitlRequest,
+    HitlResponse,
+    Person,
+    RequestStatus,
+    Settled,
+)
 from hitl_orchestrator.domain.ports import Settlement
 from hitl_orchestrator.domain.state import Asked
 
@@ -20,22 +30,31 @@ ONE = _SELECT + "WHERE r.request_id = %s"
 PENDING_OF_RUNS = (
     _SELECT + "WHERE r.run_id = ANY(%s) AND r.status = 'pending' ORDER BY r.run_id, r.position"
 )
-# Pending ones first: the most urgent, then the oldest; of the others the newest first. Three keys,
-# all ascending, say so; a page begins after those of the last row before it.
-LIST = (
-    _SELECT  # noqa: S608  (constants of this file)
-    + """, LATERAL (SELECT (r.status <> 'pending')::int AS is_over,
-        CASE WHEN r.status <> 'pending' THEN 0 WHEN r.urgency = 'high' THEN -2
-            WHEN r.urgency = 'normal' THEN -1 ELSE 0 END AS urgent,
-        extract(epoch FROM r.created_at) * CASE r.status WHEN 'pending' THEN 1 ELSE -1 END AS age) k
-    WHERE (%(status)s::text IS NULL OR r.status = %(status)s)
-    AND (%(agent)s::text IS NULL OR r.origin_agent = %(agent)s)
-    AND (%(urgency)s::text IS NULL OR r.urgency = %(urgency)s)
-    AND (%(request_id)s::text IS NULL OR (k.is_over, k.urgent, k.age, r.request_id)
-        > (%(is_over)s::int, %(urgent)s::int, extract(epoch FROM %(at)s::timestamptz)
-            * CASE %(is_over)s::int WHEN 0 THEN 1 ELSE -1 END, %(request_id)s::text))
-    ORDER BY k.is_over, k.urgent, k.age, r.request_id LIMIT %(limit)s"""
+# The most urgent first, then the oldest; a page begins after the last row of the one before it.
+_URGENT = "(CASE r.urgency WHEN 'high' THEN -2 WHEN 'normal' THEN -1 ELSE 0 END)"
+WAITING = sql.SQL(
+    _SELECT
+    + "WHERE r.status = 'pending' AND {} ORDER BY "
+    + _URGENT
+    + ", r.created_at, r.request_id LIMIT %(limit)s"
 )
+AFTER_WAITING = (
+    "(" + _URGENT + ", r.created_at, r.request_id)"
+    " > (%(urgent)s::int, %(at)s::timestamptz, %(request_id)s::text)"
+)
+# What does not wait any more, the newest first.
+OVER = sql.SQL(
+    _SELECT
+    + """WHERE r.status <> 'pending' AND {}
+    ORDER BY r.created_at DESC, r.request_id DESC LIMIT %(limit)s"""
+)
+AFTER_OVER = """(r.created_at, r.request_id) < (%(at)s::timestamptz, %(request_id)s::text)"""
+# Plain text, not a pattern: `%` means itself.
+HAS_TEXT = """strpos(lower(concat_ws(chr(10), r.request->>'question',
+    r.request->>'additionalContext', r.request->'action'->>'name')), lower(%(text)s)) > 0"""
+COUNTS = """SELECT origin_agent, urgency, count(*) AS number, min(created_at) AS oldest_at
+    FROM hitl_requests WHERE status = 'pending'
+    GROUP BY origin_agent, urgency ORDER BY origin_agent, urgency"""
 INSERT = """INSERT INTO hitl_requests (request_id, run_id, thread_id, position, status,
     origin_agent, urgency, request, denial_reason, created_at, updated_at, expires_at)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
@@ -108,6 +127,20 @@ async def deliver(conn: Connection, delivered: Sequence[HitlRequest]) -> None:
 
 
 def of_row(row: DictRow) -> HitlRequest:
+    return HitlRequest.model_validate(_read_fields(row))
+
+
+def answered_of(row: DictRow) -> AnsweredRequest:
+    """Return the request with its answer; a guard's denial is kept as its reason alone."""
+    answer: Answer | None = None
+    if settled := settled_of(row):
+        answer = settled.answer
+    elif row["status"] == RequestStatus.DENIED:
+        answer = Denied(reason=row["denial_reason"])
+    return AnsweredRequest.model_validate({**_read_fields(row), "answer": answer})
+
+
+def _read_fields(row: DictRow) -> dict[str, Any]:
     changing = {
         "status": row["status"],
         "denialReason": row["denial_reason"],
@@ -117,7 +150,7 @@ def of_row(row: DictRow) -> HitlRequest:
         "deliveredAt": row["delivered_at"],
         "responses": row["responses"],
     }
-    return HitlRequest.model_validate({**row["request"], **changing})
+    return {**row["request"], **changing}
 
 
 def settled_of(row: DictRow) -> Settled | None:

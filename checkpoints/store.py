@@ -17,7 +17,7 @@ from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.checkpoints.saver import BufferedSaver, Collected, flushing, not_yet_written
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
 from hitl_orchestrator.domain.errors import Fenced, NotFound
-from hitl_orchestrator.domain.hitl import HitlRequest, RequestStatus
+from hitl_orchestrator.domain.hitl import AnsweredRequest, HitlRequest, QueueCounts
 from hitl_orchestrator.domain.ports import (
     Change,
     Claim,
@@ -29,6 +29,7 @@ from hitl_orchestrator.domain.ports import (
     RunRef,
     Update,
     WaitingRun,
+    Wanted,
 )
 from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
 
@@ -74,23 +75,21 @@ class Store:
             asked = [requests.of_row(row) for row in await requests.of_run(conn, run.runId)]
             return build_run_view(run, asked, await audit.of_run(conn, run.runId))
 
-    async def request(self, request_id: str) -> HitlRequest:
+    async def request(self, request_id: str) -> AnsweredRequest:
+        """Return a request with its answer. Raise NotFound."""
         async with connection(self.pool) as conn:
             row = await (await conn.execute(requests.ONE, (request_id,))).fetchone()
         if row is None:
             raise NotFound(f"There is no request {request_id}.")
-        return requests.of_row(row)
+        return requests.answered_of(row)
 
-    async def requests(
-        self,
-        status: RequestStatus | None,
-        agent: str | None,
-        urgency: str | None,
-        limit: int,
-        cursor: str | None,
-    ) -> Page[HitlRequest]:
+    async def requests(self, wanted: Wanted, limit: int, cursor: str | None) -> Page[HitlRequest]:
+        async with self._snapshot() as conn:
+            return await listing.requests_in_order(conn, wanted, limit, cursor)
+
+    async def count_pending(self) -> QueueCounts:
         async with connection(self.pool) as conn:
-            return await listing.requests_in_order(conn, status, agent, urgency, limit, cursor)
+            return await listing.count_pending(conn)
 
     async def newest(
         self, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None

@@ -221,3 +221,19 @@ class HitlRequest(Record):
     expiresAt: datetime | None = None
     deliveredAt: datetime | None = None
     responses: tuple[HitlResponse, ...] = ()
+
+
+class AnsweredRequest(HitlRequest):
+    """A request with what the agent gets for it; None while it is pending."""
+
+    answer: Answered | Denied | None = None
+
+
+class QueueCounts(Record):
+    """How many requests are pending, in all runs."""
+
+    pending: int
+    high: int
+    oldestAt: datetime | None
+    byAgent: dict[str, int]
+    byUrgency: dict[Urgency, int]

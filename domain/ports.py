@@ -10,7 +10,14 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from hitl_orchestrator.domain.events import Event
-from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Person, Settled
+from hitl_orchestrator.domain.hitl import (
+    HitlRequest,
+    HitlResponse,
+    Person,
+    RequestStatus,
+    Settled,
+    Urgency,
+)
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.domain.state import Asked
@@ -38,6 +45,15 @@ class WaitingRun(NamedTuple):
 
     run: StoredRun
     requests: list[HitlRequest]
+
+
+class Wanted(NamedTuple):
+    """Which requests to list; None: any. `text` stands in what they ask, in any case."""
+
+    status: RequestStatus | None = None
+    agent: str | None = None
+    urgency: Urgency | None = None
+    text: str | None = None
 
 
 class RunRef(NamedTuple):

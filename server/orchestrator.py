@@ -27,13 +27,15 @@ from hitl_orchestrator.domain.errors import (
     StoreUnavailable,
 )
 from hitl_orchestrator.domain.hitl import (
+    AnsweredRequest,
     By,
     HitlRequest,
     HitlResponse,
+    QueueCounts,
     RequestStatus,
     Urgency,
 )
-from hitl_orchestrator.domain.ports import Frame, Once, Page, RunRef, WaitingRun
+from hitl_orchestrator.domain.ports import Frame, Once, Page, RunRef, WaitingRun, Wanted
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.domain.state import RunSettings
@@ -193,23 +195,33 @@ class Orchestrator:
         """Return runs, newest first. Raise Invalid: a cursor that is none of ours."""
         return await self._store.newest(status, thread_id, limit, cursor)
 
-    async def request(self, request_id: str) -> HitlRequest:
-        """Return a request with its responses. Raise NotFound."""
-        return await self._store.request(request_id)
+    async def request(self, request_id: str, wait_seconds: float = 0) -> AnsweredRequest:
+        """Return a request with its responses and its answer. Raise NotFound.
+
+        With `wait_seconds`, once it is not pending, or as it is after so many seconds.
+        """
+        return await self._waiting.wait_for_answer(self._store, request_id, wait_seconds)
 
     async def requests(
         self,
         status: RequestStatus | None = None,
         agent: str | None = None,
         urgency: Urgency | None = None,
+        text: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[HitlRequest]:
         """Return requests of all runs: pending ones as `pending` has them, then the newest.
 
-        Raise Invalid: a cursor that is none of ours.
+        `text`: stands in the question, its context, or the action's name, in any case. Raise
+        Invalid: a cursor that is none of ours.
         """
-        return await self._store.requests(status, agent, urgency, limit, cursor)
+        wanted = Wanted(status, agent, urgency, text)
+        return await self._store.requests(wanted, limit, cursor)
+
+    async def counts(self) -> QueueCounts:
+        """Count the pending requests of all runs."""
+        return await self._store.count_pending()
 
     async def pending(
         self,

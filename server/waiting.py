@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.hitl import AnsweredRequest, RequestStatus
 from hitl_orchestrator.domain.ports import Frame, RunRef
 from hitl_orchestrator.domain.run import Run, RunStatus
 
 RETRY_SECONDS = 0.5
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 
+T = TypeVar("T")
 ReadFrames = Callable[[int], Awaitable[Sequence[Frame]]]  # the next ones after that number
 
 
@@ -35,16 +38,46 @@ class Waiting:
 
         Raise NotFound or StoreUnavailable.
         """
+
+        async def read() -> Run:
+            return await store.show(RunRef(run_id))
+
+        return await self._wait_while(_is_at_work, run_id, read, seconds)
+
+    async def wait_for_answer(
+        self, store: Store, request_id: str, seconds: float
+    ) -> AnsweredRequest:
+        """Return the request once it is not pending, or as it is when the time is over.
+
+        Raise NotFound or StoreUnavailable.
+        """
+
+        async def read() -> AnsweredRequest:
+            return await store.request(request_id)
+
+        request = await read()
+        if not seconds or not _is_pending(request):
+            return request
+        return await self._wait_while(_is_pending, request.runId, read, seconds)
+
+    async def _wait_while(
+        self,
+        is_unfinished: Callable[[T], bool],
+        run_id: str,
+        read: Callable[[], Awaitable[T]],
+        seconds: float,
+    ) -> T:
+        """Read again whenever the run was touched, until it is finished or the time is over."""
         until = asyncio.get_running_loop().time() + seconds
         with self._subscribe(run_id) as touched:
-            run = await store.show(RunRef(run_id))
+            found = await read()
             with suppress(TimeoutError):
-                while run.status in AT_WORK and not self.stopped:
+                while is_unfinished(found) and not self.stopped:
                     async with asyncio.timeout_at(until):
                         await touched.wait()
                     touched.clear()
-                    run = await store.show(RunRef(run_id))
-            return run
+                    found = await read()
+            return found
 
     async def follow(
         self, run_id: str | None, read: ReadFrames, after: int
@@ -82,3 +115,11 @@ class Waiting:
                 yield touched
             finally:
                 self._waiting.discard(touched)
+
+
+def _is_at_work(run: Run) -> bool:
+    return run.status in AT_WORK
+
+
+def _is_pending(request: AnsweredRequest) -> bool:
+    return request.status is RequestStatus.PENDING

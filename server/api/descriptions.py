@@ -36,6 +36,8 @@ FIELDS: dict[str, str] = {
     "StartRun.maxHitlRequests": "Questions that this run may ask; "
     "absent: the server's HITL_MAX_REQUESTS; 0 denies all.",
     "Cancel.reason": "Why; the pending requests are denied with it.",
+    "Deny.requestId": "A pending request of the run.",
+    "Deny.reason": "Why; the agent is told, and the run goes on without an answer.",
     "Remove.requestId": "A pending request; absent: the oldest.",
     "Remove.reason": "Why; the request is denied with it.",
     "Resume.requestId": "One of the requests that `responses` answer.",
@@ -65,6 +67,13 @@ FIELDS: dict[str, str] = {
     "Runs.runs": "Newest first.",
     "Resumed.run": "The run as it is now.",
     "Queue.runs": "Most urgent first, then oldest.",
+    "Requests.requests": "Pending ones, most urgent first, then oldest; then the others, "
+    "newest first.",
+    "QueueCounts.pending": "How many wait for a person.",
+    "QueueCounts.high": "How many of them are of high urgency.",
+    "QueueCounts.oldestAt": "When the oldest of them was asked; null: none waits.",
+    "QueueCounts.byAgent": "How many of each agent that asks.",
+    "QueueCounts.byUrgency": "How many of each urgency; 0 where there is none.",
     "PausedRun.executionContext": "What a person needs to decide.",
     "PausedRun.pendingRequests": "In the order of asking.",
     "ExecutionContext.plan": "The plan.",
@@ -98,6 +107,9 @@ FIELDS: dict[str, str] = {
     "HitlRequest.denialReason": "Why it was denied.",
     "HitlRequest.expiresAt": "When it is denied if nobody answered.",
     "HitlRequest.deliveredAt": "When the graph took the answer.",
+    "AnsweredRequest.answer": "What the agent gets; null: it is still pending.",
+    "Answered.responder": "The person who answered.",
+    "Denied.reason": "Why nobody will answer, or the reason of a rejection.",
     "Option.id": "What an answer names.",
     "Option.label": "For people.",
     "Option.description": "More about it.",
@@ -117,6 +129,9 @@ FIELDS: dict[str, str] = {
     "ShownCapability.summary": "What it does.",
     "Capabilities.capabilities": "In the order of their registration.",
 }
+
+# A record that has all fields of another, with the same meaning.
+EXTENDS = {"AnsweredRequest": "HitlRequest"}
 
 EXAMPLES: dict[str, Any] = {
     "StartRun": {
@@ -139,6 +154,13 @@ EXAMPLES: dict[str, Any] = {
         "responses": [{"requestId": "hitl_req_7d1f", "approved": True, "freeformText": "Ship it"}],
         "operator": {"id": "operator-7", "displayName": "Ada", "email": "ada@example.com"},
         "note": "Approved after review",
+    },
+    "Deny": {
+        "runId": "run_0f8c2f6b5d9e4b1a8c7d6e5f4a3b2c1d",
+        "requestId": "hitl_req_7d1f",
+        "reason": "Nobody here can decide that",
+        "operator": {"id": "operator-7"},
+        "note": "Asked the wrong team",
     },
     "Remove": {
         "threadId": "thread_5b1c",

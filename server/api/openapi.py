@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from hitl_orchestrator.server.api.descriptions import EXAMPLES, FIELDS
+from hitl_orchestrator.server.api.descriptions import EXAMPLES, EXTENDS, FIELDS
 from hitl_orchestrator.server.api.problems import MEDIA_TYPE
 
 Responses = dict[int | str, dict[str, Any]]
@@ -163,11 +163,16 @@ def _described(spec: dict[str, Any]) -> dict[str, Any]:
                 parameter["schema"] = _never_null(parameter["schema"])
     for name, schema in components["schemas"].items():
         for field, property_ in schema.get("properties", {}).items():
-            if text := FIELDS.get(f"{name}.{field}") or FIELDS.get(field):
+            if text := _find_description(name, field):
                 property_.setdefault("description", text)
         if name in EXAMPLES:
             schema["example"] = EXAMPLES[name]
     return spec
+
+
+def _find_description(record: str, field: str) -> str | None:
+    names = (f"{record}.{field}", f"{EXTENDS.get(record)}.{field}", field)
+    return next((FIELDS[name] for name in names if name in FIELDS), None)
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ _PRINTABLE = (
 )
 Id = Annotated[str, Field(min_length=1, max_length=255, pattern=_PRINTABLE)]
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
+SearchText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Note = Annotated[str, Field(max_length=10_000)]
 
 
@@ -139,6 +140,11 @@ class OfRun(Body):
 
 class Remove(OfRun):
     requestId: Id | None = None
+    reason: Reason
+
+
+class Deny(OfRun):
+    requestId: Id
     reason: Reason
 
 
@@ -241,6 +247,11 @@ class PausedRun(Record):
 
 class Queue(Record):
     runs: tuple[PausedRun, ...]
+    nextCursor: str | None
+
+
+class Requests(Record):
+    requests: tuple[HitlRequest, ...]
     nextCursor: str | None
 
 

@@ -7,7 +7,7 @@ person is needed.
 import typer
 
 from hitl_orchestrator.server.terminal.command import report_errors
-from hitl_orchestrator.server.terminal.operator_commands import answer, cancel, remove
+from hitl_orchestrator.server.terminal.operator_commands import answer, cancel, deny, remove
 from hitl_orchestrator.server.terminal.query_commands import pending, show
 from hitl_orchestrator.server.terminal.run_command import run
 
@@ -16,5 +16,6 @@ app.command()(report_errors(run))
 app.command()(report_errors(pending))
 app.command()(report_errors(show))
 app.command()(report_errors(answer))
+app.command()(report_errors(deny))
 app.command()(report_errors(remove))
 app.command()(report_errors(cancel))

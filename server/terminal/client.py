@@ -19,6 +19,7 @@ from hitl_orchestrator.server.terminal.errors import (
 from hitl_orchestrator.server.terminal.transport import EventSource, connect_sse, httpx
 from hitl_orchestrator.server.terminal.wire import (
     LAST_FRAMES,
+    AnsweredRequestJson,
     FrameJson,
     JsonObject,
     QueueJson,
@@ -81,7 +82,7 @@ class Api:
             "GET", "/api/hitl/pending", agent=agent, urgency=urgency, threadId=thread_id
         )
 
-    def request(self, request_id: str) -> RequestJson:
+    def request(self, request_id: str) -> AnsweredRequestJson:
         return self._call("GET", f"/api/hitl/requests/{_encode_id(request_id)}")
 
     def resume(
@@ -95,6 +96,9 @@ class Api:
         responses = [{"requestId": request["requestId"], **response}]
         body = {**_name_request(request), "responses": responses, **sign(operator, note)}
         return self._call("POST", "/api/hitl/resume", body)
+
+    def deny(self, request: RequestJson, body: JsonObject) -> ResumedJson:
+        return self._call("POST", "/api/hitl/deny", {**_name_request(request), **body})
 
     def remove(self, request: RequestJson, body: JsonObject) -> ResumedJson:
         return self._call("POST", "/api/hitl/remove", {**_name_request(request), **body})

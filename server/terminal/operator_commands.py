@@ -1,4 +1,4 @@
-"""The commands of an operator: `hitl answer`, `hitl remove` and `hitl cancel`."""
+"""The commands of an operator: `hitl answer`, `hitl deny`, `hitl remove` and `hitl cancel`."""
 
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -114,6 +114,24 @@ def _resolve_option(request: "RequestJson", option: str) -> str:
     from hitl_orchestrator.server.terminal.wire import find_option_id
 
     return find_option_id(request.get("options", []), option) or option
+
+
+def deny(
+    request_id: RequestId,
+    reason: Reason,
+    note: Note = None,
+    operator: Operator = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deny a question; its run goes on without an answer.
+
+    \b
+    Example:
+      hitl deny hitl_5b21 --reason "nobody here can decide that"
+    """
+    api = open_api()
+    denied = api.deny(api.request(request_id), _give_reason(reason, operator, note))
+    print_done(f"Denied. Run {denied['runId']} is {denied['status']}.", denied, as_json)
 
 
 def remove(

@@ -59,6 +59,10 @@ class RequestJson(TypedDict):
     responses: NotRequired[list[JsonObject]]
 
 
+class AnsweredRequestJson(RequestJson):
+    answer: NotRequired[JsonObject | None]
+
+
 class StepJson(TypedDict):
     capabilityId: str
     label: str

@@ -5,7 +5,7 @@ import re
 from typing import get_type_hints
 
 from hitl_orchestrator.server.terminal.wire import FrameJson, RunJson, select_pending
-from tests.terminal.desk import RELEASE, Desk
+from tests.terminal.desk import RELEASE, Desk, asked
 
 
 def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_another(
@@ -14,15 +14,15 @@ def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_anoth
     started = desk.hitl(*desk.start)
     assert (started.returncode, started.stderr) == (3, "")
     assert re.match(r"Run run_\w+ of thread thread_\w+\n\d\d:\d\d:\d\d  start  ", started.stdout)
-    asked = re.search(r"^Answer it with: hitl answer (hitl_\w+) --option ID$", started.stdout, re.M)
-    assert asked, started.stdout
+    found = re.search(r"^Answer it with: hitl answer (hitl_\w+) --option ID$", started.stdout, re.M)
+    assert found, started.stdout
 
-    listed, question = desk.hitl("pending"), desk.hitl("show", asked[1])
-    assert asked[1] in listed.stdout
+    listed, question = desk.hitl("pending"), desk.hitl("show", found[1])
+    assert found[1] in listed.stdout
     assert "announcement.strategist takes" in question.stdout
-    choice = desk.api.request(asked[1])
+    choice = desk.api.request(found[1])
     label = choice.get("options", [])[0]["label"]
-    answered = desk.hitl("answer", asked[1], "--option", label.upper())
+    answered = desk.hitl("answer", found[1], "--option", label.upper())
     assert (answered.returncode, answered.stdout) == (
         0,
         f"Answered. Run {choice['runId']} is running.\n",
@@ -45,10 +45,10 @@ def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_anoth
         re.sub(" +$", "", shown.stdout, flags=re.M),
         re.M,
     )
-    late = desk.hitl("answer", asked[1], "--reject")
+    late = desk.hitl("answer", found[1], "--reject")
     assert late.returncode == 1
     assert late.stderr.count("\n") == 1
-    decided = json.loads(desk.hitl("show", asked[1], "--json").stdout)
+    decided = json.loads(desk.hitl("show", found[1], "--json").stdout)
     assert decided["responses"][0]["responderId"] == "ann"
 
 
@@ -125,6 +125,23 @@ def test_an_answer_that_does_not_fit_leaves_the_question_pending(desk: Desk) -> 
     assert told.returncode == 1
     assert str(run["pendingRequestId"]) in told.stderr
     assert desk.at_rest(run["runId"])["pendingRequestId"] == run["pendingRequestId"]
+
+
+def test_a_question_is_denied_and_its_run_goes_on(desk: Desk) -> None:
+    run, other = desk.paused(*asked("words")), desk.paused(*asked("words"))
+    denied = desk.hitl("deny", str(run["pendingRequestId"]), "--reason", "not ours", "--note", "n")
+    assert (denied.returncode, denied.stdout) == (0, f"Denied. Run {run['runId']} is running.\n")
+    ended = desk.at_rest(run["runId"])
+    assert ended["result"] == {"outputs": {"words": "not ours"}, "notDone": []}
+    (entry,) = [each for each in ended["metadata"]["auditLog"] if each["action"] == "deny"]
+    assert (entry["operator"]["id"], entry["note"], entry["reason"]) == ("ann", "n", "not ours")
+
+    arguments = ("--reason", "r", "--operator", "bo", "--json")
+    as_json = desk.hitl("deny", str(other["pendingRequestId"]), *arguments)
+    assert json.loads(as_json.stdout)["run"]["requests"][0]["denialReason"] == "r"
+    again = desk.hitl("deny", str(other["pendingRequestId"]), *arguments)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "not pending any more" in again.stderr
 
 
 def test_a_question_is_removed_and_a_run_cancelled(desk: Desk) -> None:

@@ -17,6 +17,7 @@ COMMANDS = [
     "pending",
     "show",
     "answer",
+    "deny",
     "remove",
     "cancel",
     "audit verify",
@@ -94,6 +95,7 @@ def test_wrong_usage_is_told_in_one_line_and_ends_with_2(
 @pytest.mark.parametrize(
     "arguments",
     [
+        "deny hitl_1",
         "remove hitl_1",
         "cancel run_1",
         "pending --urgency extreme",
@@ -116,6 +118,7 @@ def test_what_the_command_line_does_not_know_ends_with_2(arguments: str, tmp_pat
         "pending",
         "show run_1",
         "answer hitl_1 --approve",
+        "deny hitl_1 --reason x",
         "remove hitl_1 --reason x",
         "cancel run_1 --reason x",
     ],

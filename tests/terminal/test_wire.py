@@ -29,6 +29,7 @@ COMPONENTS = {
     "FacetNamesJson": "FacetNames",
     "ContractSummaryJson": "ContractSummary",
     "RequestJson": "HitlRequest",
+    "AnsweredRequestJson": "AnsweredRequest",
     "StepJson": "Step",
     "PlanJson": "Plan",
     "NotDoneJson": "NotDone",

@@ -1,9 +1,10 @@
 """The routes of the API. What they share is here."""
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request, params
 
 from hitl_orchestrator.server.api.schemas import Id
 from hitl_orchestrator.server.orchestrator import Orchestrator
@@ -15,23 +16,30 @@ async def _get_orchestrator(request: Request) -> Orchestrator:
     return request.app.state.hitl
 
 
-async def _take_waiting_place(
+def _describe_wait(until: str) -> params.Query:
+    description = f"Seconds to wait until {until}."
+    return Query(ge=0, le=60, allow_inf_nan=False, description=description)
+
+
+async def _wait_for_run(
     request: Request,
-    wait: Annotated[
-        float,
-        Query(
-            ge=0,
-            le=60,
-            allow_inf_nan=False,
-            description="Seconds to wait until the run is neither `queued` nor `running`.",
-        ),
-    ] = 0,
+    wait: Annotated[float, _describe_wait("the run is neither `queued` nor `running`")] = 0,
 ) -> AsyncGenerator[float]:
-    if not wait:
+    with _take_waiting_place(request, wait):
         yield wait
-        return
-    with request.app.state.waiting_calls.taken_by(request):
+
+
+async def _wait_for_request(
+    request: Request,
+    wait: Annotated[float, _describe_wait("the request is not `pending`")] = 0,
+) -> AsyncGenerator[float]:
+    with _take_waiting_place(request, wait):
         yield wait
+
+
+def _take_waiting_place(request: Request, wait: float) -> AbstractContextManager[None]:
+    """Count the call among those that wait, if it does."""
+    return request.app.state.waiting_calls.taken_by(request) if wait else nullcontext()
 
 
 async def _take_stream_place(request: Request) -> AsyncGenerator[None]:
@@ -40,7 +48,8 @@ async def _take_stream_place(request: Request) -> AsyncGenerator[None]:
 
 
 TheOrchestrator = Annotated[Orchestrator, Depends(_get_orchestrator)]
-Wait = Annotated[float, Depends(_take_waiting_place)]
+Wait = Annotated[float, Depends(_wait_for_run)]
+WaitForAnswer = Annotated[float, Depends(_wait_for_request)]
 StreamPlace = Depends(_take_stream_place)
 
 RunId = Annotated[Id, Path(alias="runId", description="The id of a run.")]

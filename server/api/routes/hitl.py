@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from hitl_orchestrator.domain.errors import Invalid
-from hitl_orchestrator.domain.hitl import HitlRequest, Urgency
+from hitl_orchestrator.domain.hitl import AnsweredRequest, QueueCounts, RequestStatus, Urgency
 from hitl_orchestrator.server.api.calls import Route, TheCall, respond_done
 from hitl_orchestrator.server.api.openapi import EVENTS, problems
 from hitl_orchestrator.server.api.problems import show
@@ -18,8 +18,19 @@ from hitl_orchestrator.server.api.routes import (
     StreamPlace,
     TheOrchestrator,
     Wait,
+    WaitForAnswer,
 )
-from hitl_orchestrator.server.api.schemas import Id, PausedRun, Queue, Remove, Resume, Resumed
+from hitl_orchestrator.server.api.schemas import (
+    Deny,
+    Id,
+    PausedRun,
+    Queue,
+    Remove,
+    Requests,
+    Resume,
+    Resumed,
+    SearchText,
+)
 from hitl_orchestrator.server.api.sse import EventStream, stream_events
 
 router = APIRouter(prefix="/api/hitl", tags=["Human in the loop"], route_class=Route)
@@ -83,15 +94,78 @@ async def remove(body: Remove, call: TheCall, wait: Wait) -> Response:
     return respond_done(done, Resumed.of(done.run))
 
 
+@router.post(
+    "/deny",
+    response_model=Resumed,
+    responses=problems(404, 409, 413, 422),
+    response_description="It is durable.",
+)
+async def deny(body: Deny, call: TheCall, wait: Wait) -> Response:
+    """Deny one pending request with a reason; the run goes on, as after a guard's denial.
+
+    The run's other pending requests stay as they are.
+    """
+    act = call.hitl.deny(body.ref, body.requestId, body.reason, body.by, call.once, wait)
+    done = await call.log("hitl_deny_api", body.ref, body.requestId, body.operator, act)
+    return respond_done(done, Resumed.of(done.run))
+
+
+@router.get(
+    "/requests",
+    response_model=Requests,
+    responses=problems(422),
+    response_description="A page of requests.",
+)
+async def list_requests(
+    hitl: TheOrchestrator,
+    status: Annotated[RequestStatus | None, Query(description="Only in this status.")] = None,
+    agent: Annotated[Id | None, Query(description="Only of this agent.")] = None,
+    urgency: Annotated[Urgency | None, Query(description="Only of this urgency.")] = None,
+    q: Annotated[
+        SearchText | None,
+        Query(
+            description="Only with this text in the question, its context, or the action's name, "
+            "in upper or lower case."
+        ),
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """List requests of all runs.
+
+    Pending ones come in the queue's order, most urgent first, then oldest; then the others, newest
+    first.
+    """
+    page = await hitl.requests(status, agent, urgency, q, limit, cursor)
+    return show(Requests(requests=tuple(page.rows), nextCursor=page.next_cursor))
+
+
+# Before `/requests/{requestId}`, which it would be otherwise.
+@router.get(
+    "/requests/counts",
+    response_model=QueueCounts,
+    responses=problems(),
+    response_description="The counts.",
+)
+async def count_requests(hitl: TheOrchestrator) -> Response:
+    """Count the pending requests of all runs, by agent and by urgency."""
+    return show(await hitl.counts())
+
+
 @router.get(
     "/requests/{requestId}",
-    response_model=HitlRequest,
+    response_model=AnsweredRequest,
     responses=problems(404, 422),
     response_description="The request.",
 )
-async def show_request(request_id: RequestId, hitl: TheOrchestrator) -> Response:
-    """Show one request with its responses."""
-    return show(await hitl.request(request_id))
+async def show_request(
+    request_id: RequestId, hitl: TheOrchestrator, wait: WaitForAnswer
+) -> Response:
+    """Show one request with its responses, and with the answer that its agent gets.
+
+    With `wait`, once it is not pending any more, or after so many seconds.
+    """
+    return show(await hitl.request(request_id, wait))
 
 
 @router.get(
