@@ -103,7 +103,6 @@ FIELDS: dict[str, str] = {
     "HitlRequest.earlier": "How the same question of this step ended before.",
     "Earlier.answer": "What the agent was answered; null: nobody did.",
     "Earlier.denialReason": "Why it was denied.",
-    "Answered.responder": "Who answered.",
     "HitlRequest.denialReason": "Why it was denied.",
     "HitlRequest.expiresAt": "When it is denied if nobody answered.",
     "HitlRequest.deliveredAt": "When the graph took the answer.",
