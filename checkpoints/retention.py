@@ -3,9 +3,13 @@
 A paused run is never touched.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+from psycopg.rows import DictRow
+
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
+from hitl_orchestrator.domain.threads import name_agent_thread, name_old_agent_thread
 
 BATCH = 200
 
@@ -45,9 +49,18 @@ async def _prune_batch(conn: Connection, older_than: timedelta) -> int:
         ids = [row["run_id"] for row in rows]
         for statement in (BURY, DELETE_AUDIT, DELETE_RUNS):
             await conn.execute(statement, (ids,))
-        children = [
-            f"{row['thread_id']}:{row['run_id']}:{step}" for row in rows for step in row["steps"]
-        ]
+        threads = _list_threads(rows)
         for statement in DELETE_CHECKPOINTS:
-            await conn.execute(statement, ([*(row["thread_id"] for row in rows), *children],))
+            await conn.execute(statement, (threads,))
     return len(ids)
+
+
+def _list_threads(rows: Sequence[DictRow]) -> list[str]:
+    """Return the runs' own threads and those of their agents."""
+    threads: list[str] = []
+    for row in rows:
+        threads.append(row["thread_id"])
+        for step in row["steps"]:
+            of_step = row["thread_id"], row["run_id"], step
+            threads += name_agent_thread(*of_step), name_old_agent_thread(*of_step)
+    return threads

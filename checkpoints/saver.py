@@ -10,7 +10,7 @@ What the graph writes is committed together with the rows that describe it.
         await saver.flush(unit, rows)  # fence, rows, checkpoints: one transaction, or nothing
 
 Outside a unit it is the stock saver without its lock, which lets one connection of the pool work at
-a time.
+a time. Either way the newest checkpoint is the last one written (`order.py`).
 
 Any prefix of LangGraph's writes is a consistent state (the stock saver commits each on its own), so
 a flush may come at any moment.
@@ -39,7 +39,6 @@ from langgraph.checkpoint.base import (
     get_checkpoint_id,
     get_serializable_checkpoint_metadata,
 )
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 # the stock `aput` asks for it too
@@ -47,6 +46,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[r
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
+from hitl_orchestrator.checkpoints.order import OrderedSaver
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.ports import Update
@@ -94,7 +94,7 @@ class Collected:
 _unit: ContextVar[Collected | None] = ContextVar("checkpoint_unit", default=None)
 
 
-class BufferedSaver(AsyncPostgresSaver):
+class BufferedSaver(OrderedSaver):
     _unstored: Batch | None = None  # rows this saver reads as if they were stored; see `_reading`
 
     def __init__(self, pool: Pool, serde: SerializerProtocol | None = None) -> None:
@@ -197,7 +197,8 @@ class BufferedSaver(AsyncPostgresSaver):
             unit.updates.append(Update(uuid4().hex, thread_id, list(writes)))
         unit.changed.set()
 
-    # Reading is the stock saver's, through `_cursor`.
+    # Reading is the ordered saver's, through `_cursor`. What is unstored is inserted there, so it
+    # has greater numbers than anything stored.
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return await super(BufferedSaver, self._reading(config)).aget_tuple(config)

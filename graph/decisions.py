@@ -35,11 +35,16 @@ from hitl_orchestrator.domain.progress import stopped
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import RunStatus, StoredRun, current_request_id
 from hitl_orchestrator.domain.state import INPUT, Ending, Facet, Result, RunError, RunSettings
+from hitl_orchestrator.domain.threads import check_caller_thread
 from hitl_orchestrator.domain.transitions import RequestAct, RunAct, request_after, run_after
 
 
 def start(registry: Registry, settings: RunSettings, metadata: JsonObject, now: datetime) -> Change:
-    """Queue a new run. Raise Invalid: an unknown capability, or facets that cannot be made."""
+    """Queue a new run.
+
+    Raise Invalid: an unknown capability, facets that cannot be made, or an agent's thread.
+    """
+    check_caller_thread(settings.threadId)
     at_hand: JsonObject = {OBJECTIVE: settings.objective, **settings.inputs}
     check_start(registry, settings.agents, settings.outputs, [*at_hand])
     run = StoredRun(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, HumanMessage
-from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import run_in_executor, var_child_runnable_config
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.func import entrypoint
@@ -31,6 +30,7 @@ from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import build_reply, read_questions
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
+from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 
 MAX_FACET_BYTES = 1024 * 1024
 MAX_TEXT_LENGTH = 2000  # of an agent's error, and of each of its warnings
@@ -43,7 +43,7 @@ def embed_agent(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
 
     async def work(task: Task, answers: Answers) -> Report:
         try:
-            return await _run_alone(_visit(agent, graph, task, answers))
+            return await _run_alone(_visit(agent, graph, saver, task, answers))
         except (StoreUnavailable, Fenced):
             raise
         except Invalid as error:
@@ -94,14 +94,22 @@ async def _run_alone(visit: Coroutine[Any, Any, Report]) -> Report:
     return await asyncio.create_task(visit, context=context)
 
 
-async def _visit(agent: Agent, graph: AgentGraph, task: Task, answers: Answers) -> Report:
+async def _visit(
+    agent: Agent,
+    graph: AgentGraph,
+    saver: BaseCheckpointSaver[Any],
+    task: Task,
+    answers: Answers,
+) -> Report:
     """Take the agent as far as it comes with these answers: to its next questions or its end."""
-    config: RunnableConfig = {
-        "configurable": {"thread_id": f"{task.threadId}:{task.runId}:{task.stepId}"}
-    }
+    config = locate_thread(task)
     ran = False
     while True:
         state = await graph.aget_state(config)
+        if state.created_at is None:
+            old = await find_old_thread(saver, task, answers)
+            if old is not None:
+                config, state = old, await graph.aget_state(old)
         # not `next`: that is empty too when the last checkpoint of a step is missing
         if state.created_at is not None and not state.tasks:
             return _build_report(agent, _find_outputs(agent, graph, state.values))

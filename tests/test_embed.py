@@ -275,7 +275,9 @@ async def test_a_stateful_agent_keeps_its_own_memory_out_of_it(step_of: Steps) -
     step = step_of("subgraph")
     await step.finish({"Is the plan good?": YES})
     assert step.agent.run.checkpointer.storage == {}  # pyright: ignore
-    assert [*step.saver.storage] == ["thread:run:s1"]
+    # a look at another thread leaves an empty place there
+    written = [thread for thread, kept in step.saver.storage.items() if any(kept.values())]
+    assert written == ["thread\x1frun\x1fs1"]
 
 
 async def test_typed_state_survives_a_question(step_of: Steps) -> None:
@@ -701,7 +703,7 @@ async def test_nothing_of_the_parent_leaks_in_and_no_pause_leaks_out(step_of: St
         "configurable": {"thread_id": "thread"},
     }
     said = await entrypoint(checkpointer=step.saver)(parent).ainvoke(1, config)
-    assert said == [Outcome.ASKING, {"answer": [[], False, "thread:run:s1"]}]
+    assert said == [Outcome.ASKING, {"answer": [[], False, "thread\x1frun\x1fs1"]}]
 
 
 class Failing(InMemorySaver):

@@ -124,14 +124,14 @@ async def put(
 
 
 async def taken_out_of(table: str, pool: Pool) -> list[tuple[Any, ...]]:
-    """Every column; json as its text."""
+    """Every column; json as its text. The order begins again at 1."""
     async with connection(pool) as conn:
         rows = await (
             await conn.execute(
                 SQL("SELECT t::text AS row FROM {} AS t ORDER BY 1").format(Identifier(table))
             )
         ).fetchall()
-        await conn.execute(SQL("TRUNCATE {}").format(Identifier(table)))
+        await conn.execute(SQL("TRUNCATE {} RESTART IDENTITY").format(Identifier(table)))
     return [row["row"] for row in rows]
 
 

@@ -426,7 +426,7 @@ async def kept(database_url: str, run: Json) -> dict[str, int]:
     of = {
         "run": run["runId"],
         "thread": run["threadId"],
-        "steps": f"{run['threadId']}:{run['runId']}:",
+        "steps": f"{run['threadId']}\x1f{run['runId']}\x1f",
     }
     found = dict[str, int]()
     async with await AsyncConnection.connect(database_url) as conn:
