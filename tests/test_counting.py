@@ -60,9 +60,10 @@ class Cost(NamedTuple):
         return cls(asked.commits, len(asked.statements) - reads - kept, reads, kept)
 
 
+# One read "to the question" looks for a thread under the name that version 0.1.0 gave it.
 ONE_QUESTION = {
     "start": Cost(commits=1, statements=7, reads=0, kept=0),
-    "to the question": Cost(commits=1, statements=14, reads=5, kept=67),
+    "to the question": Cost(commits=1, statements=14, reads=6, kept=67),
     "answer": Cost(commits=1, statements=10, reads=0, kept=0),
     "to the end": Cost(commits=1, statements=17, reads=5, kept=39),
 }

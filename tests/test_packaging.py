@@ -93,8 +93,9 @@ def test_the_wheel_serves_beside_a_strangers_graph_nodes_and_state(
     constraints = project / "constraints.txt"
     constraints.write_text("\n".join(sorted(pins(LOCK))), "utf-8")
     python = project / ".venv/bin/python"
-    # needs a package registry
-    run(UV, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, wheel)
+    # Needs a package registry, and trusts whom the machine trusts, as pip does.
+    install = [UV, "pip", "install", "--quiet", "--system-certs"]
+    run(*install, "--python", python, "--constraint", constraints, wheel)
     imported = run(python, "-c", PROBE, cwd=project)
     assert Path(imported.strip()).is_relative_to(project / ".venv")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hitl_orchestrator.domain.errors import Conflict
-from hitl_orchestrator.domain.hitl import HitlRequest, RequestStatus
+from hitl_orchestrator.domain.hitl import AnsweredRequest, RequestStatus
 from hitl_orchestrator.domain.run import RunStatus
 from hitl_orchestrator.domain.transitions import RequestAct, RunAct, request_after, run_after
 
@@ -77,7 +77,7 @@ def test_the_lifecycle_page_shows_the_diagrams_that_the_module_prints() -> None:
 
 def test_the_lifecycle_page_shows_a_request_as_it_is() -> None:
     (request,) = [shown for shown in map(json.loads, blocks("json")) if "question" in shown]
-    assert HitlRequest.model_validate(request).json_object().keys() == request.keys()
+    assert AnsweredRequest.model_validate(request).json_object().keys() == request.keys()
 
 
 def blocks(language: str) -> list[str]:
