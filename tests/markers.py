@@ -5,7 +5,14 @@ import pytest
 # Fixtures and names that a test file imports; whoever uses one of them needs what the mark says.
 POSTGRES = {"postgres", "temporary_postgres", "EmbeddedPostgres"}
 PROCESS = {"live_server", "desk", "HITL", "serving", "running", "working"}
-FILES_WITH_PROCESSES = {"test_embedded.py", "test_docs.py", "test_notebooks.py"}
+FILES_WITH_PROCESSES = {
+    "test_discovery.py",
+    "test_docs.py",
+    "test_embedded.py",
+    "test_imports.py",
+    "test_loading.py",
+    "test_notebooks.py",
+}
 
 
 def mark(item: pytest.Item) -> None:
