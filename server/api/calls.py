@@ -81,24 +81,34 @@ class Call:
         act: Awaitable[Done],
     ) -> Done:
         """Await the act, and log how it was answered, also where it was refused."""
-        status, replayed = 200, False
         try:
             done = await act
-            ref, replayed = RunRef(done.run.runId, done.run.threadId), done.replayed
-            return done
         except OrchestratorError as error:
-            status, replayed = find_problem(error).status, error.replayed
+            status = find_problem(error).status
+            self._log(name, ref, request_id, operator, status, error.replayed)
             raise
-        finally:
-            self.hitl.log(
-                name,
-                runId=ref.run_id,
-                threadId=ref.thread_id,
-                requestId=request_id,
-                operatorId=operator and operator.id,
-                status=status,
-                replayed=replayed or None,
-            )
+        known = RunRef(done.run.runId, done.run.threadId)
+        self._log(name, known, request_id, operator, 200, done.replayed)
+        return done
+
+    def _log(
+        self,
+        name: str,
+        ref: RunRef,
+        request_id: str | None,
+        operator: Person | None,
+        status: int,
+        replayed: bool,
+    ) -> None:
+        self.hitl.log(
+            name,
+            runId=ref.run_id,
+            threadId=ref.thread_id,
+            requestId=request_id,
+            operatorId=operator and operator.id,
+            status=status,
+            replayed=replayed or None,
+        )
 
 
 def respond_done(done: Done, view: Record, status: int = 200) -> Response:
