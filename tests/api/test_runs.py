@@ -6,6 +6,7 @@ from datetime import datetime
 
 import httpx
 import pytest
+from psycopg import AsyncConnection
 
 from tests.api.calls import OPERATOR, QUESTIONS, Json, answering, is_problem, paused
 
@@ -315,6 +316,18 @@ async def test_what_an_operator_does_is_logged_without_a_word_of_theirs(
         run["threadId"]
     }
     assert "SECRET" not in str(lines)
+
+
+async def test_a_call_that_broke_is_not_logged_as_answered(
+    api: httpx.AsyncClient, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = await paused(api)
+    async with await AsyncConnection.connect(database_url, autocommit=True) as admin:
+        await admin.execute("ALTER TABLE hitl_responses RENAME TO gone")
+    caplog.set_level(logging.INFO, "hitl")
+    is_problem(await api.post("/api/hitl/resume", json=answering(run, freeformText="x")), 500)
+    events = [record.msg["event"] for record in caplog.records if isinstance(record.msg, dict)]
+    assert "hitl_resume_api" not in events
 
 
 async def test_what_is_not_there_is_404(api: httpx.AsyncClient) -> None:
