@@ -326,8 +326,7 @@ async def test_a_call_that_broke_is_not_logged_as_answered(
         await admin.execute("ALTER TABLE hitl_responses RENAME TO gone")
     caplog.set_level(logging.INFO, "hitl")
     is_problem(await api.post("/api/hitl/resume", json=answering(run, freeformText="x")), 500)
-    events = [record.msg["event"] for record in caplog.records if isinstance(record.msg, dict)]
-    assert "hitl_resume_api" not in events
+    assert "hitl_resume_api" not in str([record.msg for record in caplog.records])
 
 
 async def test_what_is_not_there_is_404(api: httpx.AsyncClient) -> None:
