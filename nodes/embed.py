@@ -32,6 +32,7 @@ from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
+from hitl_orchestrator.nodes.told import add_told, check_told, keep_told, read_told
 
 MAX_FACET_BYTES = 1024 * 1024
 MAX_TEXT_LENGTH = 2000  # of an agent's error, and of each of its warnings
@@ -127,6 +128,7 @@ class _Visit:
         self._saver = saver
         self._task = task
         self._answers = answers
+        self._told: Mapping[str, str] = {}
         self.undelivered = [*answers]
 
     async def work(self) -> Report:
@@ -135,6 +137,8 @@ class _Visit:
         Raise RefusalNotAllowed when it would have to be told of a refusal and cannot be.
         """
         config, state = await self._find_thread()
+        self._told = read_told(state)
+        check_told(self._told, self._answers)
         ran = False
         while True:
             if ran:
@@ -160,7 +164,8 @@ class _Visit:
                 step = self._resume(state, asks)
             else:
                 step = None
-            await self._graph.ainvoke(step, config, durability="sync")
+            written = keep_told(config, self._told)
+            await self._graph.ainvoke(step, written, durability="sync")
             ran = True
 
     async def _find_thread(self) -> tuple[RunnableConfig, StateSnapshot]:
@@ -175,8 +180,9 @@ class _Visit:
     def _resume(self, state: StateSnapshot, asks: Mapping[str, Sequence[Ask]]) -> Command[Any]:
         replies: dict[str, Json] = {}
         for interrupt in state.interrupts:
-            given = [self._answers[ask.key] for ask in asks[interrupt.id]]
-            replies[interrupt.id] = word_answers(self._agent, interrupt, given)
+            given = {ask.key: self._answers[ask.key] for ask in asks[interrupt.id]}
+            replies[interrupt.id] = word_answers(self._agent, interrupt, [*given.values()])
+            self._told = add_told(self._told, given)
         self.undelivered = []
         return Command(resume=replies)
 

@@ -15,12 +15,12 @@ from langgraph.types import StateSnapshot
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import Answer
 
-TOLD = "hitlTold"  # question key -> digest of its answer
+TOLD = "hitl_told"  # question key -> digest of its answer, as JSON: metadata holds only texts
 
 
 def read_told(state: StateSnapshot) -> Mapping[str, str]:
     metadata = cast(Mapping[str, object], state.metadata or {})
-    return cast(Mapping[str, str], metadata.get(TOLD) or {})
+    return json.loads(str(metadata.get(TOLD) or "{}"))
 
 
 def check_told(told: Mapping[str, str], answers: Mapping[str, Answer]) -> None:
@@ -33,12 +33,13 @@ def check_told(told: Mapping[str, str], answers: Mapping[str, Answer]) -> None:
             )
 
 
-def keep_told(
-    config: RunnableConfig, told: Mapping[str, str], answers: Mapping[str, Answer]
-) -> RunnableConfig:
-    """Return the config with which these answers, and those before, are written down."""
-    all_told = {**told, **{key: _digest(answer) for key, answer in answers.items()}}
-    return {**config, "metadata": {TOLD: all_told}}
+def add_told(told: Mapping[str, str], answers: Mapping[str, Answer]) -> Mapping[str, str]:
+    return {**told, **{key: _digest(answer) for key, answer in answers.items()}}
+
+
+def keep_told(config: RunnableConfig, told: Mapping[str, str]) -> RunnableConfig:
+    """Return the config with which what the thread has gone on with is written down."""
+    return {**config, "metadata": {**config.get("metadata", {}), TOLD: json.dumps(told)}}
 
 
 def _digest(answer: Answer) -> str:
