@@ -1,6 +1,6 @@
 """How an agent is plugged in: a mapping, checked, becomes an `Agent`. See docs/agents.md."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -165,7 +165,6 @@ def _check_keys(given: Mapping[str, Any]) -> None:
 def _read_run(run: object) -> AgentRun:
     graph = _compile(cast(StateGraph[Any], run)) if isinstance(run, StateGraph) else run
     if isinstance(graph, Pregel):
-        _check_breakpoints(cast(AgentGraph, graph))
         return cast(AgentGraph, graph)
     if not callable(graph):
         raise _Unfit(
@@ -180,20 +179,6 @@ def _compile(graph: StateGraph[Any]) -> object:
         return graph.compile()
     except Exception as error:  # foreign code: what it raises is the reason
         raise _Unfit(f"`run` is a graph that does not compile: {describe(error)}") from error
-
-
-def _check_breakpoints(graph: AgentGraph) -> None:
-    """Refuse static breakpoints: they stop without a question.
-
-    To go on past one would skip what may be somebody's approval.
-    """
-    subgraphs = cast(Iterable[tuple[str, object]], graph.get_subgraphs(recurse=True))
-    for each in (graph, *(subgraph for _, subgraph in subgraphs)):
-        if isinstance(each, Pregel) and (each.interrupt_before_nodes or each.interrupt_after_nodes):
-            raise _Unfit(
-                "`run` has a static breakpoint (interrupt_before, interrupt_after),"
-                " which asks no question; use interrupt()"
-            )
 
 
 def _read_schemas(given: object) -> dict[str, JsonObject]:

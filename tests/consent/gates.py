@@ -211,4 +211,6 @@ agents = [
     number,
     worded,
     refusable,
+    breakpoint_,
+    node_interrupt,
 ]

@@ -15,6 +15,8 @@ from hitl_orchestrator.domain.hitl import Answered, ResponseType
 from tests.api.calls import Json, started
 from tests.consent import gates
 
+pytestmark = pytest.mark.filterwarnings("ignore:NodeInterrupt is deprecated")
+
 NOT_RESUMED = "not resumed"
 REASON = "…"
 ANSWERED = Answered(responseType=ResponseType.APPROVAL, approved=True).json_object()
@@ -101,6 +103,14 @@ ROWS = [
         True,
         {"refused": REASON},
     ),
+    Row(
+        "breakpoint",
+        "`interrupt_before`, `interrupt_after`",
+        ("approval", "Go on with act?"),
+        APPROVED,
+        None,
+    ),
+    Row("node_interrupt", "`NodeInterrupt`", ("approval", "Go on with act?"), APPROVED, None),
 ]
 
 REFUSALS = {
@@ -135,6 +145,7 @@ async def decide(api: httpx.AsyncClient, row: Row, run: Json, how: str) -> Json:
     ids: Json = {"runId": run["runId"], "requestId": name}
     if how == "denied by an operator":
         await api.post("/api/hitl/deny", json={**ids, "reason": REFUSALS[how]})
+    assert run["error"] is None, (row.dialect, run["error"])
     if how in ("answered", "rejected"):
         said: Json = (
             row.says if how == "answered" else {"approved": False, "freeformText": "Not now"}
