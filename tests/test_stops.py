@@ -3,7 +3,7 @@
 import operator
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from langchain.agents import create_agent  # pyright: ignore[reportUnknownVariableType]
@@ -218,7 +218,7 @@ async def test_tool_calls_are_shown_and_edited_before_tools_run(step_of: Steps) 
     def say(task: dict[str, Any]) -> dict[str, Any]:
         return {"messages": [HumanMessage("Go", id="0")]}
 
-    run: Any = create_agent(
+    run = cast(Any, create_agent)(
         Model(messages=iter([call, AIMessage("done")])), [send], interrupt_before=["tools"]
     )
     step = step_of(agent(run, input=say))
