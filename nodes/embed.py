@@ -30,6 +30,7 @@ from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import RefusalNotAllowed
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
+from hitl_orchestrator.nodes.pauses import PauseLost, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.stops import Stop, find_stops, is_raised, pass_stop, read_stop
@@ -63,7 +64,8 @@ def _prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph
         graph = cast(AgentGraph, run)
         # which types of its state may be read back; copy() forgets them
         types = getattr(graph, "_serde_allowlist", None)
-        return graph.copy({"checkpointer": saver.with_allowlist(types) if types else saver})
+        kept = graph.copy({"checkpointer": saver.with_allowlist(types) if types else saver})
+        return watch_pauses(kept)
 
     async def function(task: Any) -> Any:
         try:
@@ -72,7 +74,7 @@ def _prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph
             # would end the process, and every other that takes the run over
             raise RuntimeError("the agent called sys.exit()") from error
 
-    return cast(AgentGraph, entrypoint(checkpointer=saver)(function))
+    return watch_pauses(cast(AgentGraph, entrypoint(checkpointer=saver)(function)))
 
 
 async def _call(run: Callable[[Any], Any], task: Any) -> object:
@@ -92,6 +94,8 @@ async def _report(visit: "_Visit") -> Report:
         return _deny(refused.detail, visit.undelivered)
     except Invalid as error:
         return _fail(error.detail)
+    except PauseLost as lost:
+        return _fail(str(lost))
     except Exception as error:  # noqa: BLE001
         # a foreign agent may raise anything: it fails its step and nothing else
         return _fail(f"{type(error).__name__}: {error}")

@@ -127,11 +127,10 @@ class _Search:
 
     async def _search_task(self, path: str, state: StateSnapshot, task: PregelTask) -> list[Stop]:
         below = f"{path}|{task.name}" if path else task.name
-        stops: list[Stop] = []
         if isinstance(task.state, StateSnapshot) and task.state.created_at:
-            stops = await self.search(below, task.state) if below in self._graphs else []
-        if stops:
-            return stops
+            stops = await self.search(below, task.state)
+            if stops or task.state.tasks:
+                return stops  # what the task itself has raised, it has from below
         graph = self._graphs[path]
         raised = [each for each in task.interrupts if is_raised(each)]
         if not raised:
