@@ -103,6 +103,7 @@ class Asked(Record):
     fingerprint: str
     keys: tuple[str, ...]
     repeats: str | None = None
+    agentFingerprint: str = ""  # of the agent that asked
     answer: Answer | None = None
     cause: Cause | None = None
     expiresInSeconds: float | None = None

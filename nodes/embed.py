@@ -22,13 +22,14 @@ from langgraph.types import Command, Interrupt, StateSnapshot
 from pydantic_core import to_jsonable_python
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
-from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable
+from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.json_values import Unstorable, check_storable
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.schemas import mismatches
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import build_reply, read_questions
+from hitl_orchestrator.nodes.fitness import check_fit, sign
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 
@@ -39,12 +40,12 @@ MAX_WARNINGS = 50
 
 def embed_agent(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
     """Return what the agent does at a visit. Its thread is kept in the saver."""
-    graph = _prepare_graph(agent.run, saver)
+    graph = prepare_graph(agent.run, saver)
 
     async def work(task: Task, answers: Answers) -> Report:
         try:
             return await _run_alone(_visit(agent, graph, saver, task, answers))
-        except (StoreUnavailable, Fenced):
+        except (StoreUnavailable, Fenced, Unfit):
             raise
         except Invalid as error:
             return _fail(error.detail)
@@ -59,7 +60,7 @@ def _fail(reason: str) -> Report:
     return Report(outcome=Outcome.FAILED, reason=_shorten(reason))
 
 
-def _prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
+def prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
     """Put it on our saver, whatever it was compiled with."""
     if isinstance(run, Pregel):
         graph = cast(AgentGraph, run)
@@ -102,14 +103,16 @@ async def _visit(
     answers: Answers,
 ) -> Report:
     """Take the agent as far as it comes with these answers: to its next questions or its end."""
-    config = locate_thread(task)
+    mark = agent.capability.fingerprint
+    config = sign(locate_thread(task), mark)
     ran = False
     while True:
         state = await graph.aget_state(config)
         if state.created_at is None:
             old = await find_old_thread(saver, task, answers)
             if old is not None:
-                config, state = old, await graph.aget_state(old)
+                config, state = sign(old, mark), await graph.aget_state(old)
+        await check_fit(agent, graph, config, state)
         # not `next`: that is empty too when the last checkpoint of a step is missing
         if state.created_at is not None and not state.tasks:
             return _build_report(agent, _find_outputs(agent, graph, state.values))

@@ -1,0 +1,83 @@
+"""A look at what a step's agent was at: does the agent that is plugged in here fit it?"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from hitl_orchestrator.domain.errors import OrchestratorError
+from hitl_orchestrator.domain.needs import describe_missing
+from hitl_orchestrator.nodes.agents import Agent, build_catalogue
+from hitl_orchestrator.nodes.embed import prepare_graph
+from hitl_orchestrator.nodes.fitness import find_misfit, is_signed
+from hitl_orchestrator.nodes.loading import describe
+from hitl_orchestrator.nodes.specialist import Task
+from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
+
+
+class Place(NamedTuple):
+    """A step that was begun. `waits`: for the answer to a question, so there must be something."""
+
+    thread_id: str
+    run_id: str
+    step_id: str
+    capability_id: str
+    waits: bool
+
+
+class Inspector:
+    """Knows the agents of this process, and looks at their threads without changing anything."""
+
+    def __init__(self, agents: Sequence[Agent], saver: BaseCheckpointSaver[Any]) -> None:
+        self._agents = build_catalogue(agents)
+        self._saver = saver
+        self._graphs = {
+            name: prepare_graph(agent.run, saver) for name, agent in self._agents.items()
+        }
+
+    def get_fingerprint(self, capability_id: str) -> str | None:
+        """Return that of the agent that is plugged in; None: there is none."""
+        agent = self._agents.get(capability_id)
+        return None if agent is None else agent.capability.fingerprint
+
+    async def find_misfit(self, place: Place) -> str | None:
+        """Return why the agent here cannot go on there; None: it can."""
+        agent = self._agents.get(place.capability_id)
+        if agent is None:
+            return describe_missing(place.capability_id)
+        try:
+            return await self._look(agent, place)
+        except OrchestratorError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # its classes are foreign code, and run when its state is read
+            return (
+                f"{place.capability_id} cannot read what was kept of its state: {describe(error)}"
+            )
+
+    async def _look(self, agent: Agent, place: Place) -> str | None:
+        graph = self._graphs[place.capability_id]
+        task = _name_task(place)
+        config = locate_thread(task)
+        state = await graph.aget_state(config)
+        if state.created_at is None:
+            old = await find_old_thread(self._saver, task, {})
+            if old is not None:
+                config, state = old, await graph.aget_state(old)
+        if state.created_at is None:
+            gone = f"{place.capability_id} has asked, and its thread is empty"
+            return gone if place.waits else None
+        if is_signed(state, agent.capability.fingerprint):
+            return None
+        return await find_misfit(agent, graph, config, state)
+
+
+def _name_task(place: Place) -> Task:
+    return Task(
+        objective="",
+        facets={},
+        context=(),
+        runId=place.run_id,
+        threadId=place.thread_id,
+        stepId=place.step_id,
+    )
