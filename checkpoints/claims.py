@@ -65,9 +65,9 @@ async def take_left(
     return [Claim(row["run_id"], row["claim_token"]) for row in await rows.fetchall()]
 
 
-async def leave(conn: Connection, run_id: str, offers: Offers) -> None:
-    """Leave a run to those that have its agents. A run that this process could drive stays."""
-    await conn.execute(LEAVE, (run_id, _as_list(offers)))
+async def leave(conn: Connection, run_id: str, offers: Offers) -> bool:
+    """Leave a run to those that have its agents, if this process does not. Return whether."""
+    return (await conn.execute(LEAVE, (run_id, _as_list(offers)))).rowcount == 1
 
 
 def _as_list(offers: Offers) -> list[str] | None:

@@ -1,6 +1,6 @@
 """The table `hitl_processes`: which processes live, and which agents each has."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -11,18 +11,20 @@ REPORT = """WITH mine AS (
     VALUES (%(process_id)s, %(offers)s, %(drives)s, now() + %(lease)s)
     ON CONFLICT (process_id) DO UPDATE SET alive_until = excluded.alive_until),
 gone AS (DELETE FROM hitl_processes WHERE alive_until < now() - interval '1 hour')
-SELECT process_id, offers, drives FROM hitl_processes
-    WHERE alive_until > now() AND process_id <> %(process_id)s"""
-SIGN_OFF = "DELETE FROM hitl_processes WHERE process_id = %s"
+SELECT h.held, p.process_id, p.offers, p.drives
+    FROM (SELECT count(*) AS held FROM orchestrator_runs WHERE held IS NOT NULL) h
+    LEFT JOIN hitl_processes p ON p.alive_until > now() AND p.process_id <> %(process_id)s"""
+SIGN_OFF = "DELETE FROM hitl_processes WHERE process_id = ANY(%s)"
 HAS_FITTING = """SELECT EXISTS (SELECT FROM hitl_processes
     WHERE drives AND alive_until > now() AND offers @> %s::text[]) AS there"""
-# Held ones too: somebody may have come who fits. Not those that are driven just now.
+# Held ones too: somebody may have come who fits. Not those that are driven just now, nor those that
+# the process which asks could drive.
 UNFITTING = """SELECT run_id FROM orchestrator_runs r
     WHERE status IN ('queued', 'running', 'awaiting_hitl')
     AND (claim_token IS NULL OR claimed_until < now())
     AND NOT EXISTS (SELECT FROM hitl_processes p
         WHERE p.drives AND p.alive_until > now() AND r.needs <@ p.offers)
-    ORDER BY created_at"""
+    AND (held IS NOT NULL OR NOT needs <@ %s::text[]) ORDER BY created_at"""
 UNFINISHED = """SELECT run_id FROM orchestrator_runs
     WHERE status IN ('queued', 'running', 'awaiting_hitl') ORDER BY created_at"""
 
@@ -35,7 +37,14 @@ class Process(NamedTuple):
     drives: bool
 
 
-async def report(conn: Connection, process: Process, lease: timedelta) -> list[Process]:
+class Known(NamedTuple):
+    """What a process learns when it says that it lives."""
+
+    others: list[Process]
+    held_runs: int
+
+
+async def report(conn: Connection, process: Process, lease: timedelta) -> Known:
     """Keep its row for that long. Return the others that live."""
     values = {
         "process_id": process.process_id,
@@ -44,13 +53,16 @@ async def report(conn: Connection, process: Process, lease: timedelta) -> list[P
         "lease": lease,
     }
     rows = await (await conn.execute(REPORT, values)).fetchall()
-    return [
-        Process(row["process_id"], frozenset[str](row["offers"]), row["drives"]) for row in rows
+    others = [
+        Process(row["process_id"], frozenset[str](row["offers"]), row["drives"])
+        for row in rows
+        if row["process_id"] is not None
     ]
+    return Known(others, rows[0]["held"])
 
 
-async def sign_off(conn: Connection, process_id: str) -> None:
-    await conn.execute(SIGN_OFF, (process_id,))
+async def sign_off(conn: Connection, process_ids: Sequence[str]) -> None:
+    await conn.execute(SIGN_OFF, (list(process_ids),))
 
 
 async def has_fitting(conn: Connection, needs: Collection[str]) -> bool:
@@ -59,9 +71,13 @@ async def has_fitting(conn: Connection, needs: Collection[str]) -> bool:
     return bool(row and row["there"])
 
 
-async def unfitting(conn: Connection) -> list[str]:
-    """Return unfinished runs that no process that lives and drives has all agents for."""
-    return [row["run_id"] for row in await (await conn.execute(UNFITTING)).fetchall()]
+async def unfitting(conn: Connection, offers: Collection[str]) -> list[str]:
+    """Return unfinished runs that no process that lives and drives has all agents for.
+
+    Without those that a process with these offers could go on with; held ones in any case.
+    """
+    rows = await conn.execute(UNFITTING, (sorted(offers),))
+    return [row["run_id"] for row in await rows.fetchall()]
 
 
 async def unfinished(conn: Connection) -> list[str]:

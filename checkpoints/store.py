@@ -1,6 +1,6 @@
 """The store: transactions for what people decide, units for who drives, and what is read."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from hitl_orchestrator.checkpoints import (
 )
 from hitl_orchestrator.checkpoints.claims import Offers
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
-from hitl_orchestrator.checkpoints.processes import Process
+from hitl_orchestrator.checkpoints.processes import Known, Process
 from hitl_orchestrator.checkpoints.saver import BufferedSaver, Collected, flushing, not_yet_written
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
 from hitl_orchestrator.domain.errors import Fenced, NotFound
@@ -151,19 +151,19 @@ class Store:
 
     # -- which processes live, and what they have
 
-    async def report(self, process: Process, lease: timedelta) -> list[Process]:
-        """Say that this process lives. Return the others that do."""
+    async def report(self, process: Process, lease: timedelta) -> Known:
+        """Say that this process lives."""
         async with connection(self.pool) as conn:
             return await processes.report(conn, process, lease)
 
-    async def sign_off(self, process_id: str) -> None:
+    async def sign_off(self, process_ids: Sequence[str]) -> None:
         async with connection(self.pool) as conn:
-            await processes.sign_off(conn, process_id)
+            await processes.sign_off(conn, process_ids)
 
-    async def unfitting(self) -> list[str]:
-        """Return unfinished runs that no living process has all agents for."""
+    async def unfitting(self, offers: Collection[str]) -> list[str]:
+        """Return unfinished runs that nobody can go on with, as `processes.unfitting` has it."""
         async with connection(self.pool) as conn:
-            return await processes.unfitting(conn)
+            return await processes.unfitting(conn, offers)
 
     async def unfinished(self) -> list[str]:
         """Return the runs that have not ended, the oldest first."""
@@ -184,9 +184,9 @@ class Store:
         async with connection(self.pool) as conn:
             return await claims.take_left(conn, driver, lease, limit, self.offers)
 
-    async def leave(self, run_id: str) -> None:
+    async def leave(self, run_id: str) -> bool:
         async with connection(self.pool) as conn:
-            await claims.leave(conn, run_id, self.offers)
+            return await claims.leave(conn, run_id, self.offers)
 
     async def lapsed(self, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:
         """Return (run, thread) of what nobody drives."""

@@ -104,7 +104,7 @@ class Run(Record):
     maxHitlRequests: int
     result: Result | None
     error: RunError | None
-    held: Held | None
+    held: Held | None = None
     metadata: JsonObject
     createdAt: datetime
     updatedAt: datetime

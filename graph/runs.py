@@ -80,6 +80,7 @@ async def _fit(tx: Transaction, locked: Locked, change: Change, check: CheckFit)
             )
             raise RunHeld(
                 f"Run {locked.run.runId} is held: {reason}. The decision was not taken.",
+                runId=locked.run.runId,
                 held=held.json_object(),
             )
         case Fits(fitted):
@@ -92,15 +93,15 @@ async def hold(tx: Transaction, run_id: str, capability_id: str, reason: str) ->
         await tx.write(change)
 
 
-async def let_go(tx: Transaction, run_id: str, check: CheckFit) -> bool:
-    """Let it go on, if it fits now. Return whether it does."""
+async def recheck(tx: Transaction, run_id: str, check: CheckFit) -> Misfit | None:
+    """Let it go on, if it fits now; else return why it does not."""
     locked = await tx.lock(RunRef(run_id))
     verdict = await check(tx, locked)
     if isinstance(verdict, Misfit):
-        return False
+        return verdict
     if change := decisions.let_go(locked, verdict.fitted):
         await tx.write(change)
-    return True
+    return None
 
 
 async def remove(tx: Transaction, ref: RunRef, request_id: str | None, reason: str, by: By) -> str:

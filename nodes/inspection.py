@@ -51,9 +51,8 @@ class Inspector:
             raise
         except Exception as error:  # noqa: BLE001
             # its classes are foreign code, and run when its state is read
-            return (
-                f"{place.capability_id} cannot read what was kept of its state: {describe(error)}"
-            )
+            why = describe(error)
+            return f"{place.capability_id} cannot read what was kept of its state: {why}"
 
     async def _look(self, agent: Agent, place: Place) -> str | None:
         graph = self._graphs[place.capability_id]
