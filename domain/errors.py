@@ -45,11 +45,11 @@ class Fenced(OrchestratorError):
 
 
 class Unfit(OrchestratorError):
-    """The agent that is plugged in here is not the one that began this work. Nothing was done."""
+    """The agent plugged in here is not the one that began this work. `more`: capabilityId."""
 
-    def __init__(self, detail: str, capability_id: str) -> None:
-        super().__init__(detail)
-        self.capability_id = capability_id
+    @property
+    def capability_id(self) -> str:
+        return str(self.more["capabilityId"])
 
 
 class NotFound(OrchestratorError):

@@ -29,7 +29,7 @@ from hitl_orchestrator.domain.schemas import mismatches
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import build_reply, read_questions
-from hitl_orchestrator.nodes.fitness import check_fit, sign
+from hitl_orchestrator.nodes.fitness import read_state, sign
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 
@@ -107,12 +107,11 @@ async def _visit(
     config = sign(locate_thread(task), mark)
     ran = False
     while True:
-        state = await graph.aget_state(config)
+        state = await read_state(agent, graph, config)
         if state.created_at is None:
             old = await find_old_thread(saver, task, answers)
             if old is not None:
-                config, state = sign(old, mark), await graph.aget_state(old)
-        await check_fit(agent, graph, config, state)
+                config, state = sign(old, mark), await read_state(agent, graph, old)
         # not `next`: that is empty too when the last checkpoint of a step is missing
         if state.created_at is not None and not state.tasks:
             return _build_report(agent, _find_outputs(agent, graph, state.values))

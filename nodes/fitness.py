@@ -16,9 +16,10 @@ from langgraph.pregel import Pregel
 from langgraph.types import Interrupt, Send, StateSnapshot
 from pydantic import BaseModel, ValidationError
 
-from hitl_orchestrator.domain.errors import Unfit
+from hitl_orchestrator.domain.errors import OrchestratorError, Unfit
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph
 from hitl_orchestrator.nodes.fingerprint import find_subgraphs, list_channel_types
+from hitl_orchestrator.nodes.loading import describe
 from hitl_orchestrator.nodes.unreadable import find_unreadable
 
 MARK = "hitl_agent"  # in the metadata of each checkpoint: the fingerprint of who wrote it
@@ -31,34 +32,55 @@ def sign(config: RunnableConfig, fingerprint: str) -> RunnableConfig:
     return {**config, "metadata": {MARK: fingerprint}}
 
 
-def is_signed(state: StateSnapshot, fingerprint: str) -> bool:
-    """Tell whether an agent of this fingerprint wrote the newest checkpoint."""
-    written_by: object = (state.metadata or {}).get(MARK)
-    return bool(fingerprint) and written_by == fingerprint
+async def read_state(agent: Agent, graph: AgentGraph, config: RunnableConfig) -> StateSnapshot:
+    """Return the state of a thread of this agent.
 
-
-async def check_fit(
-    agent: Agent, graph: AgentGraph, config: RunnableConfig, state: StateSnapshot
-) -> None:
-    """Raise Unfit where the thread has what this agent does not know or cannot read.
-
-    Costs nothing where an agent of the same fingerprint wrote it. Then no tasks are the end.
+    Raise Unfit where another agent, or another version of it, wrote what this one does not know or
+    cannot read. Where the same wrote it, that costs nothing, and no tasks are the end.
     """
-    if state.created_at is None or is_signed(state, agent.capability.fingerprint):
-        return
-    if misfit := await find_misfit(agent, graph, config, state):
-        raise Unfit(misfit, agent.capability.capabilityId)
+    name = agent.capability.capabilityId
+    try:
+        state = await graph.aget_state(config)
+    except OrchestratorError:
+        raise
+    except Exception as error:
+        # its classes are foreign code, and run when the input of a node is made
+        if unreadable := await _explain_unreadable(agent, graph, config, error):
+            raise Unfit(unreadable, capabilityId=name) from error
+        raise
+    if state.created_at is None or _is_signed(state.metadata, agent):
+        return state
+    if misfit := await _find_misfit(agent, graph, config, state):
+        raise Unfit(misfit, capabilityId=name)
+    return state
 
 
-async def find_misfit(
+def _is_signed(metadata: Mapping[str, Any] | None, agent: Agent) -> bool:
+    """Tell whether an agent of this fingerprint wrote the checkpoint."""
+    fingerprint = agent.capability.fingerprint
+    return bool(fingerprint) and (metadata or {}).get(MARK) == fingerprint
+
+
+async def _explain_unreadable(
+    agent: Agent, graph: AgentGraph, config: RunnableConfig, error: Exception
+) -> str | None:
+    """Return what cannot be read; None: this agent wrote it itself."""
+    root = (await _read_newest(_get_saver(graph), config)).get("")
+    if root is None or _is_signed(root.metadata, agent):
+        return None
+    return _word_unreadable(agent, _find_unreadable(graph, root) or describe(error))
+
+
+def _word_unreadable(agent: Agent, what: str, place: str = "") -> str:
+    return f"{agent.capability.capabilityId} cannot read what was kept of its state{place}: {what}"
+
+
+async def _find_misfit(
     agent: Agent, graph: AgentGraph, config: RunnableConfig, state: StateSnapshot
 ) -> str | None:
     """Return why the agent does not fit what another one, or another version, wrote."""
-    saver = graph.checkpointer
-    if not isinstance(saver, BaseCheckpointSaver):
-        return None
     name = agent.capability.capabilityId
-    newest = await _read_newest(cast(BaseCheckpointSaver[Any], saver), config)
+    newest = await _read_newest(_get_saver(graph), config)
     root = newest.get("")
     if root is None:
         return None
@@ -74,9 +96,14 @@ async def find_misfit(
         if namespace and not _is_live(namespace, root, state):
             continue
         inner = subgraphs.get(_name_path(namespace)) if namespace else graph
-        if misfit := _judge(name, inner, found):
+        if misfit := _judge(agent, inner, found):
             return misfit
     return None
+
+
+def _get_saver(graph: AgentGraph) -> BaseCheckpointSaver[Any]:
+    """Return the one that `prepare_graph` gave it."""
+    return cast(BaseCheckpointSaver[Any], graph.checkpointer)
 
 
 def _is_another_function(
@@ -93,8 +120,9 @@ def _is_another_function(
     return not waits and not isinstance(graph, CompiledStateGraph)
 
 
-def _judge(name: str, graph: AgentGraph | None, found: CheckpointTuple) -> str | None:
+def _judge(agent: Agent, graph: AgentGraph | None, found: CheckpointTuple) -> str | None:
     """Return why a graph does not fit its newest checkpoint. None as graph: it is not known."""
+    name = agent.capability.capabilityId
     where = found.config.get("configurable", {}).get("checkpoint_ns")
     place = f" (in {_name_path(where)})" if where else ""
     if graph is None:
@@ -103,7 +131,7 @@ def _judge(name: str, graph: AgentGraph | None, found: CheckpointTuple) -> str |
     if unknown := _list_unknown(graph, found):
         return f"{name} has no node {', '.join(unknown)} any more{place}, which was to go on"
     if _is_unfinished(found) and (type_name := _find_unreadable(graph, found)):
-        return f"{name} cannot read what was kept of its state{place}: {type_name}"
+        return _word_unreadable(agent, type_name, place)
     return None
 
 

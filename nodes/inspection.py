@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from hitl_orchestrator.domain.errors import OrchestratorError
+from hitl_orchestrator.domain.errors import Unfit
 from hitl_orchestrator.domain.needs import describe_missing
 from hitl_orchestrator.nodes.agents import Agent, build_catalogue
 from hitl_orchestrator.nodes.embed import prepare_graph
-from hitl_orchestrator.nodes.fitness import find_misfit, is_signed
-from hitl_orchestrator.nodes.loading import describe
+from hitl_orchestrator.nodes.fitness import read_state
 from hitl_orchestrator.nodes.specialist import Task
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 
@@ -46,29 +45,23 @@ class Inspector:
         if agent is None:
             return describe_missing(place.capability_id)
         try:
-            return await self._look(agent, place)
-        except OrchestratorError:
-            raise
-        except Exception as error:  # noqa: BLE001
-            # its classes are foreign code, and run when its state is read
-            why = describe(error)
-            return f"{place.capability_id} cannot read what was kept of its state: {why}"
+            is_there = await self._look(agent, place)
+        except Unfit as misfit:
+            return misfit.detail
+        if place.waits and not is_there:
+            return f"{place.capability_id} has asked, and its thread is empty"
+        return None
 
-    async def _look(self, agent: Agent, place: Place) -> str | None:
-        graph = self._graphs[place.capability_id]
-        task = _name_task(place)
-        config = locate_thread(task)
-        state = await graph.aget_state(config)
+    async def _look(self, agent: Agent, place: Place) -> bool:
+        """Tell whether there is something. Raise Unfit."""
+        graph, task = self._graphs[place.capability_id], _name_task(place)
+        state = await read_state(agent, graph, locate_thread(task))
         if state.created_at is None:
             old = await find_old_thread(self._saver, task, {})
-            if old is not None:
-                config, state = old, await graph.aget_state(old)
-        if state.created_at is None:
-            gone = f"{place.capability_id} has asked, and its thread is empty"
-            return gone if place.waits else None
-        if is_signed(state, agent.capability.fingerprint):
-            return None
-        return await find_misfit(agent, graph, config, state)
+            if old is None:
+                return False
+            await read_state(agent, graph, old)
+        return True
 
 
 def _name_task(place: Place) -> Task:
