@@ -165,11 +165,6 @@ class Store:
         async with connection(self.pool) as conn:
             return await processes.unfitting(conn, offers)
 
-    async def unfinished(self) -> list[str]:
-        """Return the runs that have not ended, the oldest first."""
-        async with connection(self.pool) as conn:
-            return await processes.unfinished(conn)
-
     # -- who drives what
 
     async def take(self, claim: Claim, driver: str, lease: timedelta) -> bool:

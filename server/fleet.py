@@ -83,39 +83,12 @@ class Fleet:
         needs = list_needs(locked.run, locked.askers.values())
         if needs <= self._process.offers or await tx.has_fitting(needs):
             return Fits({})
-        return await self.look(locked.run, locked.askers)
-
-    async def look(self, run: StoredRun, askers: Mapping[str, Asker]) -> Fits | Misfit:
-        """Tell whether the agents here can go on with the run, by looking at their threads."""
-        names = {asker.capability_id for asker in askers.values()}
-        for name in sorted(names.union(list_capabilities(run))):
-            if self._inspector.get_fingerprint(name) is None:
-                return Misfit(name, describe_missing(name))
-        fitted: dict[str, str] = {}
-        for request_id, asker in askers.items():
-            own = self._inspector.get_fingerprint(asker.capability_id) or ""
-            if asker.fingerprint == own:
-                continue
-            if misfit := await self._inspector.find_misfit(_locate(run, asker)):
-                return Misfit(asker.capability_id, misfit)
-            fitted[request_id] = own
-        return await self._look_again(run) or Fits(fitted)
+        return await look(self._inspector, locked.run, locked.askers)
 
     async def hold(self, tx: PgTransaction, refused: RunHeld) -> None:
         """Hold the run of a decision that was refused, in the transaction that refused it."""
         held = Held.model_validate(refused.more["held"])
         await runs.hold(tx, str(refused.more["runId"]), held.capabilityId, held.reason)
-
-    async def _look_again(self, run: StoredRun) -> Misfit | None:
-        """Look at what the run is held for, whatever the fingerprints say."""
-        if run.held is None:
-            return None
-        for step in list_open_steps(run):
-            if step.capabilityId == run.held.capabilityId:
-                asker = Asker(step.capabilityId, step.stepId, "")
-                if misfit := await self._inspector.find_misfit(_locate(run, asker, waits=False)):
-                    return Misfit(step.capabilityId, misfit)
-        return None
 
     async def _recheck(self, run_id: str) -> Sequence[Claim]:
         """Let a run go on that fits; hold one that nobody goes on with. Return what to drive."""
@@ -133,6 +106,35 @@ class Fleet:
         if name in self._process.offers:
             return False
         return any(other.drives and name in other.offers for other in self._others)
+
+
+async def look(inspector: Inspector, run: StoredRun, askers: Mapping[str, Asker]) -> Fits | Misfit:
+    """Tell whether the agents here can go on with the run, by looking at their threads."""
+    names = {asker.capability_id for asker in askers.values()}
+    for name in sorted(names.union(list_capabilities(run))):
+        if inspector.get_fingerprint(name) is None:
+            return Misfit(name, describe_missing(name))
+    fitted: dict[str, str] = {}
+    for request_id, asker in askers.items():
+        own = inspector.get_fingerprint(asker.capability_id) or ""
+        if asker.fingerprint == own:
+            continue
+        if misfit := await inspector.find_misfit(_locate(run, asker)):
+            return Misfit(asker.capability_id, misfit)
+        fitted[request_id] = own
+    return await _look_at_begun(inspector, run) or Fits(fitted)
+
+
+async def _look_at_begun(inspector: Inspector, run: StoredRun) -> Misfit | None:
+    """Look at what a held run is held for, and asks nothing: whatever the fingerprints say."""
+    if run.held is None:
+        return None
+    for step in list_open_steps(run):
+        if step.capabilityId == run.held.capabilityId:
+            asker = Asker(step.capabilityId, step.stepId, "")
+            if misfit := await inspector.find_misfit(_locate(run, asker, waits=False)):
+                return Misfit(step.capabilityId, misfit)
+    return None
 
 
 def _locate(run: StoredRun, asker: Asker, waits: bool = True) -> Place:

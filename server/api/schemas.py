@@ -228,7 +228,7 @@ class PausedRun(Record):
     pendingRequestId: str | None
     executionContext: ExecutionContext
     pendingRequests: tuple[HitlRequest, ...]
-    held: Held | None
+    held: Held | None = None
     updatedAt: datetime
 
     @classmethod

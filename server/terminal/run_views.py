@@ -41,16 +41,15 @@ _FRAME_STYLES = {"warning": "yellow", "error": "red", "complete": "green", "hand
 
 
 def draw_run(run: RunJson) -> RenderableType:
-    parts: list[RenderableType] = [
-        make_facts(
-            {
-                "Run": run["runId"],
-                "Thread": run["threadId"],
-                "Status": run["status"],
-                "Objective": run["objective"],
-            }
-        )
-    ]
+    facts = {
+        "Run": run["runId"],
+        "Thread": run["threadId"],
+        "Status": run["status"],
+        "Objective": run["objective"],
+    }
+    if held := run.get("held"):
+        facts["Held"] = held["reason"]
+    parts: list[RenderableType] = [make_facts(facts)]
     if plan := run["plan"]:
         title = Text(f"Plan, version {plan['version']}", "bold")
         parts += [Text(), title, draw_plan(plan["steps"])]
@@ -150,6 +149,7 @@ def draw_queue(runs: list[PausedRunJson], now: datetime) -> RenderableType:
     """Draw the questions of paused runs, with how long each has waited."""
     table = make_table("Request", "Urgency", "Waits", "Kind", "Agent", "Question")
     for run in runs:
+        held = run.get("held")
         for request in run["pendingRequests"]:
             add_row(
                 table,
@@ -158,7 +158,7 @@ def draw_queue(runs: list[PausedRunJson], now: datetime) -> RenderableType:
                 _describe_wait(request, now),
                 request["kind"],
                 request["originAgent"],
-                request["question"],
+                f"held ({held['reason']}): {request['question']}" if held else request["question"],
             )
     return table
 

@@ -91,6 +91,10 @@ class RunErrorJson(TypedDict):
     message: str
 
 
+class HeldJson(TypedDict):
+    reason: str
+
+
 class RunJson(TypedDict):
     runId: str
     threadId: str
@@ -101,6 +105,7 @@ class RunJson(TypedDict):
     requests: list[RequestJson]
     result: ResultJson | None
     error: RunErrorJson | None
+    held: NotRequired[HeldJson | None]
     metadata: JsonObject
 
 
@@ -110,6 +115,7 @@ class RunsJson(TypedDict):
 
 class PausedRunJson(TypedDict):
     pendingRequests: list[RequestJson]
+    held: NotRequired[HeldJson | None]
 
 
 class QueueJson(TypedDict):
