@@ -8,6 +8,7 @@ from hitl_orchestrator.domain.ports import Claim
 
 Offers = Sequence[str] | None  # what a process has of what runs need; None: whatever they need
 
+# `claimed_until` of what nobody drives: 'epoch' is given back, a day later is left to others.
 # `needs <@ offers`: a process drives only runs of which it has all agents.
 TAKE = """UPDATE orchestrator_runs SET claim_token = %s, claimed_by = %s, claimed_until = now() + %s
     WHERE run_id = %s AND status IN ('queued', 'running') AND held IS NULL
@@ -20,8 +21,8 @@ _TAKE_SOME = """UPDATE orchestrator_runs
         ORDER BY claimed_until NULLS FIRST LIMIT %s FOR UPDATE SKIP LOCKED)
     RETURNING run_id, claim_token"""
 TAKE_LAPSED = _TAKE_SOME.format("(claim_token IS NULL OR claimed_until < now())")
-TAKE_LEFT = _TAKE_SOME.format("claim_token IS NULL AND claimed_until = '-infinity'")
-LEAVE = """UPDATE orchestrator_runs SET claimed_until = '-infinity'
+TAKE_LEFT = _TAKE_SOME.format("claim_token IS NULL AND claimed_until = '1970-01-02Z'")
+LEAVE = """UPDATE orchestrator_runs SET claimed_until = '1970-01-02Z'
     WHERE run_id = %s AND status IN ('queued', 'running') AND claim_token IS NULL
     AND NOT needs <@ %s::text[]"""
 # Not those left to a process that has their agents: it takes them without a job.
@@ -29,7 +30,7 @@ LEAVE = """UPDATE orchestrator_runs SET claimed_until = '-infinity'
 # again already.
 LAPSED = """SELECT run_id, thread_id FROM orchestrator_runs r WHERE status IN ('queued', 'running')
     AND (claim_token IS NULL OR claimed_until < now())
-    AND held IS NULL AND claimed_until IS DISTINCT FROM '-infinity'
+    AND held IS NULL AND claimed_until IS DISTINCT FROM '1970-01-02Z'
     AND (claimed_until = 'epoch' OR updated_at < now() - %s)
     AND NOT EXISTS (SELECT FROM procrastinate_jobs j
         WHERE j.queueing_lock = r.run_id AND j.status = 'todo') LIMIT %s"""
