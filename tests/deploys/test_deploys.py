@@ -20,6 +20,8 @@ MISFITS = {
         "middleware renamed",
         "letters has no node Gate.after_model any more",
     ),
+    "the file of a class was renamed": ("first", "file renamed", "notes.Person came back as dict"),
+    "a class got a field that it needs": ("first", "field needed", "letters.Person has no `mail`"),
     "the agent is not plugged in": (
         "first",
         "another agent",
@@ -75,10 +77,21 @@ def test_a_deploy_that_loses_the_question_holds_it_until_it_is_back(
     assert system.get("/readyz")["heldRuns"] == 0
 
 
-def test_a_deploy_that_keeps_the_question_takes_the_decision(system: System) -> None:
-    system.deploy(entry(system, "first"))
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("first", "another node renamed"),
+        ("first", "field added"),
+        ("field needed", "first"),
+    ],
+    ids=["another node was renamed", "a field was added", "a field was removed"],
+)
+def test_a_deploy_that_keeps_the_question_takes_the_decision(
+    system: System, old: str, new: str
+) -> None:
+    system.deploy(entry(system, old))
     run = system.start()
-    system.deploy(entry(system, "another node renamed"))
+    system.deploy(entry(system, new))
     assert system.answer(run, True)[0] == 200
     ended = system.wait(run, has_ended)
     assert ended["result"]["outputs"] == {"letter": "sent"}

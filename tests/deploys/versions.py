@@ -8,16 +8,22 @@ from typing import Any
 
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
+from pydantic import BaseModel
 from typing_extensions import TypedDict
+
+
+class Person(BaseModel):
+    name: strFIELDS
 
 
 class State(TypedDict, total=False):
     objective: str
     letter: str
+    to: Person
 
 
 def write(state: State) -> State:
-    return {"letter": "a draft"}
+    return {"letter": "a draft", "to": Person(name="Ann"MORE)}
 
 
 def ask(state: State) -> State:
@@ -107,8 +113,10 @@ other = {
 """
 
 
-def _graph(*nodes: str) -> str:
-    return GRAPH.replace("NODES", f"[{', '.join(nodes)}]")
+def _graph(*nodes: str, fields: str = "", more: str = "") -> str:
+    """Return the file with these nodes, and with further fields of the class in its state."""
+    text = GRAPH.replace("NODES", f"[{', '.join(nodes)}]")
+    return text.replace("FIELDS", fields).replace("MORE", more)
 
 
 WRITE, ASK, FINISH = '("write", write)', '("ask", ask)', '("finish", finish)'
@@ -121,6 +129,9 @@ VERSIONS: dict[str, str] = {
     "middleware": MIDDLEWARE.replace("NAME", "Gate"),
     "middleware renamed": MIDDLEWARE.replace("NAME", "Approvals"),
     "another agent": OTHER,
+    "field added": _graph(WRITE, ASK, FINISH, fields="\n    mail: str = ''"),
+    "field needed": _graph(WRITE, ASK, FINISH, fields="\n    mail: str", more=", mail='a@b'"),
+    "file renamed": FIRST,
 }
 
 
@@ -128,6 +139,6 @@ def write_version(folder: Path, version: str) -> str:
     """Write it down; return its entry of HITL_AGENTS."""
     place = folder / version.replace(" ", "_")
     place.mkdir(exist_ok=True)
-    file = place / "letters.py"
+    file = place / ("notes.py" if version == "file renamed" else "letters.py")
     file.write_text(VERSIONS[version])
     return f"{file}:{'other' if version == 'another agent' else 'letters'}"
