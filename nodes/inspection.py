@@ -14,7 +14,7 @@ from hitl_orchestrator.nodes.specialist import Task
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 
 
-class Place(NamedTuple):
+class Begun(NamedTuple):
     """A step that was begun. `waits`: for the answer to a question, so there must be something."""
 
     thread_id: str
@@ -39,22 +39,22 @@ class Inspector:
         agent = self._agents.get(capability_id)
         return None if agent is None else agent.capability.fingerprint
 
-    async def find_misfit(self, place: Place) -> str | None:
+    async def find_misfit(self, begun: Begun) -> str | None:
         """Return why the agent here cannot go on there; None: it can."""
-        agent = self._agents.get(place.capability_id)
+        agent = self._agents.get(begun.capability_id)
         if agent is None:
-            return describe_missing(place.capability_id)
+            return describe_missing(begun.capability_id)
         try:
-            is_there = await self._look(agent, place)
+            is_there = await self._look(agent, begun)
         except Unfit as misfit:
             return misfit.detail
-        if place.waits and not is_there:
-            return f"{place.capability_id} has asked, and its thread is empty"
+        if begun.waits and not is_there:
+            return f"{begun.capability_id} has asked, and its thread is empty"
         return None
 
-    async def _look(self, agent: Agent, place: Place) -> bool:
+    async def _look(self, agent: Agent, begun: Begun) -> bool:
         """Tell whether there is something. Raise Unfit."""
-        graph, task = self._graphs[place.capability_id], _name_task(place)
+        graph, task = self._graphs[begun.capability_id], _name_task(begun)
         state = await read_state(agent, graph, locate_thread(task))
         if state.created_at is None:
             old = await find_old_thread(self._saver, task, {})
@@ -64,12 +64,12 @@ class Inspector:
         return True
 
 
-def _name_task(place: Place) -> Task:
+def _name_task(begun: Begun) -> Task:
     return Task(
         objective="",
         facets={},
         context=(),
-        runId=place.run_id,
-        threadId=place.thread_id,
-        stepId=place.step_id,
+        runId=begun.run_id,
+        threadId=begun.thread_id,
+        stepId=begun.step_id,
     )

@@ -26,7 +26,7 @@ from hitl_orchestrator.domain.ports import Claim, Locked, Transaction
 from hitl_orchestrator.domain.run import Held, StoredRun
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.runs import Fits, Misfit
-from hitl_orchestrator.nodes.inspection import Inspector, Place
+from hitl_orchestrator.nodes.inspection import Begun, Inspector
 
 
 class Fleet:
@@ -137,8 +137,8 @@ async def _look_at_begun(inspector: Inspector, run: StoredRun) -> Misfit | None:
     return None
 
 
-def _locate(run: StoredRun, asker: Asker, waits: bool = True) -> Place:
-    return Place(run.threadId, run.runId, asker.step_id, asker.capability_id, waits)
+def _locate(run: StoredRun, asker: Asker, waits: bool = True) -> Begun:
+    return Begun(run.threadId, run.runId, asker.step_id, asker.capability_id, waits)
 
 
 def _is_dead(process_id: str) -> bool:

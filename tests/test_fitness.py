@@ -22,11 +22,11 @@ from hitl_orchestrator.domain.state import Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, read_agent
 from hitl_orchestrator.nodes.embed import embed_agent
 from hitl_orchestrator.nodes.fingerprint import take_fingerprint
-from hitl_orchestrator.nodes.inspection import Inspector, Place
+from hitl_orchestrator.nodes.inspection import Begun, Inspector
 from hitl_orchestrator.nodes.specialist import Task
 
 TASK = Task(objective="o", facets={}, context=(), runId="run", threadId="thread", stepId="s1")
-PLACE = Place("thread", "run", "s1", "letters", waits=True)
+BEGUN = Begun("thread", "run", "s1", "letters", waits=True)
 YES = Answered(responseType=ResponseType.APPROVAL, approved=True)
 QUESTION = {"question": "Send it?", "kind": "approval"}
 
@@ -191,7 +191,7 @@ class Deploys:
         return report
 
     async def look(self, run: Any) -> str | None:
-        return await Inspector([agent(run)], self.saver).find_misfit(PLACE)
+        return await Inspector([agent(run)], self.saver).find_misfit(BEGUN)
 
 
 @pytest.fixture

@@ -65,7 +65,6 @@ FIELDS: dict[str, str] = {
     "Run.error": "Why it failed.",
     "Run.held": "Why it waits for other agents than those that are plugged in; null: it does not. "
     "A held run takes no decision, and goes on by itself where agents are plugged in that fit.",
-    "PausedRun.held": "Why no decision is taken now; null: one is.",
     "Held.reason": "What does not fit, and how.",
     "Held.capabilityId": "The agent that is missing, or is not the one that asked.",
     "Held.since": "When that was found.",

@@ -32,7 +32,7 @@ from hitl_orchestrator.domain.hitl import (
 from hitl_orchestrator.domain.plan import Plan
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import Json, JsonObject, Record
-from hitl_orchestrator.domain.run import Held, NewRun, Run, RunStatus, StoredRun, current_request_id
+from hitl_orchestrator.domain.run import NewRun, Run, RunStatus, StoredRun, current_request_id
 from hitl_orchestrator.domain.state import Facet
 
 MOST_ITEMS = 100
@@ -228,7 +228,6 @@ class PausedRun(Record):
     pendingRequestId: str | None
     executionContext: ExecutionContext
     pendingRequests: tuple[HitlRequest, ...]
-    held: Held | None = None
     updatedAt: datetime
 
     @classmethod
@@ -242,7 +241,6 @@ class PausedRun(Record):
                 objective=run.settings.objective, plan=run.plan, facets=run.facets
             ),
             pendingRequests=tuple(pending),
-            held=run.held,
             updatedAt=run.updatedAt,
         )
 

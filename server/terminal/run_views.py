@@ -149,7 +149,6 @@ def draw_queue(runs: list[PausedRunJson], now: datetime) -> RenderableType:
     """Draw the questions of paused runs, with how long each has waited."""
     table = make_table("Request", "Urgency", "Waits", "Kind", "Agent", "Question")
     for run in runs:
-        held = run.get("held")
         for request in run["pendingRequests"]:
             add_row(
                 table,
@@ -158,7 +157,7 @@ def draw_queue(runs: list[PausedRunJson], now: datetime) -> RenderableType:
                 _describe_wait(request, now),
                 request["kind"],
                 request["originAgent"],
-                f"held ({held['reason']}): {request['question']}" if held else request["question"],
+                request["question"],
             )
     return table
 

@@ -115,7 +115,6 @@ class RunsJson(TypedDict):
 
 class PausedRunJson(TypedDict):
     pendingRequests: list[RequestJson]
-    held: NotRequired[HeldJson | None]
 
 
 class QueueJson(TypedDict):
