@@ -38,10 +38,16 @@ def list_needs(run: StoredRun, askers: Iterable[Asker]) -> frozenset[str]:
         return frozenset()
     needs = set(list_capabilities(run))
     for asker in askers:
-        needs |= {asker.capability_id, name_graph(asker.capability_id, asker.fingerprint)}
+        if is_at_work(run, asker):
+            needs.add(name_graph(asker.capability_id, asker.fingerprint))
     if run.held is not None:
         needs |= {run.held.capabilityId, name_graph(run.held.capabilityId, "")}
     return frozenset(needs)
+
+
+def is_at_work(run: StoredRun, asker: Asker) -> bool:
+    """Tell whether its step goes on. One that was refused may have ended without the answer."""
+    return asker.step_id in {step.stepId for step in list_open_steps(run)}
 
 
 def list_capabilities(run: StoredRun) -> list[str]:

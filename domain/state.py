@@ -89,6 +89,8 @@ class Report(Record):
     facets: JsonObject = Field(default_factory=dict, exclude=True)
     reason: str | None = None
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
+    # the keys of answered questions whose answers the agent did not get
+    undelivered: tuple[str, ...] = Field(default=(), exclude=True)
 
 
 class Asked(Record):
@@ -106,6 +108,7 @@ class Asked(Record):
     agentFingerprint: str = ""  # of the agent that asked
     answer: Answer | None = None
     cause: Cause | None = None
+    undelivered: bool = False  # it was answered, and the agent has not got the answer
     expiresInSeconds: float | None = None
 
     @property

@@ -27,9 +27,9 @@ _INTERRUPT, _SENDS = "__interrupt__", "__pregel_tasks"
 _BRANCH, _JOIN = "branch:to:", "join:"
 
 
-def sign(config: RunnableConfig, fingerprint: str) -> RunnableConfig:
+def sign(config: RunnableConfig, agent: Agent) -> RunnableConfig:
     """Return it so that what is written there says whose it is."""
-    return {**config, "metadata": {MARK: fingerprint}}
+    return {**config, "metadata": {MARK: agent.capability.fingerprint}}
 
 
 async def read_state(agent: Agent, graph: AgentGraph, config: RunnableConfig) -> StateSnapshot:

@@ -18,6 +18,7 @@ from hitl_orchestrator.domain.errors import NotFound, RunHeld, StoreUnavailable
 from hitl_orchestrator.domain.needs import (
     Asker,
     describe_missing,
+    is_at_work,
     list_capabilities,
     list_needs,
     list_open_steps,
@@ -110,14 +111,13 @@ class Fleet:
 
 async def look(inspector: Inspector, run: StoredRun, askers: Mapping[str, Asker]) -> Fits | Misfit:
     """Tell whether the agents here can go on with the run, by looking at their threads."""
-    names = {asker.capability_id for asker in askers.values()}
-    for name in sorted(names.union(list_capabilities(run))):
+    for name in list_capabilities(run):
         if inspector.get_fingerprint(name) is None:
             return Misfit(name, describe_missing(name))
     fitted: dict[str, str] = {}
     for request_id, asker in askers.items():
         own = inspector.get_fingerprint(asker.capability_id) or ""
-        if asker.fingerprint == own:
+        if asker.fingerprint == own or not is_at_work(run, asker):
             continue
         if misfit := await inspector.find_misfit(_locate(run, asker)):
             return Misfit(asker.capability_id, misfit)

@@ -14,7 +14,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SETTINGS = RunSettings(
     runId="run", threadId="thread", objective="o", outputs=("x",), maxHitlRequests=3
 )
-ASKER = Asker("a", "s1", "f1")
+ASKER = Asker("a", "s_a", "f1")
 
 
 def step(name: str, status: StepStatus) -> Step:
@@ -50,6 +50,7 @@ OVER = [
         (run(A, B), [ASKER], {"a", "b", "a@f1"}),
         (run(A), [ASKER._replace(fingerprint="")], {"a", "a@"}),
         (run(A), [ASKER, ASKER._replace(fingerprint="f2")], {"a", "a@f1", "a@f2"}),
+        (run(B, *OVER), [ASKER._replace(step_id="s_denied")], {"b"}),
         (run(A, held="b"), [ASKER], {"a", "a@f1", "b", "b@"}),
         (run(A, status=RunStatus.CANCELLED), [ASKER], set[str]()),
     ],
@@ -59,6 +60,7 @@ OVER = [
         "the very graph in which a question waits",
         "one whose graph is not known has to be looked at",
         "two versions of one agent that both wait",
+        "a step that ended without its answer needs nobody",
         "what is held has to be looked at",
         "an ended run needs nobody",
     ],

@@ -1,8 +1,6 @@
 """What is released: an sdist, the wheel made from it, and that wheel in a stranger's project."""
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -10,6 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from tests.environments import build_wheel, install, make_environment, run
 from tests.processes import API_KEY, running
 from tests.repository import FOLDERS, ROOT
 from tests.temporary import temporary_folder
@@ -17,7 +16,6 @@ from tests.test_first_run import DESK, answered, started, waiting
 
 LOCK, DEV_LOCK = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 PIN = re.compile(r"^[\w.-]+(?:\[[\w,]+\])?==[^\s;]+", re.MULTILINE)
-UV = Path(sys.executable).with_name("uv")
 
 # The usual layout of a LangGraph project. Its modules bear the names of our folders.
 STRANGERS = {
@@ -39,13 +37,7 @@ PROBE = (
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made from the sdist, as a release is."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
-    (sdist,) = folder.glob("*.tar.gz")
-    (made,) = folder.glob("*.whl")
-    assert sdist.name.startswith("hitl_orchestrator-")
-    return made
+    return build_wheel(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture
@@ -54,14 +46,8 @@ def project() -> Generator[Path]:
     with temporary_folder() as folder:
         for name, text in STRANGERS.items():
             (folder / name).write_text(text, "utf-8")
-        run(UV, "venv", "--quiet", "--python", sys.executable, folder / ".venv")
+        make_environment(folder)
         yield folder
-
-
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
-    assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def pins(lock: Path) -> set[str]:
@@ -93,9 +79,7 @@ def test_the_wheel_serves_beside_a_strangers_graph_nodes_and_state(
     constraints = project / "constraints.txt"
     constraints.write_text("\n".join(sorted(pins(LOCK))), "utf-8")
     python = project / ".venv/bin/python"
-    # Needs a package registry, and trusts whom the machine trusts, as pip does.
-    install = [UV, "pip", "install", "--quiet", "--system-certs"]
-    run(*install, "--python", python, "--constraint", constraints, wheel)
+    install(python, "--constraint", constraints, wheel)
     imported = run(python, "-c", PROBE, cwd=project)
     assert Path(imported.strip()).is_relative_to(project / ".venv")
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import httpx
 import pytest
+from psycopg import AsyncConnection
 
 from tests.api.calls import OPERATOR, QUESTIONS, Json, answering, is_problem, paused
 
@@ -175,7 +176,10 @@ async def test_capabilities_are_listed_with_their_contracts(api: httpx.AsyncClie
 
 
 async def test_the_queue_shows_what_waits_and_what_a_person_needs(api: httpx.AsyncClient) -> None:
-    calm, urgent = await paused(api), await paused(api, {"question": "Now?", "urgency": "high"})
+    calm, urgent = (
+        await paused(api),
+        await paused(api, {"question": "Now?", "kind": "freeform", "urgency": "high"}),
+    )
     queue = (await api.get("/api/hitl/pending")).json()
     assert [run["runId"] for run in queue["runs"]] == [urgent["runId"], calm["runId"]]
     shown = queue["runs"][0]
@@ -316,6 +320,17 @@ async def test_what_an_operator_does_is_logged_without_a_word_of_theirs(
         run["threadId"]
     }
     assert "SECRET" not in str(lines)
+
+
+async def test_a_call_that_broke_is_not_logged_as_answered(
+    api: httpx.AsyncClient, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = await paused(api)
+    async with await AsyncConnection.connect(database_url, autocommit=True) as admin:
+        await admin.execute("ALTER TABLE hitl_responses RENAME TO gone")
+    caplog.set_level(logging.INFO, "hitl")
+    is_problem(await api.post("/api/hitl/resume", json=answering(run, freeformText="x")), 500)
+    assert "hitl_resume_api" not in str([record.msg for record in caplog.records])
 
 
 async def test_what_is_not_there_is_404(api: httpx.AsyncClient) -> None:
