@@ -1,23 +1,36 @@
 """Who drives which run: claims, their heartbeat, and what nobody drives."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.ports import Claim
 
+Offers = Sequence[str] | None  # what a process has of what runs need; None: whatever they need
+
+# `claimed_until` of what nobody drives: 'epoch' is given back, a day later is left to others.
+# `needs <@ offers`: a process drives only runs of which it has all agents.
 TAKE = """UPDATE orchestrator_runs SET claim_token = %s, claimed_by = %s, claimed_until = now() + %s
-    WHERE run_id = %s AND status IN ('queued', 'running')
-    AND (claim_token IS NULL OR claimed_until < now()) RETURNING claim_token"""
-TAKE_LAPSED = """UPDATE orchestrator_runs
+    WHERE run_id = %s AND status IN ('queued', 'running') AND held IS NULL
+    AND (claim_token IS NULL OR claimed_until < now())
+    AND coalesce(needs <@ %s::text[], true) RETURNING claim_token"""
+_TAKE_SOME = """UPDATE orchestrator_runs
     SET claim_token = gen_random_uuid()::text, claimed_by = %s, claimed_until = now() + %s
     WHERE run_id IN (SELECT run_id FROM orchestrator_runs WHERE status IN ('queued', 'running')
-        AND (claim_token IS NULL OR claimed_until < now())
+        AND held IS NULL AND {} AND coalesce(needs <@ %s::text[], true)
         ORDER BY claimed_until NULLS FIRST LIMIT %s FOR UPDATE SKIP LOCKED)
     RETURNING run_id, claim_token"""
+TAKE_LAPSED = _TAKE_SOME.format("(claim_token IS NULL OR claimed_until < now())")
+TAKE_LEFT = _TAKE_SOME.format("claim_token IS NULL AND claimed_until = '1970-01-02Z'")
+LEAVE = """UPDATE orchestrator_runs SET claimed_until = '1970-01-02Z'
+    WHERE run_id = %s AND status IN ('queued', 'running') AND claim_token IS NULL
+    AND NOT needs <@ %s::text[]"""
+# Not those left to a process that has their agents: it takes them without a job.
 # Given back, or left alone for so long that its job must be lost; not those that wait in the queue
 # again already.
 LAPSED = """SELECT run_id, thread_id FROM orchestrator_runs r WHERE status IN ('queued', 'running')
     AND (claim_token IS NULL OR claimed_until < now())
+    AND held IS NULL AND claimed_until IS DISTINCT FROM '1970-01-02Z'
     AND (claimed_until = 'epoch' OR updated_at < now() - %s)
     AND NOT EXISTS (SELECT FROM procrastinate_jobs j
         WHERE j.queueing_lock = r.run_id AND j.status = 'todo') LIMIT %s"""
@@ -29,18 +42,37 @@ RELEASE = """UPDATE orchestrator_runs
     WHERE run_id = %s AND claim_token = %s"""
 
 
-async def take(conn: Connection, claim: Claim, driver: str, lease: timedelta) -> bool:
-    """Claim one run, if nobody drives it."""
-    return (
-        await (await conn.execute(TAKE, (claim.token, driver, lease, claim.run_id))).fetchone()
-        is not None
-    )
+async def take(
+    conn: Connection, claim: Claim, driver: str, lease: timedelta, offers: Offers
+) -> bool:
+    """Claim one run, if nobody drives it and this process has its agents."""
+    values = (claim.token, driver, lease, claim.run_id, _as_list(offers))
+    return await (await conn.execute(TAKE, values)).fetchone() is not None
 
 
-async def take_lapsed(conn: Connection, driver: str, lease: timedelta, limit: int) -> list[Claim]:
-    """Claim runs that should run and that nobody drives."""
-    rows = await (await conn.execute(TAKE_LAPSED, (driver, lease, limit))).fetchall()
-    return [Claim(row["run_id"], row["claim_token"]) for row in rows]
+async def take_lapsed(
+    conn: Connection, driver: str, lease: timedelta, limit: int, offers: Offers
+) -> list[Claim]:
+    """Claim runs that should run, that nobody drives, and of which this process has all agents."""
+    rows = await conn.execute(TAKE_LAPSED, (driver, lease, _as_list(offers), limit))
+    return [Claim(row["run_id"], row["claim_token"]) for row in await rows.fetchall()]
+
+
+async def take_left(
+    conn: Connection, driver: str, lease: timedelta, limit: int, offers: Offers
+) -> list[Claim]:
+    """Claim runs whose jobs were taken by processes that do not have their agents."""
+    rows = await conn.execute(TAKE_LEFT, (driver, lease, _as_list(offers), limit))
+    return [Claim(row["run_id"], row["claim_token"]) for row in await rows.fetchall()]
+
+
+async def leave(conn: Connection, run_id: str, offers: Offers) -> bool:
+    """Leave a run to those that have its agents, if this process does not. Return whether."""
+    return (await conn.execute(LEAVE, (run_id, _as_list(offers)))).rowcount == 1
+
+
+def _as_list(offers: Offers) -> list[str] | None:
+    return None if offers is None else list(offers)
 
 
 async def lapsed(conn: Connection, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The table `orchestrator_runs`."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 
@@ -22,6 +23,7 @@ INSERT = """INSERT INTO orchestrator_runs
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
 UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
     facets = %(facets)s, result = %(result)s, error = %(error)s, updated_at = now(),
+    held = %(held)s, needs = %(needs)s,
     request_count = %(request_count)s, event_count = %(event_count)s,
     audit_count = %(audit_count)s, audit_head = %(audit_head)s, last_update_id = %(last_update_id)s,
     claim_token = %(claim_token)s,
@@ -32,6 +34,11 @@ MARK_PENDING = """UPDATE orchestrator_runs SET (pending_urgency, pending_since) 
         FROM hitl_requests WHERE hitl_requests.run_id = orchestrator_runs.run_id
         AND hitl_requests.status = 'pending')
     WHERE run_id = %s"""
+
+
+_AS_THEY_ARE = (
+    "settings", "metadata", "status", "plan", "facets", "result", "error", "held", "needs",
+)  # fmt: skip
 
 
 class Counters(NamedTuple):
@@ -102,7 +109,9 @@ async def insert(conn: Connection, run: StoredRun) -> None:
         raise ThreadBusy(f"Thread {run.threadId} has a run that has not ended.") from error
 
 
-async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
+async def update(
+    conn: Connection, run: StoredRun, counters: Counters, needs: Collection[str]
+) -> None:
     """Write the row, in a pipeline or not. The caller holds its lock."""
     values = {
         "run_id": run.runId,
@@ -111,6 +120,8 @@ async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
         "facets": _facets(run),
         "result": run.result and Json(run.result.json_object()),
         "error": run.error and Json(run.error.json_object()),
+        "held": run.held and Json(run.held.json_object()),
+        "needs": sorted(needs),
         "request_count": counters.requests,
         "event_count": counters.events,
         "audit_count": counters.audit,
@@ -122,10 +133,7 @@ async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
 
 
 def of_row(row: DictRow) -> StoredRun:
-    fields: dict[str, Any] = {
-        name: row[name]
-        for name in ("settings", "metadata", "status", "plan", "facets", "result", "error")
-    }
+    fields: dict[str, Any] = {name: row[name] for name in _AS_THEY_ARE}
     times = {"createdAt": row["created_at"], "updatedAt": row["updated_at"]}
     return StoredRun.model_validate({**fields, **times, "claimToken": row["claim_token"]})
 

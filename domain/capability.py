@@ -20,7 +20,8 @@ class Capability(Record):
     """The public face of a specialist.
 
     `reworks`: facets made again after a person gave this step freeform guidance. `disagreesWith`:
-    those that make one of its inputs by another schema; a plan has never both.
+    those that make one of its inputs by another schema; a plan has never both. `fingerprint`: of
+    the agent's graph, empty where it is not known.
     """
 
     capabilityId: CapabilityId
@@ -33,6 +34,7 @@ class Capability(Record):
     disagreesWith: tuple[CapabilityId, ...] = ()
     timeoutSeconds: Annotated[float, Field(gt=0)] = 600
     contract: Contract
+    fingerprint: str = ""
 
 
 Registry = Mapping[str, Capability]  # by id, in the order of registration

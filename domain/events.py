@@ -27,6 +27,8 @@ class EventKind(StrEnum):
     QUESTION_DENIED_BY_OPERATOR = "question_denied_by_operator"
     ANSWER_DELIVERED = "answer_delivered"
     MEASURED = "measured"
+    RUN_HELD = "run_held"
+    RUN_LET_GO = "run_let_go"
     RUN_CANCELLED = "run_cancelled"
     RUN_COMPLETED = "run_completed"
     RUN_FAILED = "run_failed"
@@ -62,6 +64,8 @@ VOICES: dict[EventKind, Voice] = {
     ),
     EventKind.ANSWER_DELIVERED: Voice("deliver", None, None),
     EventKind.MEASURED: Voice(None, "metrics", None),
+    EventKind.RUN_HELD: Voice("hold", "warning", "run_held"),
+    EventKind.RUN_LET_GO: Voice(None, "message", "run_let_go"),
     EventKind.RUN_CANCELLED: Voice("cancel", "complete", "run_completed", queue=True),
     EventKind.RUN_COMPLETED: Voice("complete", "complete", "run_completed", queue=True),
     EventKind.RUN_FAILED: Voice("fail", "error", "run_failed", queue=True),

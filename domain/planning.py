@@ -29,8 +29,11 @@ def check_start(
     agents: Sequence[str] | None,
     outputs: Sequence[str],
     at_hand: Collection[str],
-) -> None:
-    """Raise Invalid, naming the unknown capability or the facets that cannot be made."""
+) -> list[Capability]:
+    """Return the smallest plan for the outputs.
+
+    Raise Invalid, naming the unknown capability or the facets that cannot be made.
+    """
     if not outputs:
         makeable = dict.fromkeys(
             facet for capability in registry.values() for facet in capability.outputFacets
@@ -49,6 +52,7 @@ def check_start(
             f"No allowed capability can make {', '.join(plan.facets)} "
             f"of what is at hand: {', '.join(sorted(at_hand))}."
         )
+    return plan
 
 
 def first_plan(chosen: Sequence[Capability]) -> Plan | RunError:

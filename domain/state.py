@@ -105,6 +105,7 @@ class Asked(Record):
     fingerprint: str
     keys: tuple[str, ...]
     repeats: str | None = None
+    agentFingerprint: str = ""  # of the agent that asked
     answer: Answer | None = None
     cause: Cause | None = None
     undelivered: bool = False  # it was answered, and the agent has not got the answer

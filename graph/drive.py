@@ -15,7 +15,8 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command
 
-from hitl_orchestrator.domain.errors import OrchestratorError, StoreUnavailable
+from hitl_orchestrator.domain.errors import OrchestratorError, StoreUnavailable, Unfit
+from hitl_orchestrator.domain.needs import describe_missing, list_capabilities
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Memory, Unit, Update
 from hitl_orchestrator.domain.state import RunError, Snapshot
 from hitl_orchestrator.graph.build import Graph
@@ -24,6 +25,7 @@ from hitl_orchestrator.graph.projection import (
     Broken,
     Continue,
     Drained,
+    HeldBack,
     Next,
     Rest,
     ResumeWith,
@@ -75,6 +77,8 @@ class _Drive:
         thread = await self._graph.aget_state(config)
         self._state = read_thread(first, thread)
         step: Next | None = choose_next(first, thread, locked.settled)
+        if missing := set(list_capabilities(locked.run)) - set(self._graph.nodes):
+            step = await self._flush(HeldBack(min(missing), describe_missing(min(missing))))
         while step is not None and not self._control.drain_requested:
             step = await self._flush(await self._run(step, config))
 
@@ -99,6 +103,8 @@ class _Drive:
                 )
         except GraphDrained:
             return Drained()
+        except Unfit as misfit:
+            return HeldBack(misfit.capability_id, misfit.detail)
         except OrchestratorError:
             raise
         except Exception as error:  # noqa: BLE001

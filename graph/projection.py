@@ -17,10 +17,10 @@ from hitl_orchestrator.domain.hitl import HitlRequest, Settled
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Settlement, Update
 from hitl_orchestrator.domain.progress import plan_with_statuses
 from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.run import StoredRun
+from hitl_orchestrator.domain.run import Held, StoredRun
 from hitl_orchestrator.domain.state import Asked, Ending, Result, RunError, Snapshot, first_state
 from hitl_orchestrator.domain.transitions import RunAct, run_after
-from hitl_orchestrator.graph.decisions import check_fence, end
+from hitl_orchestrator.graph.decisions import check_fence, end, tell_hold
 
 # What to do with the graph next.
 
@@ -76,7 +76,15 @@ class Broken:
     error: RunError
 
 
-Stop = Stopped | Drained | Broken
+@dataclass(frozen=True)
+class HeldBack:
+    """An agent here cannot go on with what its thread has; one of another process may."""
+
+    capability_id: str
+    reason: str
+
+
+Stop = Stopped | Drained | Broken | HeldBack
 
 
 class Recorded(NamedTuple):
@@ -174,6 +182,8 @@ def conclude(
     match stop:
         case Drained():
             return Concluded(state, change, None)
+        case HeldBack(capability_id, reason):
+            return Concluded(state, _hold(state, locked, change, capability_id, reason), None)
         case Broken(error):
             ending = Ending(result=Result(outputs={}), error=error)
             return Concluded(state, _end(state, locked, change, ending), None)
@@ -198,6 +208,14 @@ def _pause(state: Snapshot, change: Change) -> Change:
         claimToken=None,
     )
     return _extend(change, run)
+
+
+def _hold(
+    state: Snapshot, locked: Locked, change: Change, capability_id: str, reason: str
+) -> Change:
+    held = Held(reason=reason, capabilityId=capability_id, since=locked.now)
+    plan = plan_with_statuses(state, running=False)
+    return _extend(change, change.run.but(plan=plan, held=held, claimToken=None), tell_hold(held))
 
 
 def _end(state: Snapshot, locked: Locked, change: Change, ending: Ending) -> Change:

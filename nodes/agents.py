@@ -14,6 +14,7 @@ from hitl_orchestrator.domain.hitl import Contract
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.domain.schemas import schema_error
 from hitl_orchestrator.domain.state import State
+from hitl_orchestrator.nodes.fingerprint import take_fingerprint
 from hitl_orchestrator.nodes.loading import describe, load_entry, names_file
 from hitl_orchestrator.nodes.plain import make_plain
 
@@ -43,7 +44,7 @@ _schemas = TypeAdapter(dict[FacetName, JsonObject])
 _OPTIONAL = ("input", "output", "ask", "answer")
 # LangGraph gives a node and a channel of one graph no common name
 _TAKEN = {"planner", "guard", *State.__annotations__}
-_OURS = {"contract", "disagreesWith"}  # of a capability: what we find out ourselves
+_OURS = {"contract", "disagreesWith", "fingerprint"}  # of a capability: what we find out ourselves
 _KEYS = Capability.model_fields.keys() - _OURS | {"facets", "run", "denied", *_OPTIONAL}
 
 
@@ -74,7 +75,8 @@ def read_agent(mapping: object, where: str) -> Agent:
         schemas = _read_schemas(given.pop("facets", {}))
         callables = {key: _read_callable(key, given.pop(key, None)) for key in _OPTIONAL}
         callables["denied"] = _read_denied(given)
-        return Agent(_read_capability(given, schemas), schemas, run, **callables)
+        capability = _read_capability(given, schemas).but(fingerprint=take_fingerprint(run))
+        return Agent(capability, schemas, run, **callables)
     except _Unfit as error:
         raise ConfigurationError(f"{where}: {error}") from error
 

@@ -23,13 +23,14 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt, StateSnapshot
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
-from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable
+from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.schemas import mismatches
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import RefusalNotAllowed
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
+from hitl_orchestrator.nodes.fitness import read_state, sign
 from hitl_orchestrator.nodes.pauses import PauseLost, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
@@ -44,7 +45,7 @@ MAX_WARNINGS = 50
 
 def embed_agent(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
     """Return what the agent does at a visit. Its thread is kept in the saver."""
-    graph = _prepare_graph(agent.run, saver)
+    graph = prepare_graph(agent.run, saver)
 
     async def work(task: Task, answers: Answers) -> Report:
         visit = _Visit(agent, graph, saver, task, answers)
@@ -58,7 +59,7 @@ def _fail(reason: str) -> Report:
     return Report(outcome=Outcome.FAILED, reason=_shorten(reason))
 
 
-def _prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
+def prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
     """Put it on our saver, whatever it was compiled with."""
     if isinstance(run, Pregel):
         graph = cast(AgentGraph, run)
@@ -87,7 +88,7 @@ async def _call(run: Callable[[Any], Any], task: Any) -> object:
 async def _report(visit: "_Visit") -> Report:
     try:
         return await _run_alone(visit.work())
-    except (StoreUnavailable, Fenced):
+    except (StoreUnavailable, Fenced, Unfit):
         raise
     except RefusalNotAllowed as refused:
         # nothing that it could be told is certain to be heard as a no
@@ -166,7 +167,7 @@ class _Visit:
             ]
             if any(edits):
                 # the next nodes may be others now
-                state, ran = await self._graph.aget_state(config), False
+                state, ran = await read_state(self._agent, self._graph, config), False
                 continue
             # not `next`: that is empty too when the last checkpoint of a step is missing
             if state.created_at is not None and not state.tasks:
@@ -187,7 +188,7 @@ class _Visit:
             written = keep_told(config, self._told)
             await self._graph.ainvoke(step, written, durability="sync")
             self._passed |= {ask.key for _, ask in stops}
-            state, ran = await self._graph.aget_state(config), True
+            state, ran = await read_state(self._agent, self._graph, config), True
 
     def _ask_to_go_on(self, stop: Stop) -> Ask:
         """Return the question whether to go on; the next one, where the last yes did not help."""
@@ -203,12 +204,13 @@ class _Visit:
         return key in self._passed or f"{stem}.{int(number) + 1}" in self._answers
 
     async def _find_thread(self) -> tuple[RunnableConfig, StateSnapshot]:
-        config = locate_thread(self._task)
-        state = await self._graph.aget_state(config)
+        config = sign(locate_thread(self._task), self._agent)
+        state = await read_state(self._agent, self._graph, config)
         if state.created_at is None:
             old = await find_old_thread(self._saver, self._task, self._answers)
             if old is not None:
-                return old, await self._graph.aget_state(old)
+                config = sign(old, self._agent)
+                return config, await read_state(self._agent, self._graph, config)
         return config, state
 
     def _word_replies(

@@ -20,6 +20,7 @@ from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.build import Graph
 from hitl_orchestrator.graph.drive import drive
+from hitl_orchestrator.server.fleet import Fleet
 
 _log = logging.getLogger("hitl.drivers")
 
@@ -34,6 +35,8 @@ Requeue = Callable[[], Awaitable[None]]
 class Drivers:
     """Opened by `async with`.
 
+    `fleet` is told that this process lives, and says what it should drive after a deploy; None:
+    nothing is ever plugged in otherwise.
     `requeue`: with a queue, what is done about runs that nobody drives; None: this process
     takes them itself. `rehydrated` is told which.
     """
@@ -47,9 +50,12 @@ class Drivers:
         drain_seconds: float,
         requeue: Requeue | None = None,
         rehydrated: Callable[[str], None] = lambda run_id: None,
+        fleet: Fleet | None = None,
     ) -> None:
         self._graph = graph
         self._store = store
+        self._fleet = fleet
+        self._takes_jobs = False
         self._driver_id = driver_id
         self._requeue = requeue
         self._rehydrated = rehydrated
@@ -62,8 +68,11 @@ class Drivers:
 
     async def __aenter__(self) -> Self:
         beat_seconds = self._lease.total_seconds() / _BEATS_A_LEASE
+        if self._fleet:
+            await self._fleet.sign_on()
         self._loops = [
             asyncio.create_task(every(beat_seconds, self._beat)),
+            asyncio.create_task(every(beat_seconds, self._report)),
             asyncio.create_task(every(SWEEP_SECONDS, self._sweep)),
         ]
         return self
@@ -82,6 +91,8 @@ class Drivers:
             _, late = await asyncio.wait(tasks, timeout=self._drain_seconds)
             await end_tasks(*late)
         await end_tasks(*self._loops)
+        if self._fleet:
+            await self._fleet.sign_off()
 
     @property
     def alive(self) -> bool:
@@ -103,6 +114,12 @@ class Drivers:
         if await self._store.take(claim, self._driver_id, self._lease):
             self.start([claim])
             await asyncio.wait([self._driven[claim][0]])
+        elif await self._store.leave(run_id):
+            self._suspect()
+
+    def take_jobs(self) -> None:
+        """From now on also take runs whose jobs went to processes without their agents."""
+        self._takes_jobs = True
 
     def stop(self, run_id: str) -> None:
         """Stop driving a run at once: a person cancelled it, and its claim is gone already."""
@@ -135,14 +152,29 @@ class Drivers:
             if claim.token not in tokens:
                 task.cancel()
 
+    async def _report(self) -> None:
+        """Say that this process lives, and drive what can go on since others do or do not."""
+        if self._fleet:
+            async for claims in self._fleet.report():
+                self.start(claims)
+
+    def _suspect(self) -> None:
+        """Have it looked whether a run has nobody who goes on with it."""
+        if self._fleet:
+            self._fleet.suspect()
+
     async def _sweep(self) -> None:
         """Take what nobody drives, and deny questions whose time is over."""
         for run_id in await self._store.expired(_SWEEP_LIMIT):
             async with self._store.transaction() as tx:
                 await runs.expire(tx, run_id)
             self.start(tx.claims)
+            self._suspect()
         if self._requeue:
             await self._requeue()
+            if self._takes_jobs:
+                left = await self._store.take_left(self._driver_id, self._lease, _SWEEP_LIMIT)
+                self.start(left)
         else:
             lapsed = await self._store.take_lapsed(self._driver_id, self._lease, _SWEEP_LIMIT)
             for claim in lapsed:

@@ -24,6 +24,7 @@ from hitl_orchestrator.domain.errors import (
     Invalid,
     NotFound,
     OrchestratorError,
+    RunHeld,
     StoreUnavailable,
 )
 from hitl_orchestrator.domain.hitl import (
@@ -58,8 +59,12 @@ class Done(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """`live_workers`: with a queue, how many processes take jobs from it."""
+    """`live_workers`: with a queue, how many processes take jobs from it.
 
+    `held_runs`: how many wait for agents that are not plugged in.
+    """
+
+    held_runs: int
     live_workers: int | None = None
 
 
@@ -73,6 +78,7 @@ class Orchestrator:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._store = services.store
+        self._fleet = services.fleet
         self._waiting = Waiting(services.wakeups)
 
     @classmethod
@@ -116,10 +122,10 @@ class Orchestrator:
         once: Once | None = None,
         wait_seconds: float = 0,
     ) -> Done:
-        """Take all responses, or none. Raise NotFound, RequestNotPending, RunEnded, or Invalid."""
+        """Take all responses, or none. Raise as `graph.runs.answer` does."""
 
         async def act(tx: PgTransaction) -> str:
-            return await runs.answer(tx, ref, request_id, responses, by)
+            return await runs.answer(tx, ref, request_id, responses, by, self._fleet.check)
 
         return await self._perform(act, once, wait_seconds)
 
@@ -135,7 +141,7 @@ class Orchestrator:
         """Deny one request; its run goes on. Raise as `answer` does."""
 
         async def act(tx: PgTransaction) -> str:
-            return await runs.deny(tx, ref, request_id, reason, by)
+            return await runs.deny(tx, ref, request_id, reason, by, self._fleet.check)
 
         return await self._perform(act, once, wait_seconds)
 
@@ -279,19 +285,21 @@ class Orchestrator:
     async def check_ready(self) -> Readiness:
         """Raise ConfigurationError or StoreUnavailable when no run could be driven here now."""
         await check_migrated(self._store.pool)
+        held_runs = await self._store.count_held()
         if self._services.settings.dispatch == "queue":
-            return Readiness(await self._services.live_workers())
+            return Readiness(held_runs, await self._services.live_workers())
         if not self._services.drivers.alive:
             raise StoreUnavailable("The driver of this process has stopped.")
-        return Readiness()
+        return Readiness(held_runs)
 
     async def measure(self) -> bytes:
         """Return the metrics in Prometheus' text format; NaN for what is out of reach."""
         try:
             depth, oldest = await self._store.queue_depth()
+            held: float = await self._store.count_held()
         except StoreUnavailable:
-            depth, oldest = nan, nan
-        return self._services.telemetry.exposition(depth, oldest)
+            depth, oldest, held = nan, nan, nan
+        return self._services.telemetry.exposition(depth, oldest, held)
 
     def log(self, name: str, **fields: str | float | bool | None) -> None:
         """Write a line to the log of the process; what is None is left out."""
@@ -321,6 +329,8 @@ class Orchestrator:
             if once and (kept := await tx.find_outcome(once)):
                 return _replay(kept)
             outcome = await _try(tx, act)
+            if isinstance(outcome, RunHeld):
+                await self._fleet.hold(tx, outcome)
             if once:
                 await tx.keep_outcome(once, write_outcome(outcome))
         self._services.drivers.start(tx.claims)

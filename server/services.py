@@ -20,17 +20,21 @@ from hitl_orchestrator.checkpoints import queue, retention
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
 from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, connection_pool
+from hitl_orchestrator.checkpoints.processes import Process
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import claim_inline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.capability import Registry
+from hitl_orchestrator.domain.needs import list_offers
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
+from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.proposal import build_proposer
 from hitl_orchestrator.server.drivers import Drivers, every
+from hitl_orchestrator.server.fleet import Fleet
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
@@ -47,6 +51,7 @@ class Services:
     settings: Settings
     store: Store
     registry: Registry
+    fleet: Fleet
     drivers: Drivers
     wakeups: Wakeups
     telemetry: Telemetry
@@ -99,10 +104,20 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         jobs = queue.queue(database_url)
         if queued := settings.dispatch == "queue":
             await stack.enter_async_context(jobs.open_async())
+        registry = build_registry(agents)
+        offers = sorted(list_offers(registry))
         dispatch = (
-            queue.enqueueing(jobs) if queued else claim_inline(driver_id, settings.claim_seconds)
+            queue.enqueueing(jobs)
+            if queued
+            else claim_inline(driver_id, settings.claim_seconds, offers)
         )
-        store = Store(pool, saver, dispatch, telemetry.committed)
+        store = Store(pool, saver, dispatch, telemetry.committed, offers)
+        fleet = Fleet(
+            store,
+            Inspector(agents, saver),
+            Process(driver_id, frozenset(offers), drives=not queued),
+            settings.claim_seconds,
+        )
         graph = build(agents, saver, build_proposer(model) if model else None)
 
         def rehydrated(run_id: str) -> None:
@@ -119,6 +134,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             settings.drain_seconds,
             requeue,
             rehydrated,
+            fleet,
         )
         wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
         await stack.enter_async_context(drivers)
@@ -126,12 +142,15 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         stack.push_async_callback(end_tasks, tidying)
 
         async def drive_queued(concurrency: int) -> None:
+            drivers.take_jobs()
+            await fleet.start_driving()
             await queue.work(jobs, drivers.drive_to_rest, concurrency)
 
         yield Services(
             settings,
             store,
-            build_registry(agents),
+            registry,
+            fleet,
             drivers,
             wakeups,
             telemetry,

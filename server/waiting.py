@@ -118,7 +118,7 @@ class Waiting:
 
 
 def _is_at_work(run: Run) -> bool:
-    return run.status in AT_WORK
+    return run.status in AT_WORK and run.held is None
 
 
 def _is_pending(request: AnsweredRequest) -> bool:

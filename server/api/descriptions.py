@@ -64,6 +64,11 @@ FIELDS: dict[str, str] = {
     "Run.maxHitlRequests": "Questions that it may ask.",
     "Run.result": "What it came to; null until it ends.",
     "Run.error": "Why it failed.",
+    "Run.held": "Why it waits for other agents than those that are plugged in; null: it does not. "
+    "A held run takes no decision, and goes on by itself where agents are plugged in that fit.",
+    "Held.reason": "What does not fit, and how.",
+    "Held.capabilityId": "The agent that is missing, or is not the one that asked.",
+    "Held.since": "When that was found.",
     "Run.metadata": "The caller's own, and `auditLog`: what was done to the run, when and by whom.",
     "Runs.runs": "Newest first.",
     "Resumed.run": "The run as it is now.",

@@ -39,11 +39,13 @@ PROBLEMS: dict[type[OrchestratorError], Problem] = {
     errors.Conflict: Problem(409, "Conflict", "conflict"),
     errors.RequestNotPending: Problem(409, "Request not pending", "request-not-pending"),
     errors.RunEnded: Problem(409, "Run already ended", "run-ended"),
+    errors.RunHeld: Problem(409, "Run held", "held"),
     errors.ThreadBusy: Problem(409, "Thread busy", "thread-busy"),
     errors.Invalid: Problem(422, "Invalid request", "invalid"),
     errors.NotAQuestion: Problem(422, "Not a question", "not-a-question"),
     errors.IdempotencyKeyReused: Problem(422, "Idempotency-Key reused", "idempotency-key-reused"),
     errors.StoreUnavailable: Problem(503, "Database unavailable", "store-unavailable"),
+    errors.Unfit: Problem(503, "No agent here that fits", "unfit"),
     errors.Fenced: Problem(503, "Taken over by another process", "fenced"),
     errors.ConfigurationError: Problem(500, "Server misconfigured", "configuration"),
 }

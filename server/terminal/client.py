@@ -82,6 +82,10 @@ class Api:
             "GET", "/api/hitl/pending", agent=agent, urgency=urgency, threadId=thread_id
         )
 
+    def count_held(self) -> int:
+        """Return how many runs wait for agents that are not plugged in."""
+        return self._call("GET", "/readyz").get("heldRuns", 0)
+
     def request(self, request_id: str) -> AnsweredRequestJson:
         return self._call("GET", f"/api/hitl/requests/{_encode_id(request_id)}")
 

@@ -41,16 +41,15 @@ _FRAME_STYLES = {"warning": "yellow", "error": "red", "complete": "green", "hand
 
 
 def draw_run(run: RunJson) -> RenderableType:
-    parts: list[RenderableType] = [
-        make_facts(
-            {
-                "Run": run["runId"],
-                "Thread": run["threadId"],
-                "Status": run["status"],
-                "Objective": run["objective"],
-            }
-        )
-    ]
+    facts = {
+        "Run": run["runId"],
+        "Thread": run["threadId"],
+        "Status": run["status"],
+        "Objective": run["objective"],
+    }
+    if held := run.get("held"):
+        facts["Held"] = held["reason"]
+    parts: list[RenderableType] = [make_facts(facts)]
     if plan := run["plan"]:
         title = Text(f"Plan, version {plan['version']}", "bold")
         parts += [Text(), title, draw_plan(plan["steps"])]
