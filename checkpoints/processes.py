@@ -9,10 +9,12 @@ from hitl_orchestrator.checkpoints.pool import Connection
 REPORT = """WITH mine AS (
     INSERT INTO hitl_processes (process_id, offers, drives, alive_until)
     VALUES (%(process_id)s, %(offers)s, %(drives)s, now() + %(lease)s)
-    ON CONFLICT (process_id) DO UPDATE SET alive_until = excluded.alive_until),
+    ON CONFLICT (process_id) DO UPDATE
+        SET drives = excluded.drives, alive_until = excluded.alive_until),
 gone AS (DELETE FROM hitl_processes WHERE alive_until < now() - interval '1 hour')
-SELECT h.held, p.process_id, p.offers, p.drives
-    FROM (SELECT count(*) AS held FROM orchestrator_runs WHERE held IS NOT NULL) h
+SELECT h.last_held, p.process_id, p.offers, p.drives
+    FROM (SELECT max(held->>'since') AS last_held
+        FROM orchestrator_runs WHERE held IS NOT NULL) h
     LEFT JOIN hitl_processes p ON p.alive_until > now() AND p.process_id <> %(process_id)s"""
 SIGN_OFF = "DELETE FROM hitl_processes WHERE process_id = ANY(%s)"
 HAS_FITTING = """SELECT EXISTS (SELECT FROM hitl_processes
@@ -38,10 +40,10 @@ class Process(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a process learns when it says that it lives."""
+    """What a process learns when it says that it lives. `last_held`: when; None: no run is."""
 
     others: list[Process]
-    held_runs: int
+    last_held: str | None
 
 
 async def report(conn: Connection, process: Process, lease: timedelta) -> Known:
@@ -58,7 +60,7 @@ async def report(conn: Connection, process: Process, lease: timedelta) -> Known:
         for row in rows
         if row["process_id"] is not None
     ]
-    return Known(others, rows[0]["held"])
+    return Known(others, rows[0]["last_held"])
 
 
 async def sign_off(conn: Connection, process_ids: Sequence[str]) -> None:

@@ -41,7 +41,7 @@ class Fleet:
         self._process = process
         self._lease = timedelta(seconds=lease_seconds)
         self._others: list[Process] = []
-        self._seen: object = None  # who lived, and how much was held, when runs were last looked at
+        self._seen: object = None  # who lived, and what was held, when runs were last looked at
 
     async def sign_on(self) -> None:
         """Say that this process lives, and which of this machine do not any more."""
@@ -56,7 +56,6 @@ class Fleet:
 
     async def start_driving(self) -> None:
         """Say that this process takes jobs from the queue."""
-        await self.sign_off()
         self._process = self._process._replace(drives=True)
         self.suspect()
         await self.sign_on()
@@ -72,8 +71,8 @@ class Fleet:
         """
         known = await self._store.report(self._process, self._lease)
         self._others = known.others
-        seen = ({other.offers for other in known.others if other.drives}, known.held_runs)
-        if seen == self._seen:
+        seen = ({other.offers for other in known.others if other.drives}, known.last_held)
+        if seen == self._seen or not self._judges:
             return
         for run_id in await self._store.unfitting(self._process.offers):
             yield await self._recheck(run_id)
@@ -84,7 +83,15 @@ class Fleet:
         needs = list_needs(locked.run, locked.askers.values())
         if needs <= self._process.offers or await tx.has_fitting(needs):
             return Fits({})
+        held = locked.run.held
+        if held is not None and not self._judges:
+            return Misfit(held.capabilityId, held.reason)
         return await look(self._inspector, locked.run, locked.askers)
+
+    @property
+    def _judges(self) -> bool:
+        """Tell whether it says which runs fit: those do who drive, where there are any."""
+        return self._process.drives or not any(other.drives for other in self._others)
 
     async def hold(self, tx: PgTransaction, refused: RunHeld) -> None:
         """Hold the run of a decision that was refused, in the transaction that refused it."""

@@ -12,7 +12,7 @@ from tests.faults.forked import Forked, serving, working
 Json = dict[str, Any]
 
 WITHIN_SECONDS = 60.0
-QUICK = {"HITL_CLAIM_SECONDS": "1.5", "HITL_DRAIN_SECONDS": "5"}
+QUICK = {"HITL_CLAIM_SECONDS": "4", "HITL_DRAIN_SECONDS": "5"}
 
 
 @dataclass
