@@ -30,7 +30,7 @@ from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import RefusalNotAllowed
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
-from hitl_orchestrator.nodes.pauses import PauseLost, watch_pauses
+from hitl_orchestrator.nodes.pauses import PauseLost, Pauses, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.stops import Stop, find_stops, is_raised, pass_stop, read_stop
@@ -178,9 +178,11 @@ class _Visit:
                 step = _build_input(self._agent, self._graph, self._task)
             if not unanswered:
                 self.undelivered = []
-            await self._graph.ainvoke(step, config, durability="sync")
+            pauses = Pauses()
+            await self._graph.ainvoke(step, pauses.within(config), durability="sync")
             self._passed |= {ask.key for _, ask in stops}
             state, ran = await self._graph.aget_state(config), True
+            pauses.check_rest(state)
 
     def _ask_to_go_on(self, stop: Stop) -> Ask:
         """Return the question whether to go on; the next one, where the last yes did not help."""
