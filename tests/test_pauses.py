@@ -136,7 +136,8 @@ async def test_a_task_that_swallows_its_pause(in_a_node: bool, step_of: Steps) -
     async def call(given: Any) -> Any:
         return await swallowing()
 
-    run: Any = graph(node=call, then=effects(done)) if in_a_node else entrypoint()(call)
+    make: Any = entrypoint()
+    run = graph(node=call, then=effects(done)) if in_a_node else make(call)
     report = await step_of(agent(run)).visit()
     assert (report.outcome, done) == (Outcome.FAILED, [])
     assert "Its pause was swallowed" in (report.reason or "")
