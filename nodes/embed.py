@@ -31,7 +31,7 @@ from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import RefusalNotAllowed
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.fitness import read_state, sign
-from hitl_orchestrator.nodes.pauses import PauseLost, watch_pauses
+from hitl_orchestrator.nodes.pauses import PauseLost, Pauses, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.stops import Stop, find_stops, is_raised, pass_stop, read_stop
@@ -185,10 +185,12 @@ class _Visit:
                 told = {ask.key: self._answers[ask.key] for ask in waiting}
                 self._told = add_told(self._told, told)
                 self.undelivered = []
-            written = keep_told(config, self._told)
+            pauses = Pauses()
+            written = keep_told(pauses.within(config), self._told)
             await self._graph.ainvoke(step, written, durability="sync")
             self._passed |= {ask.key for _, ask in stops}
             state, ran = await read_state(self._agent, self._graph, config), True
+            pauses.check_rest(state)
 
     def _ask_to_go_on(self, stop: Stop) -> Ask:
         """Return the question whether to go on; the next one, where the last yes did not help."""

@@ -4,36 +4,23 @@ One that was swallowed (`except Exception` around `interrupt()`) fails its node;
 group wrapped is unwrapped. Both at the border of each node, before what it made is written.
 """
 
-import dataclasses
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.pregel import Pregel
-from langgraph.types import Interrupt
+from langgraph.types import Interrupt, StateSnapshot
 
-# Where LangGraph keeps a task's answers: an internal name, and tests/test_pauses.py fails where it
-# means something else.
+# Where LangGraph keeps a task's answers, an internal name: where it means something else, nothing
+# is noticed, and tests/test_pauses.py fails.
 SCRATCHPAD = "__pregel_scratchpad"
 NAMESPACE = "checkpoint_ns"
 
 _Graph = TypeVar("_Graph", bound=Pregel[Any, Any, Any, Any])
-
-
-def watch_pauses(graph: _Graph) -> _Graph:
-    """Return a copy of the graph whose nodes lose no pause; so are graphs that are its nodes."""
-    nodes: dict[str, Any] = {}
-    for name, node in graph.nodes.items():
-        bound: Any = node.bound
-        if isinstance(bound, Pregel):
-            inner = watch_pauses(cast(Pregel[Any, Any, Any, Any], bound))
-            nodes[name] = node.copy({"bound": _Watched(name, inner), "subgraphs": [inner]})
-        else:
-            nodes[name] = node.copy({"bound": _Watched(name, bound)})
-    return graph.copy({"nodes": nodes})
 
 
 class PauseLost(GraphBubbleUp):
@@ -43,16 +30,67 @@ class PauseLost(GraphBubbleUp):
     """
 
 
+class Pauses:
+    """The pauses of one call of a graph, however deep.
+
+    LangGraph asks the scratchpads of all tasks around an `interrupt()` for an answer before it
+    raises the pause, and at last what the call was given in their place: this.
+    """
+
+    def __init__(self) -> None:
+        self._places: list[str] = []  # namespaces: `node:task id|node below:task id`
+
+    def within(self, config: RunnableConfig) -> RunnableConfig:
+        """Return the config for the call. Watched nodes of this context know of it, too."""
+        _pauses.set(self)
+        return {**config, "configurable": {**config.get("configurable", {}), SCRATCHPAD: self}}
+
+    def get_null_resume(self, consume: bool = False) -> None:
+        """Note that there is no answer. The name is LangGraph's."""
+        if consume:
+            config = var_child_runnable_config.get() or {}
+            self._places.append(config.get("configurable", {}).get(NAMESPACE, ""))
+
+    def check_node(self, namespace: str) -> None:
+        """Raise PauseLost where a task that has returned was to pause, or one below it."""
+        for place in self._places:
+            if f"{place}|".startswith(f"{namespace}|"):
+                raise _tell_swallowed(place)
+
+    def check_rest(self, state: StateSnapshot) -> None:
+        """Raise PauseLost where a graph that has stopped does not wait as it was to."""
+        waiting = {task.id for task in state.tasks if task.interrupts}
+        for place in self._places:
+            task_id = place.partition("|")[0].rpartition(":")[2]
+            if task_id not in waiting:
+                raise _tell_swallowed(place)
+
+
+_pauses: ContextVar[Pauses | None] = ContextVar("pauses", default=None)
+
+
+def watch_pauses(graph: _Graph) -> _Graph:
+    """Return a copy of the graph whose nodes lose no pause; so are graphs that are its nodes."""
+    nodes: dict[str, Any] = {}
+    for name, node in graph.nodes.items():
+        bound: Any = node.bound
+        if isinstance(bound, Pregel):
+            inner = watch_pauses(cast(Pregel[Any, Any, Any, Any], bound))
+            nodes[name] = node.copy({"bound": _Watched(inner), "subgraphs": [inner]})
+        else:
+            nodes[name] = node.copy({"bound": _Watched(bound)})
+    return graph.copy({"nodes": nodes})
+
+
 class _Watched(Runnable[Any, Any]):
     """What a node does, watched."""
 
-    def __init__(self, name: str, bound: Runnable[Any, Any]) -> None:
-        self.name = name
+    def __init__(self, bound: Runnable[Any, Any]) -> None:
         self._bound = bound
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
-        with self._watch(config) as watched:
-            return self._bound.invoke(input, watched, **kwargs)
+        with _watch(config):
+            return self._bound.invoke(input, config, **kwargs)
 
     async def ainvoke(
         self,
@@ -60,59 +98,29 @@ class _Watched(Runnable[Any, Any]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Any:
-        with self._watch(config) as watched:
-            return await self._bound.ainvoke(input, watched, **kwargs)
-
-    @contextmanager
-    def _watch(self, config: RunnableConfig | None) -> Generator[RunnableConfig | None]:
-        raised, watched = _note_pauses(config)
-        token = var_child_runnable_config.set(watched)  # what interrupt() looks at
-        try:
-            yield watched
-        except BaseExceptionGroup as group:
-            pause = _unwrap(cast(BaseExceptionGroup[BaseException], group))
-            if pause is None:
-                raise
-            raise pause from group
-        finally:
-            var_child_runnable_config.reset(token)
-        if raised:
-            raise _tell_swallowed(self.name or "", raised[0])
+        with _watch(config):
+            return await self._bound.ainvoke(input, config, **kwargs)
 
 
-def _note_pauses(config: RunnableConfig | None) -> tuple[list[str], RunnableConfig | None]:
-    """Return what will name each interrupt() below that finds no answer, and so pauses.
-
-    LangGraph asks the scratchpad of the task, and then that of every task around it, for an answer
-    before it raises the pause.
-    """
-    raised: list[str] = []
-    configurable = (config or {}).get("configurable", {})
-    scratchpad = configurable.get(SCRATCHPAD)
-    if config is None or scratchpad is None:
-        return raised, config
-
-    def look_for_answer(consume: bool = False) -> Any:
-        found = scratchpad.get_null_resume(consume)
-        if consume and found is None:
-            raised.append(_locate())
-        return found
-
-    watched = dataclasses.replace(scratchpad, get_null_resume=look_for_answer)
-    return raised, {**config, "configurable": {**configurable, SCRATCHPAD: watched}}
+@contextmanager
+def _watch(config: RunnableConfig | None) -> Generator[None]:
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        pause = _unwrap(cast(BaseExceptionGroup[BaseException], group))
+        if pause is None:
+            raise
+        raise pause from group
+    pauses = _pauses.get()
+    if pauses is not None and config is not None:
+        pauses.check_node(config.get("configurable", {}).get(NAMESPACE, ""))
 
 
-def _locate() -> str:
-    """Return the nodes that lead to where interrupt() was called."""
-    config = var_child_runnable_config.get() or {}
-    namespace: str = config.get("configurable", {}).get(NAMESPACE, "")
-    return " in ".join(part.partition(":")[0] for part in reversed(namespace.split("|")))
-
-
-def _tell_swallowed(name: str, where: str) -> PauseLost:
+def _tell_swallowed(place: str) -> PauseLost:
+    names = " in ".join(part.partition(":")[0] for part in reversed(place.split("|")))
     return PauseLost(
-        f"Its pause was swallowed: `interrupt()` was called in {where}, and {name} went on without"
-        " an answer. `except Exception` around `interrupt()` does that"
+        f"Its pause was swallowed: `interrupt()` was called in {names}, and the agent went on"
+        " without an answer. `except Exception` around `interrupt()` does that"
     )
 
 

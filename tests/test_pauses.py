@@ -128,6 +128,21 @@ async def test_an_entrypoint_that_swallows_its_pause(step_of: Steps) -> None:
     assert "Its pause was swallowed" in (report.reason or "")
 
 
+@pytest.mark.parametrize("in_a_node", [True, False])
+async def test_a_task_that_swallows_its_pause(in_a_node: bool, step_of: Steps) -> None:
+    done: list[str] = []
+    swallowing = task(swallow)
+
+    async def call(given: Any) -> Any:
+        return await swallowing()
+
+    make: Any = entrypoint()
+    run = graph(node=call, then=effects(done)) if in_a_node else make(call)
+    report = await step_of(agent(run)).visit()
+    assert (report.outcome, done) == (Outcome.FAILED, [])
+    assert "Its pause was swallowed" in (report.reason or "")
+
+
 async def test_a_tool_that_swallows_its_pause(step_of: Steps) -> None:
     def delete(name: str) -> str:
         """Delete it."""
@@ -143,7 +158,7 @@ async def test_a_tool_that_swallows_its_pause(step_of: Steps) -> None:
         return {"messages": [call]}
 
     report = await step_of(agent(run, input=say)).visit()
-    assert "`interrupt()` was called in tools, and tools went on" in (report.reason or "")
+    assert "`interrupt()` was called in tools, and the agent went on" in (report.reason or "")
 
 
 async def finish(step: Step, *said: str) -> Any:
