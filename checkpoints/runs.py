@@ -24,7 +24,7 @@ UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
     facets = %(facets)s, result = %(result)s, error = %(error)s, updated_at = now(),
     request_count = %(request_count)s, event_count = %(event_count)s,
     audit_count = %(audit_count)s, audit_head = %(audit_head)s, last_update_id = %(last_update_id)s,
-    claim_token = %(claim_token)s,
+    claim_token = %(claim_token)s, retrying = %(retrying)s,
     claimed_by = CASE WHEN %(claim_token)s::text IS NULL THEN NULL ELSE claimed_by END
     WHERE run_id = %(run_id)s"""
 MARK_PENDING = """UPDATE orchestrator_runs SET (pending_urgency, pending_since) = (
@@ -117,6 +117,7 @@ async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
         "audit_head": counters.audit_head,
         "last_update_id": counters.last_update_id,
         "claim_token": run.claimToken,
+        "retrying": run.retrying,
     }
     await conn.execute(UPDATE, values)
 
@@ -124,7 +125,16 @@ async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
 def of_row(row: DictRow) -> StoredRun:
     fields: dict[str, Any] = {
         name: row[name]
-        for name in ("settings", "metadata", "status", "plan", "facets", "result", "error")
+        for name in (
+            "settings",
+            "metadata",
+            "status",
+            "plan",
+            "facets",
+            "result",
+            "error",
+            "retrying",
+        )
     }
     times = {"createdAt": row["created_at"], "updatedAt": row["updated_at"]}
     return StoredRun.model_validate({**fields, **times, "claimToken": row["claim_token"]})

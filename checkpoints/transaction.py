@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from psycopg.errors import UniqueViolation
+
 from hitl_orchestrator.checkpoints import audit, claims, events, idempotency, requests, runs
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.checkpoints.runs import Counters
-from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable
+from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable, ThreadBusy
 from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Once, RunRef
 from hitl_orchestrator.domain.records import JsonObject
@@ -53,6 +55,14 @@ class PgTransaction:
     async def insert(self, change: Change) -> None:
         await runs.insert(self.conn, change.run)
         await self.write(change)
+
+    async def reopen(self, change: Change) -> None:
+        try:
+            await self.write(change)
+        except UniqueViolation as error:
+            raise ThreadBusy(
+                f"Thread {change.run.threadId} has another run that has not ended."
+            ) from error
 
     async def lock(self, ref: RunRef) -> Locked:
         return await self._with_requests(await runs.lock(self.conn, ref))

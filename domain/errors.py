@@ -11,6 +11,7 @@ OrchestratorError
 └── Conflict                    it fitted once, but not any more
     ├── RequestNotPending
     ├── RunEnded
+    ├── RunNotFailed            only a failed run can be retried
     └── ThreadBusy
 """
 
@@ -73,6 +74,10 @@ class RequestNotPending(Conflict):
 
 class RunEnded(Conflict):
     """The run has already ended."""
+
+
+class RunNotFailed(Conflict):
+    """Only a failed run can be retried. `more`: runStatus."""
 
 
 class ThreadBusy(Conflict):

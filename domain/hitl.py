@@ -124,10 +124,14 @@ Answer = Annotated[Answered | Denied, Field(discriminator="status")]
 
 
 class Settled(Record):
-    """How a request ended, as it goes down to the graph."""
+    """How a request ended, as it goes down to the graph.
+
+    `withRun`: nobody decided it, its run ended. After a retry it is asked again.
+    """
 
     status: Literal[RequestStatus.RESOLVED, RequestStatus.DENIED]
     answer: Answer
+    withRun: bool = False
 
 
 class HitlResponse(Record):

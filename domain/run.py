@@ -59,6 +59,7 @@ class StoredRun(Record):
     result: Result | None = None
     error: RunError | None = None
     claimToken: str | None = None
+    retrying: bool = False  # a retry was ordered, and the graph does not know it yet
     createdAt: datetime
     updatedAt: datetime
 

@@ -51,6 +51,13 @@ async def cancel(tx: Transaction, ref: RunRef, reason: str, by: By) -> str:
     return locked.run.runId
 
 
+async def retry(tx: Transaction, ref: RunRef, by: By) -> str:
+    """Return the run's id. Raise NotFound, RunNotFailed or ThreadBusy."""
+    locked = await tx.lock(ref)
+    await tx.reopen(decisions.retry(locked, by))
+    return locked.run.runId
+
+
 async def expire(tx: Transaction, run_id: str) -> None:
     """Deny what is over. Whoever looks first does it; a second look finds nothing."""
     if change := decisions.expire(await tx.lock(RunRef(run_id))):

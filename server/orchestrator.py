@@ -166,6 +166,16 @@ class Orchestrator:
 
         return await self._perform(act, once)
 
+    async def retry(
+        self, ref: RunRef, by: By, once: Once | None = None, wait_seconds: float = 0
+    ) -> Done:
+        """Let a failed run go on where it failed. Raise NotFound, RunNotFailed or ThreadBusy."""
+
+        async def act(tx: PgTransaction) -> str:
+            return await runs.retry(tx, ref, by)
+
+        return await self._perform(act, once, wait_seconds)
+
     async def refuse(self, error: OrchestratorError, once: Once) -> NoReturn:
         """Raise an error found before the call was one, and keep it for its Idempotency-Key."""
 

@@ -42,6 +42,7 @@ def test_the_contracts_codes() -> None:
         "Conflict": 409,
         "RequestNotPending": 409,
         "RunEnded": 409,
+        "RunNotFailed": 409,
         "ThreadBusy": 409,
         "StoreUnavailable": 503,
         "Fenced": 503,

@@ -147,6 +147,7 @@ EXAMPLES: dict[str, Any] = {
         "reason": "The release was postponed",
         "operator": {"id": "operator-7", "displayName": "Ada"},
     },
+    "Retry": {"operator": {"id": "operator-7", "displayName": "Ada"}, "note": "The model is back"},
     "Resume": {
         "runId": "run_0f8c2f6b5d9e4b1a8c7d6e5f4a3b2c1d",
         "requestId": "hitl_req_7d1f",
