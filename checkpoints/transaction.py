@@ -57,12 +57,13 @@ class PgTransaction:
         await self.write(change)
 
     async def reopen(self, change: Change) -> None:
+        thread_id = change.run.threadId
+        await runs.free_thread(self.conn, thread_id)
         try:
-            await self.write(change)
+            async with self.conn.transaction():
+                await self.write(change)
         except UniqueViolation as error:
-            raise ThreadBusy(
-                f"Thread {change.run.threadId} has another run that has not ended."
-            ) from error
+            raise ThreadBusy(await runs.explain_busy(self.conn, thread_id)) from error
 
     async def lock(self, ref: RunRef) -> Locked:
         return await self._with_requests(await runs.lock(self.conn, ref))

@@ -59,6 +59,7 @@ class StoredRun(Record):
     result: Result | None = None
     error: RunError | None = None
     claimToken: str | None = None
+    stillWorking: bool = False
     retrying: bool = False  # a retry was ordered, and the graph does not know it yet
     createdAt: datetime
     updatedAt: datetime
@@ -92,6 +93,7 @@ class Run(Record):
     maxHitlRequests: int
     result: Result | None
     error: RunError | None
+    stillWorking: bool = False
     metadata: JsonObject
     createdAt: datetime
     updatedAt: datetime
@@ -113,6 +115,7 @@ def build_run_view(run: StoredRun, requests: list[HitlRequest], audit: list[Audi
         maxHitlRequests=run.settings.maxHitlRequests,
         result=run.result,
         error=run.error,
+        stillWorking=run.stillWorking,
         metadata={**run.metadata, "auditLog": [entry.json_object() for entry in audit]},
         createdAt=run.createdAt,
         updatedAt=run.updatedAt,

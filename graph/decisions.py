@@ -16,6 +16,7 @@ from hitl_orchestrator.domain.errors import (
     RequestNotPending,
     RunEnded,
     RunNotFailed,
+    ThreadBusy,
 )
 from hitl_orchestrator.domain.events import Cause, Event
 from hitl_orchestrator.domain.fitting import settle
@@ -128,13 +129,18 @@ def cancel(locked: Locked, reason: str, by: By) -> Change:
 
 
 def retry(locked: Locked, by: By) -> Change:
-    """Let a failed run go on: its failed steps from their own checkpoints. Raise RunNotFailed."""
+    """Let a failed run go on: its failed steps from their own checkpoints.
+
+    Raise RunNotFailed, or ThreadBusy: what it did when it failed goes on beside it.
+    """
     run = locked.run
     if run.status is not RunStatus.FAILED:
         raise RunNotFailed(
             f"Run {run.runId} is {run.status}; only a failed run can be retried.",
             runStatus=run.status.value,
         )
+    if run.stillWorking:
+        raise ThreadBusy(f"The work of run {run.runId} has not ended yet; it cannot be stopped.")
     again = run.but(
         status=run_after(run.status, RunAct.RETRY),
         plan=run.plan and show_again(run.plan),
@@ -145,10 +151,16 @@ def retry(locked: Locked, by: By) -> Change:
     return Change(again, events=[_tell_retry(again, by)], drive=True)
 
 
-def fail(locked: Locked, claim: Claim, message: str) -> Change:
-    """End a run that cannot be driven on. Raise Fenced when the claim is not ours."""
+def fail(locked: Locked, claim: Claim, message: str, *, still_working: bool = False) -> Change:
+    """End a run that cannot be driven on. Raise Fenced when the claim is not ours.
+
+    `still_working`: a call of it that nobody can stop has not ended.
+    """
     check_fence(locked, claim)
-    run = locked.run.but(status=run_after(locked.run.status, RunAct.DRIVE))
+    run = locked.run.but(
+        status=run_after(locked.run.status, RunAct.DRIVE),
+        stillWorking=still_working or locked.run.stillWorking,
+    )
     ending = Ending(result=Result(outputs={}), error=RunError(message=message))
     return end(run, locked.requests, ending)
 
@@ -204,7 +216,14 @@ def _cancel(locked: Locked, reason: str, by: By, first: str | None = None) -> Ch
         reason=reason,
     )
     plan = locked.run.plan and stopped(locked.run.plan, reason)
-    run = locked.run.but(status=status, plan=plan, claimToken=None)
+    # Whoever drives it hears of it after the commit, and says when its work has really ended.
+    is_driven = locked.run.claimToken is not None
+    run = locked.run.but(
+        status=status,
+        plan=plan,
+        claimToken=None,
+        stillWorking=is_driven or locked.run.stillWorking,
+    )
     return Change(run, settled=settlements, events=[*removed, cancelled])
 
 

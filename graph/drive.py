@@ -36,6 +36,7 @@ from hitl_orchestrator.graph.projection import (
     read_thread,
     record,
 )
+from hitl_orchestrator.nodes.calls import has_running_calls
 
 _log = logging.getLogger("hitl.drive")
 
@@ -136,7 +137,12 @@ class _Drive:
         def decide(locked: Locked, updates: Sequence[Update]) -> Change:
             nonlocal following
             self._state, change, following = conclude(
-                self._state, self._claim, locked, updates, stop
+                self._state,
+                self._claim,
+                locked,
+                updates,
+                stop,
+                still_working=has_running_calls(),
             )
             return change
 

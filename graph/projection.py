@@ -5,7 +5,7 @@ it, and a `Change`, come out. `graph/drive.py` does what these say.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -181,9 +181,21 @@ def record(state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Upda
 
 
 def conclude(
-    state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Update], stop: Stop
+    state: Snapshot,
+    claim: Claim,
+    locked: Locked,
+    updates: Sequence[Update],
+    stop: Stop,
+    *,
+    still_working: bool = False,
 ) -> Concluded:
-    """Decide what the stop comes to: go on with answers that came meanwhile, pause, or end."""
+    """Decide what the stop comes to: go on with answers that came meanwhile, pause, or end.
+
+    `still_working`: a call of the run that nobody can stop has not ended.
+    """
+    locked = replace(
+        locked, run=locked.run.but(stillWorking=still_working or locked.run.stillWorking)
+    )
     state, change = record(state, claim, locked, updates)
     match stop:
         case Drained():

@@ -64,7 +64,7 @@ async def expire(tx: Transaction, run_id: str) -> None:
         await tx.write(change)
 
 
-async def fail(tx: Transaction, claim: Claim, message: str) -> None:
+async def fail(tx: Transaction, claim: Claim, message: str, *, still_working: bool = False) -> None:
     """End a run that cannot be driven on. Raise Fenced when the claim is not ours."""
     locked = await tx.lock(RunRef(claim.run_id))
-    await tx.write(decisions.fail(locked, claim, message))
+    await tx.write(decisions.fail(locked, claim, message, still_working=still_working))

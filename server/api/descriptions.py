@@ -63,6 +63,8 @@ FIELDS: dict[str, str] = {
     "Run.maxHitlRequests": "Questions that it may ask.",
     "Run.result": "What it came to; null until it ends.",
     "Run.error": "Why it failed.",
+    "Run.stillWorking": "Whether work goes on that could not be stopped when the run was: "
+    "until it ends, the thread takes no other run.",
     "Run.metadata": "The caller's own, and `auditLog`: what was done to the run, when and by whom.",
     "Runs.runs": "Newest first.",
     "Resumed.run": "The run as it is now.",

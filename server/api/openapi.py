@@ -27,7 +27,7 @@ WHEN = {
     401: "The key is missing or wrong.",
     404: "There is no such run, thread, or request of that run.",
     409: "The request is not pending any more, the run has ended (or, to be retried, has not "
-    "failed), or the thread has an active run.",
+    "failed), or the thread has a run that is active or `stillWorking`.",
     413: "The body has more than 1 MiB.",
     422: "Body, query or header does not fit. Nothing is saved.",
     503: "The database is out of reach, or this client holds too many streams or waiting calls; "

@@ -167,7 +167,12 @@ def cancel(
       hitl cancel run_0d9c --reason "wrong changelog"
     """
     cancelled = open_api().cancel(run_id, _give_reason(reason, operator, note))
-    print_done(f"Run {cancelled['runId']} is {cancelled['status']}.", cancelled, as_json)
+    line = f"Run {cancelled['runId']} is {cancelled['status']}."
+    if cancelled.get("stillWorking"):
+        from hitl_orchestrator.server.terminal.run_views import STILL_WORKING
+
+        line = f"{line} {STILL_WORKING}"
+    print_done(line, cancelled, as_json)
 
 
 def retry(

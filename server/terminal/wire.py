@@ -101,6 +101,7 @@ class RunJson(TypedDict):
     requests: list[RequestJson]
     result: ResultJson | None
     error: RunErrorJson | None
+    stillWorking: NotRequired[bool]
     metadata: JsonObject
 
 

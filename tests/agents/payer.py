@@ -87,10 +87,10 @@ def mapping(name: str, run: Any, **more: Any) -> dict[str, Any]:
 
 agent = mapping("graph", graph.compile())
 asks_twice = mapping("asks_twice", function)
-patient = mapping("patient", graph.compile(), retries={"attempts": 100, "seconds": 0.05})
-very_patient = mapping("very_patient", graph.compile(), retries={"attempts": 3, "seconds": 600})
+patient = mapping("patient", graph.compile())
+very_patient = mapping("very_patient", graph.compile())
 synchronous = mapping("synchronous", work_on)
-late = mapping("late", work_on, timeoutSeconds=0.2, retries={"attempts": 5, "seconds": 0})
+late = mapping("late", work_on, timeoutSeconds=0.2)
 filer: dict[str, Any] = {
     "capabilityId": "payer.filer",
     "displayName": "Filer",

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.agents.counting import log_lines
 from tests.api.calls import Json, answering, frames_of, is_problem, started
 from tests.processes import AGENTS
 
@@ -24,10 +25,6 @@ def log(tmp_path: Path) -> Path:
     """The model is away."""
     (tmp_path / "away").touch()
     return tmp_path / "log"
-
-
-def lines(log: Path) -> list[str]:
-    return log.read_text().splitlines() if log.exists() else []
 
 
 async def start(api: httpx.AsyncClient, log: Path, **body: object) -> Json:
@@ -59,7 +56,7 @@ async def retry(api: httpx.AsyncClient, run: Json, **body: object) -> Json:
 
 async def fail_after_paying(api: httpx.AsyncClient, log: Path, **body: object) -> Json:
     run = await answer(api, await start(api, log, **body), approved=True)
-    assert (run["status"], lines(log)) == ("failed", ["paid", "model"])
+    assert (run["status"], log_lines(log)) == ("failed", ["paid", "model"])
     return run
 
 
@@ -74,7 +71,7 @@ async def test_what_was_approved_and_paid_is_not_paid_again(
     assert steps(run) == [("s1", "payer.graph", "failed"), ("s2", "payer.filer", "skipped")]
     log.with_name("away").unlink()
     done = await retry(api, run, operator={"id": "ada"}, note="it is back")
-    assert lines(log) == ["paid", "model", "model", "filed"]
+    assert log_lines(log) == ["paid", "model", "model", "filed"]
     assert (done["status"], done["result"]["outputs"]) == ("completed", {"filed": "thank you"})
     assert steps(done) == [("s1", "payer.graph", "completed"), ("s2", "payer.filer", "completed")]
     assert (done["error"], len(done["requests"])) == (None, 1)
@@ -89,11 +86,11 @@ async def test_what_fails_again_can_be_retried_again(api: httpx.AsyncClient, log
     for times in range(2, 15):
         run = await retry(api, run)
         assert (run["status"], run["error"]["stepId"]) == ("failed", "s1")
-        assert lines(log) == ["paid", *["model"] * times]
+        assert log_lines(log) == ["paid", *["model"] * times]
         assert steps(run) == [("s1", "payer.graph", "failed"), ("s2", "payer.filer", "skipped")]
     log.with_name("away").unlink()
     assert (await retry(api, run))["status"] == "completed"
-    assert lines(log).count("paid") == 1
+    assert log_lines(log).count("paid") == 1
 
 
 async def test_the_202_says_that_the_run_goes_on(api: httpx.AsyncClient, log: Path) -> None:
@@ -145,7 +142,7 @@ async def test_a_retry_with_a_key_is_done_once(api: httpx.AsyncClient, log: Path
     again = await api.post(path, json={}, headers=headers)
     assert (again.status_code, again.json()) == (202, first.json())
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert lines(log) == ["paid", "model", "model"]
+    assert log_lines(log) == ["paid", "model", "model"]
 
 
 async def test_a_thread_with_another_active_run_takes_no_retry(
@@ -167,7 +164,7 @@ async def test_a_run_goes_on_also_where_another_has_used_its_thread_since(
     log.with_name("away").unlink()
     done = await retry(api, run)
     assert done["result"]["outputs"] == {"filed": "thank you"}
-    assert lines(log).count("paid") == 1
+    assert log_lines(log).count("paid") == 1
 
 
 async def test_a_stream_that_ended_goes_on(api: httpx.AsyncClient, log: Path) -> None:

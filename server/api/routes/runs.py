@@ -81,7 +81,10 @@ async def show_run(run_id: RunId, hitl: TheOrchestrator, wait: Wait) -> Response
     response_description="The cancelled run.",
 )
 async def cancel_run(run_id: RunId, body: Cancel, call: TheCall) -> Response:
-    """Stop a queued, running or paused run. Its pending requests are denied with the reason."""
+    """Stop a queued, running or paused run. Its pending requests are denied with the reason.
+
+    Work of a synchronous agent cannot be stopped: until it ends, the run is `stillWorking`.
+    """
     ref = RunRef(run_id)
     act = call.hitl.cancel(ref, body.reason, body.by, call.once)
     done = await call.log("hitl_cancel_api", ref, None, body.operator, act)
