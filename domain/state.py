@@ -93,6 +93,8 @@ class Report(Record):
     facets: JsonObject = Field(default_factory=dict, exclude=True)
     reason: str | None = None
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
+    # an error broke it off: another try may end otherwise
+    raised: bool = Field(default=False, exclude=True)
 
 
 class Asked(Record):

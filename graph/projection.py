@@ -22,6 +22,7 @@ from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.domain.state import Asked, Ending, Result, RunError, Snapshot, first_state
 from hitl_orchestrator.domain.transitions import RunAct, run_after
 from hitl_orchestrator.graph.decisions import check_fence, end
+from hitl_orchestrator.nodes.attempts import TOLD
 
 # What to do with the graph next.
 
@@ -161,7 +162,7 @@ def record(state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Upda
     delivered: list[HitlRequest] = []
     for channel, value in _list_writes(updates, locked.run.threadId):
         state = state.after([(channel, value)])
-        if channel == "events":
+        if channel in ("events", TOLD):
             happened += map(Event.model_validate, value)
         if channel == "questions":
             for one in map(Asked.model_validate, value.values()):

@@ -50,7 +50,7 @@ def embed_agent(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
             return _fail(error.detail)
         except Exception as error:  # noqa: BLE001
             # a foreign agent may raise anything: it fails its step and nothing else
-            return _fail(f"{type(error).__name__}: {error}")
+            return _fail(f"{type(error).__name__}: {error}").but(raised=True)
 
     return work
 

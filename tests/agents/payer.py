@@ -3,6 +3,7 @@
 Each note in the log is one payment. The model is away while there is a file `away` beside the log.
 """
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,12 @@ def work_on(task: dict[str, Any]) -> dict[str, Any]:
     return {"receipt": "late"}
 
 
+async def wait_long(task: dict[str, Any]) -> dict[str, Any]:
+    note(task["facets"], "began")
+    await asyncio.sleep(600)
+    return {"receipt": "late"}
+
+
 def mapping(name: str, run: Any, **more: Any) -> dict[str, Any]:
     return {
         "capabilityId": f"payer.{name}",
@@ -87,10 +94,12 @@ def mapping(name: str, run: Any, **more: Any) -> dict[str, Any]:
 
 agent = mapping("graph", graph.compile())
 asks_twice = mapping("asks_twice", function)
-patient = mapping("patient", graph.compile())
-very_patient = mapping("very_patient", graph.compile())
+patient = mapping("patient", graph.compile(), retries={"attempts": 100, "seconds": 0.05})
+thrice = mapping("thrice", graph.compile(), retries={"attempts": 3, "seconds": 0.5})
+very_patient = mapping("very_patient", graph.compile(), retries={"attempts": 3, "seconds": 600})
 synchronous = mapping("synchronous", work_on)
-late = mapping("late", work_on, timeoutSeconds=0.2)
+late = mapping("late", work_on, timeoutSeconds=0.2, retries={"attempts": 5, "seconds": 0})
+slow = mapping("slow", wait_long, timeoutSeconds=0.2, retries={"attempts": 2, "seconds": 0})
 filer: dict[str, Any] = {
     "capabilityId": "payer.filer",
     "displayName": "Filer",
