@@ -95,6 +95,8 @@ class Report(Record):
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
     # an error broke it off: another try may end otherwise
     raised: bool = Field(default=False, exclude=True)
+    # the keys of answered questions whose answers the agent did not get
+    undelivered: tuple[str, ...] = Field(default=(), exclude=True)
 
 
 class Asked(Record):
@@ -111,6 +113,7 @@ class Asked(Record):
     repeats: str | None = None
     answer: Answer | None = None
     cause: Cause | None = None
+    undelivered: bool = False  # it was answered, and the agent has not got the answer
     expiresInSeconds: float | None = None
 
     @property

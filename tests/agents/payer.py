@@ -55,7 +55,8 @@ graph.add_edge("thank", END)
 
 async def function(task: dict[str, Any]) -> dict[str, Any]:
     """Ask twice, and work only after both answers: it starts from its top each time."""
-    first, second = interrupt("First?"), interrupt("Second?")
+    first = interrupt({"question": "First?", "kind": "freeform"})
+    second = interrupt({"question": "Second?", "kind": "freeform"})
     said = f"{first['freeformText']} {second['freeformText']}"
     return {"receipt": f"{said}: {call_model(task['facets'])}"}
 
