@@ -79,6 +79,7 @@ class Cause(StrEnum):
     EXPIRED = "expired"
     REMOVED = "removed"
     OPERATOR = "operator"
+    UNSHOWABLE = "unshowable"
 
 
 class Phase(StrEnum):

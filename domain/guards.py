@@ -60,6 +60,8 @@ def judge(
         verdict: Verdict = Admitted()
         if before := denials.get((step_id, print_)):
             verdict = Refused(before.refusal or "", repeats=before.request.requestId)
+        elif ask.question.unshowable is not None:
+            verdict = Refused(ask.question.unshowable, Cause.UNSHOWABLE)
         elif not run.hitlEnabled:
             verdict = Refused(DISABLED_REASON, Cause.DISABLED)
         elif admitted >= run.maxHitlRequests:

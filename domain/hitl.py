@@ -82,6 +82,7 @@ class Question(Record):
     responseSchema: JsonObject | None = None
     expiresInSeconds: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
     payload: Json = None  # what the agent handed to `interrupt()`, whole
+    unshowable: str | None = None  # why nobody can be shown it; then it is refused
 
 
 class Person(Record):
