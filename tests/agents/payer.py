@@ -76,6 +76,16 @@ def work_on(task: dict[str, Any]) -> dict[str, Any]:
     return {"receipt": "late"}
 
 
+def work_in_a_node(state: State) -> State:
+    return {"receipt": work_on({"facets": state.get("facets", {})})["receipt"]}
+
+
+one_node = StateGraph(State)
+one_node.add_node("work", work_in_a_node)
+one_node.add_edge(START, "work")
+one_node.add_edge("work", END)
+
+
 async def wait_long(task: dict[str, Any]) -> dict[str, Any]:
     note(task["facets"], "began")
     await asyncio.sleep(600)
@@ -99,6 +109,7 @@ patient = mapping("patient", graph.compile(), retries={"attempts": 100, "seconds
 thrice = mapping("thrice", graph.compile(), retries={"attempts": 3, "seconds": 0.5})
 very_patient = mapping("very_patient", graph.compile(), retries={"attempts": 3, "seconds": 600})
 synchronous = mapping("synchronous", work_on)
+in_a_node = mapping("in_a_node", one_node.compile())
 late = mapping("late", work_on, timeoutSeconds=0.2, retries={"attempts": 5, "seconds": 0})
 slow = mapping("slow", wait_long, timeoutSeconds=0.2, retries={"attempts": 2, "seconds": 0})
 filer: dict[str, Any] = {

@@ -11,7 +11,7 @@ from tests.agents.counting import log_lines
 from tests.api.calls import Json, is_problem, started
 from tests.processes import AGENTS
 
-NAMES = ("synchronous", "late", "agent")
+NAMES = ("synchronous", "in_a_node", "late", "agent")
 
 
 @pytest.fixture
@@ -61,14 +61,15 @@ async def cancel(api: httpx.AsyncClient, run: Json) -> Json:
     return response.json()
 
 
+@pytest.mark.parametrize("agent", ["payer.synchronous", "payer.in_a_node"])
 async def test_a_cancelled_run_says_that_its_work_goes_on_and_its_thread_waits_for_the_end(
-    api: httpx.AsyncClient, log: Path
+    api: httpx.AsyncClient, log: Path, agent: str
 ) -> None:
-    run = await start(api, log, "payer.synchronous", "receipt")
+    run = await start(api, log, agent, "receipt")
     await wait_for(log, "began")
     cancelled = await cancel(api, run)
     assert (cancelled["status"], cancelled["stillWorking"]) == ("cancelled", True)
-    again = wanting(log, "payer.synchronous", "receipt", threadId=run["threadId"])
+    again = wanting(log, agent, "receipt", threadId=run["threadId"])
     problem = is_problem(await api.post("/api/runs", json=again), 409)
     assert problem["type"] == "urn:hitl:thread-busy"
     assert f"run {run['runId']}, which is cancelled but still working" in problem["detail"]
