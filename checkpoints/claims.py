@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from hitl_orchestrator.checkpoints.events import CHANNEL
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.ports import Claim
 
@@ -37,9 +38,22 @@ LAPSED = """SELECT run_id, thread_id FROM orchestrator_runs r WHERE status IN ('
 HEARTBEAT = """UPDATE orchestrator_runs SET claimed_until = now() + %s
     WHERE claimed_by = %s AND status IN ('queued', 'running')
     RETURNING claim_token"""
-RELEASE = """UPDATE orchestrator_runs
-    SET claim_token = NULL, claimed_by = NULL, claimed_until = 'epoch'
-    WHERE run_id = %s AND claim_token = %s"""
+# Give the claim back if it is still held, and say that the process does nothing for the run any
+# more. Whoever cancelled the run waits for that.
+RELEASE = """WITH released AS (UPDATE orchestrator_runs
+    SET claim_token = nullif(claim_token, %(token)s),
+    claimed_by = CASE WHEN claim_token = %(token)s THEN NULL ELSE claimed_by END,
+    claimed_until = CASE WHEN claim_token = %(token)s THEN 'epoch' ELSE claimed_until END,
+    working_by = nullif(working_by, %(driver)s),
+    working_until = CASE WHEN working_by = %(driver)s THEN NULL ELSE working_until END
+    WHERE run_id = %(run_id)s AND (claim_token = %(token)s OR working_by = %(driver)s)
+    RETURNING run_id) SELECT pg_notify(%(channel)s, run_id) FROM released"""
+# A run that has ended is not taken up again: its thread may have gone on.
+KEEP_WORKING = """UPDATE orchestrator_runs
+    SET working_by = %(driver)s, working_until = now() + %(lease)s
+    WHERE run_id = ANY(%(run_ids)s) AND (working_by = %(driver)s
+        OR status IN ('queued', 'running', 'awaiting_hitl')
+        AND (working_until IS NULL OR working_until <= now()))"""
 
 
 async def take(
@@ -94,5 +108,19 @@ async def beat(conn: Connection, driver: str, lease: timedelta) -> set[str]:
     }
 
 
-async def release(conn: Connection, claim: Claim) -> None:
-    await conn.execute(RELEASE, (claim.run_id, claim.token))
+async def release(conn: Connection, claim: Claim, driver: str | None) -> None:
+    """Give the claim back. `driver`: it has ended all its work on the run; None: it has not."""
+    values = {
+        "run_id": claim.run_id,
+        "token": claim.token,
+        "driver": driver,
+        "channel": CHANNEL,
+    }
+    await conn.execute(RELEASE, values)
+
+
+async def keep_working(
+    conn: Connection, run_ids: Sequence[str], driver: str, lease: timedelta
+) -> None:
+    """Say that a process still works on runs that it does not drive any more."""
+    await conn.execute(KEEP_WORKING, {"run_ids": [*run_ids], "driver": driver, "lease": lease})

@@ -192,9 +192,14 @@ class Store:
         async with connection(self.pool) as conn:
             return await claims.beat(conn, driver, lease)
 
-    async def release(self, claim: Claim) -> None:
+    async def release(self, claim: Claim, driver: str | None) -> None:
+        """Give the claim back. `driver`: it has ended all its work on the run; None: it has not."""
         async with connection(self.pool) as conn:
-            await claims.release(conn, claim)
+            await claims.release(conn, claim, driver)
+
+    async def keep_working(self, run_ids: Sequence[str], driver: str, lease: timedelta) -> None:
+        async with connection(self.pool) as conn:
+            await claims.keep_working(conn, run_ids, driver, lease)
 
     async def expired(self, limit: int) -> list[str]:
         """Return the runs with a pending question whose time is over."""

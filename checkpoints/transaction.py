@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from psycopg.errors import UniqueViolation
+
 from hitl_orchestrator.checkpoints import (
     audit,
     claims,
@@ -17,7 +19,7 @@ from hitl_orchestrator.checkpoints import (
 from hitl_orchestrator.checkpoints.claims import Offers
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.checkpoints.runs import Counters
-from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable
+from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable, ThreadBusy
 from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.needs import Asker, list_needs
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Once, RunRef
@@ -64,6 +66,15 @@ class PgTransaction:
     async def insert(self, change: Change) -> None:
         await runs.insert(self.conn, change.run)
         await self.write(change)
+
+    async def reopen(self, change: Change) -> None:
+        thread_id = change.run.threadId
+        await runs.free_thread(self.conn, thread_id)
+        try:
+            async with self.conn.transaction():
+                await self.write(change)
+        except UniqueViolation as error:
+            raise ThreadBusy(await runs.explain_busy(self.conn, thread_id)) from error
 
     async def lock(self, ref: RunRef) -> Locked:
         return await self._with_requests(await runs.lock(self.conn, ref))

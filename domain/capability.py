@@ -16,6 +16,13 @@ OBJECTIVE = "objective"  # always at hand
 PUBLISHED = "published"  # what the announcement desk makes
 
 
+class Retries(Record):
+    """How often a step that failed by an error is tried again, and how long after each failure."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)]
+    seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+
+
 class Capability(Record):
     """The public face of a specialist.
 
@@ -33,6 +40,7 @@ class Capability(Record):
     reworks: tuple[FacetName, ...] = ()
     disagreesWith: tuple[CapabilityId, ...] = ()
     timeoutSeconds: Annotated[float, Field(gt=0)] = 600
+    retries: Retries | None = None
     contract: Contract
     fingerprint: str = ""
 

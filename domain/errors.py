@@ -13,6 +13,7 @@ OrchestratorError
     ├── RequestNotPending
     ├── RunEnded
     ├── RunHeld
+    ├── RunNotFailed            only a failed run can be retried
     └── ThreadBusy
 """
 
@@ -87,6 +88,10 @@ class RunEnded(Conflict):
 
 class RunHeld(Conflict):
     """The agents plugged in now do not fit the run. `more`: held."""
+
+
+class RunNotFailed(Conflict):
+    """Only a failed run can be retried. `more`: runStatus."""
 
 
 class ThreadBusy(Conflict):

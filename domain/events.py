@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     RUN_CANCELLED = "run_cancelled"
     RUN_COMPLETED = "run_completed"
     RUN_FAILED = "run_failed"
+    RUN_RETRIED = "run_retried"
 
 
 class Voice(NamedTuple):
@@ -69,6 +70,7 @@ VOICES: dict[EventKind, Voice] = {
     EventKind.RUN_CANCELLED: Voice("cancel", "complete", "run_completed", queue=True),
     EventKind.RUN_COMPLETED: Voice("complete", "complete", "run_completed", queue=True),
     EventKind.RUN_FAILED: Voice("fail", "error", "run_failed", queue=True),
+    EventKind.RUN_RETRIED: Voice("retry", "start", "run_retried", queue=True),
 }
 LAST_FRAMES = frozenset({EventKind.RUN_CANCELLED, EventKind.RUN_COMPLETED, EventKind.RUN_FAILED})
 
@@ -81,6 +83,7 @@ class Cause(StrEnum):
     EXPIRED = "expired"
     REMOVED = "removed"
     OPERATOR = "operator"
+    UNSHOWABLE = "unshowable"
 
 
 class Phase(StrEnum):

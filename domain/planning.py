@@ -83,6 +83,15 @@ def build_task(state: Snapshot, registry: Registry) -> PlanningTask:
     )
 
 
+def build_retry_task(state: Snapshot, registry: Registry) -> PlanningTask:
+    """Return what a retried run still has to do: whoever had begun is preferred to go on."""
+    task = build_task(state, registry)
+    begun = [step.capabilityId for step in _steps(state) if is_open(state, step)]
+    places = {name: place for place, name in enumerate(begun)}
+    ordered = sorted(task.capabilities, key=lambda one: places.get(one.capabilityId, len(begun)))
+    return task._replace(capabilities=ordered)
+
+
 def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list[Capability]:
     """Return those allowed, without some and without those that disagree with a finished step."""
     finished = [
@@ -143,7 +152,7 @@ def revised(state: Snapshot, chosen: Sequence[Capability]) -> Plan | RunError:
     Finished steps stay as they are; what cannot or need not be done is skipped.
     """
     plan = state.plan or Plan(version=0, steps=())
-    if plan.version > MAX_REVISIONS:
+    if plan.version - (state.run.retriedAt or 0) > MAX_REVISIONS:
         return RunError(
             message=f"The plan was revised {MAX_REVISIONS} times; it is not revised again."
         )

@@ -127,6 +127,10 @@ class Transaction(Protocol):
         """Write a new run. Raise ThreadBusy."""
         ...
 
+    async def reopen(self, change: Change) -> None:
+        """Write a run that had ended and goes on. Raise ThreadBusy."""
+        ...
+
     async def lock(self, ref: RunRef) -> Locked:
         """Lock a run. Raise NotFound, or Invalid when run and thread disagree."""
         ...

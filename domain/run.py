@@ -72,6 +72,8 @@ class StoredRun(Record):
     held: Held | None = None
     needs: tuple[str, ...] = ()
     claimToken: str | None = None
+    stillWorking: bool = False
+    retrying: bool = False  # a retry was ordered, and the graph does not know it yet
     createdAt: datetime
     updatedAt: datetime
 
@@ -105,6 +107,7 @@ class Run(Record):
     result: Result | None
     error: RunError | None
     held: Held | None = None
+    stillWorking: bool = False
     metadata: JsonObject
     createdAt: datetime
     updatedAt: datetime
@@ -127,6 +130,7 @@ def build_run_view(run: StoredRun, requests: list[HitlRequest], audit: list[Audi
         result=run.result,
         error=run.error,
         held=run.held,
+        stillWorking=run.stillWorking,
         metadata={**run.metadata, "auditLog": [entry.json_object() for entry in audit]},
         createdAt=run.createdAt,
         updatedAt=run.updatedAt,

@@ -118,13 +118,20 @@ async def cancel(tx: Transaction, ref: RunRef, reason: str, by: By) -> str:
     return locked.run.runId
 
 
+async def retry(tx: Transaction, ref: RunRef, by: By) -> str:
+    """Return the run's id. Raise NotFound, RunNotFailed or ThreadBusy."""
+    locked = await tx.lock(ref)
+    await tx.reopen(decisions.retry(locked, by))
+    return locked.run.runId
+
+
 async def expire(tx: Transaction, run_id: str) -> None:
     """Deny what is over. Whoever looks first does it; a second look finds nothing."""
     if change := decisions.expire(await tx.lock(RunRef(run_id))):
         await tx.write(change)
 
 
-async def fail(tx: Transaction, claim: Claim, message: str) -> None:
+async def fail(tx: Transaction, claim: Claim, message: str, *, still_working: bool = False) -> None:
     """End a run that cannot be driven on. Raise Fenced when the claim is not ours."""
     locked = await tx.lock(RunRef(claim.run_id))
-    await tx.write(decisions.fail(locked, claim, message))
+    await tx.write(decisions.fail(locked, claim, message, still_working=still_working))

@@ -99,7 +99,7 @@ async def _report(visit: "_Visit") -> Report:
         return _fail(str(lost))
     except Exception as error:  # noqa: BLE001
         # a foreign agent may raise anything: it fails its step and nothing else
-        return _fail(f"{type(error).__name__}: {error}")
+        return _fail(f"{type(error).__name__}: {error}").but(raised=True)
 
 
 def _deny(reason: str, undelivered: Sequence[str]) -> Report:

@@ -20,6 +20,7 @@ from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.build import Graph
 from hitl_orchestrator.graph.drive import drive
+from hitl_orchestrator.nodes.calls import Calls, counting
 from hitl_orchestrator.server.fleet import Fleet
 
 _log = logging.getLogger("hitl.drivers")
@@ -62,6 +63,8 @@ class Drivers:
         self._lease = timedelta(seconds=claim_seconds)
         self._drain_seconds = drain_seconds
         self._driven: dict[Claim, tuple[asyncio.Task[None], RunControl]] = {}
+        self._calls: dict[str, Calls] = {}  # by run, of those driven here or still working
+        self._lingering: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(MAX_DRIVEN)
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
@@ -90,7 +93,7 @@ class Drivers:
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._drain_seconds)
             await end_tasks(*late)
-        await end_tasks(*self._loops)
+        await end_tasks(*self._loops, *self._lingering.values())
         if self._fleet:
             await self._fleet.sign_off()
 
@@ -128,29 +131,61 @@ class Drivers:
                 task.cancel()
 
     async def _drive(self, claim: Claim, control: RunControl) -> None:
+        calls = self._calls.setdefault(claim.run_id, Calls())
         try:
             async with self._places:
-                await drive(self._graph, self._store, claim, control)
+                with counting(calls):
+                    await drive(self._graph, self._store, claim, control)
         except Fenced:
             _log.info("run %s is driven by another process", claim.run_id)
         except Exception as error:  # noqa: BLE001
             # a defect: this run fails, and the others never notice
             _log.exception("driving run %s failed", claim.run_id)
             with suppress(Fenced, StoreUnavailable):
+                message = f"The orchestrator failed: {type(error).__name__}."
                 async with self._store.transaction() as tx:
-                    await runs.fail(tx, claim, f"The orchestrator failed: {type(error).__name__}.")
+                    await runs.fail(tx, claim, message, still_working=calls.are_running)
         finally:
             with suppress(StoreUnavailable):
-                await self._store.release(claim)
+                await self._leave(claim, calls)
+
+    async def _leave(self, claim: Claim, calls: Calls) -> None:
+        """Give the claim back; where calls go on, see to it that everybody knows until they end."""
+        if not calls.are_running:
+            self._forget(claim)
+            await self._store.release(claim, self._driver_id)
+            return
+        if claim.run_id not in self._lingering:
+            lingering = asyncio.create_task(self._linger(claim, calls))
+            self._lingering[claim.run_id] = lingering
+        await self._store.release(claim, None)
+        await self._store.keep_working([claim.run_id], self._driver_id, self._lease)
+
+    async def _linger(self, claim: Claim, calls: Calls) -> None:
+        """Wait until nothing works for the run here any more, and say so."""
+        await calls.wait_for_end()
+        del self._lingering[claim.run_id]
+        self._forget(claim)
+        # a database out of reach: nobody keeps it working, so it will not seem so for long
+        with suppress(StoreUnavailable):
+            await self._store.release(claim, self._driver_id)
+
+    def _forget(self, claim: Claim) -> None:
+        others = [other for other in self._driven if other != claim]
+        if not any(other.run_id == claim.run_id for other in others):
+            self._calls.pop(claim.run_id, None)
 
     async def _beat(self) -> None:
         held = dict(self._driven)
-        if not held:
-            return
-        tokens = await self._store.beat(self._driver_id, self._lease)
-        for claim, (task, _) in held.items():
-            if claim.token not in tokens:
-                task.cancel()
+        working = {*self._lingering}
+        if held:
+            tokens = await self._store.beat(self._driver_id, self._lease)
+            for claim, (task, _) in held.items():
+                if claim.token not in tokens:
+                    task.cancel()
+                    working.add(claim.run_id)
+        if working:
+            await self._store.keep_working([*working], self._driver_id, self._lease)
 
     async def _report(self) -> None:
         """Say that this process lives, and drive what can go on since others do or do not."""

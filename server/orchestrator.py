@@ -48,6 +48,9 @@ from hitl_orchestrator.server.waiting import Waiting
 
 FRAMES_AT_ONCE = 50  # read for a stream
 
+STOP_SECONDS = 1.0  # a driver hears at once of a cancel, and ends what can be ended
+
+Wait = Callable[[str, float], Awaitable[Run]]  # a run's id and seconds
 Act = Callable[[PgTransaction], Awaitable[str]]  # a use case; returns the run's id
 
 
@@ -162,15 +165,29 @@ class Orchestrator:
         async def act(tx: PgTransaction) -> str:
             return await runs.remove(tx, ref, request_id, reason, by)
 
-        return await self._perform(act, once, wait_seconds)
+        done = await self._perform(act, once, wait_seconds)
+        return await self._wait_for_stop(done, once)
 
     async def cancel(self, ref: RunRef, reason: str, by: By, once: Once | None = None) -> Done:
-        """Stop a queued, running or paused run. Raise NotFound or RunEnded."""
+        """Stop a queued, running or paused run. Raise NotFound or RunEnded.
+
+        The run is `stillWorking` where its work goes on: nobody can stop a synchronous agent.
+        """
 
         async def act(tx: PgTransaction) -> str:
             return await runs.cancel(tx, ref, reason, by)
 
-        return await self._perform(act, once)
+        return await self._wait_for_stop(await self._perform(act, once), once)
+
+    async def retry(
+        self, ref: RunRef, by: By, once: Once | None = None, wait_seconds: float = 0
+    ) -> Done:
+        """Let a failed run go on where it failed. Raise NotFound, RunNotFailed or ThreadBusy."""
+
+        async def act(tx: PgTransaction) -> str:
+            return await runs.retry(tx, ref, by)
+
+        return await self._perform(act, once, wait_seconds)
 
     async def refuse(self, error: OrchestratorError, once: Once) -> NoReturn:
         """Raise an error found before the call was one, and keep it for its Idempotency-Key."""
@@ -337,13 +354,23 @@ class Orchestrator:
         if isinstance(outcome, OrchestratorError):
             raise outcome
         if wait_seconds:
-            outcome = await self._wait_after(outcome, once, wait_seconds)
+            outcome = await self._wait_after(outcome, once, self.wait, wait_seconds)
         return Done(outcome)
 
-    async def _wait_after(self, run: Run, once: Once | None, seconds: float) -> Run:
+    async def _wait_for_stop(self, done: Done, once: Once | None) -> Done:
+        """Wait a moment for whoever drove the cancelled run to say that its work has ended."""
+        if done.replayed or not done.run.stillWorking:
+            return done
+
+        async def wait(run_id: str, seconds: float) -> Run:
+            return await self._waiting.wait_for_stop(self._store, run_id, seconds)
+
+        return Done(await self._wait_after(done.run, once, wait, STOP_SECONDS))
+
+    async def _wait_after(self, run: Run, once: Once | None, wait: Wait, seconds: float) -> Run:
         """What was asked for is done: a database out of reach only cuts the waiting short."""
         with suppress(StoreUnavailable):
-            run = await self.wait(run.runId, seconds)
+            run = await wait(run.runId, seconds)
             if once:
                 async with self._store.transaction() as tx:
                     await tx.keep_outcome(once, write_outcome(run))

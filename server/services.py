@@ -30,6 +30,7 @@ from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.domain.needs import list_offers
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
+from hitl_orchestrator.nodes.calls import find_calls
 from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.proposal import build_proposer
@@ -64,18 +65,32 @@ class ThreadACall(ThreadPoolExecutor):
     """Gives each synchronous call a thread of its own.
 
     An agent that hangs must not keep the others waiting for a place in a pool, nor the process
-    from ending.
+    from ending. Whoever counts calls where it is made counts it until it has ended.
     """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         done = Future[T]()
+        calls = find_calls()
+        if calls:
+            calls.begin()
+
+        def end() -> None:
+            # before the caller hears of it: it may look whether all have ended
+            if calls:
+                calls.end()
 
         def call() -> None:
-            if done.set_running_or_notify_cancel():
-                try:
-                    done.set_result(fn(*args, **kwargs))
-                except BaseException as error:  # noqa: BLE001  # the caller's, through its future
-                    done.set_exception(error)
+            if not done.set_running_or_notify_cancel():
+                end()
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001  # the caller's, through its future
+                end()
+                done.set_exception(error)
+            else:
+                end()
+                done.set_result(result)
 
         Thread(target=call, daemon=True).start()
         return done

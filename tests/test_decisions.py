@@ -13,6 +13,7 @@ from hitl_orchestrator.domain.errors import (
     NotFound,
     RequestNotPending,
     RunEnded,
+    RunNotFailed,
 )
 from hitl_orchestrator.domain.hitl import (
     NOBODY,
@@ -27,6 +28,7 @@ from hitl_orchestrator.domain.hitl import (
     ResponseType,
     Settled,
 )
+from hitl_orchestrator.domain.plan import Plan, Step, StepStatus
 from hitl_orchestrator.domain.ports import Change, Claim, Locked
 from hitl_orchestrator.domain.run import Held, RunStatus, StoredRun
 from hitl_orchestrator.domain.state import Ending, Result, RunError, RunSettings
@@ -252,6 +254,41 @@ def test_a_start_that_nobody_can_finish_is_refused() -> None:
         decisions.start(REGISTRY, SETTINGS.but(outputs=("y",)), {}, NOW)
     with pytest.raises(Invalid, match="Unknown capability: b"):
         decisions.start(REGISTRY, SETTINGS.but(agents=("b",)), {}, NOW)
+
+
+def test_a_retry_shows_what_failed_as_open_and_forgets_how_the_run_ended() -> None:
+    steps = tuple(
+        Step(stepId=name, capabilityId="a", label="A", status=StepStatus(status), reason="r")
+        for name, status in (("s1", "completed"), ("s2", "failed"), ("s3", "skipped"))
+    )
+    state = locked("failed", asked(status="resolved"))
+    failed = state.run.but(plan=Plan(version=2, steps=steps), error=RunError(message="m"))
+    change = decisions.retry(replace(state, run=failed), BY)
+    assert (change.run.status, change.drive, change.run.retrying) == ("queued", True, True)
+    assert (change.run.error, change.run.result, [*change.settled]) == (None, None, [])
+    assert change.run.plan is not None
+    assert [step.status for step in change.run.plan.steps] == ["completed", "pending", "skipped"]
+    (event,) = change.events
+    assert (event.kind, event.message, event.operator, event.note) == (
+        "run_retried",
+        "retried",
+        ADA,
+        "a note",
+    )
+
+
+@pytest.mark.parametrize("run", [status for status in RunStatus if status != "failed"])
+def test_only_a_failed_run_is_retried(run: RunStatus) -> None:
+    with pytest.raises(RunNotFailed) as refused:
+        decisions.retry(locked(run, asked()), BY)
+    assert refused.value.more == {"runStatus": run}
+
+
+def test_what_ends_with_its_run_was_decided_by_nobody() -> None:
+    state = locked("running", asked())
+    ended = decisions.fail(state, Claim("run", "token"), "broken")
+    cancelled = decisions.cancel(state, "enough", BY)
+    assert [each.settled.withRun for each in (*ended.settled, *cancelled.settled)] == [True, False]
 
 
 def test_only_who_holds_the_claim_ends_a_run() -> None:

@@ -43,6 +43,7 @@ def test_the_contracts_codes() -> None:
         "RequestNotPending": 409,
         "RunEnded": 409,
         "RunHeld": 409,
+        "RunNotFailed": 409,
         "ThreadBusy": 409,
         "StoreUnavailable": 503,
         "Fenced": 503,

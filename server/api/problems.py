@@ -40,6 +40,7 @@ PROBLEMS: dict[type[OrchestratorError], Problem] = {
     errors.RequestNotPending: Problem(409, "Request not pending", "request-not-pending"),
     errors.RunEnded: Problem(409, "Run already ended", "run-ended"),
     errors.RunHeld: Problem(409, "Run held", "held"),
+    errors.RunNotFailed: Problem(409, "Run has not failed", "run-not-failed"),
     errors.ThreadBusy: Problem(409, "Thread busy", "thread-busy"),
     errors.Invalid: Problem(422, "Invalid request", "invalid"),
     errors.NotAQuestion: Problem(422, "Not a question", "not-a-question"),

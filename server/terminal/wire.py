@@ -107,6 +107,7 @@ class RunJson(TypedDict):
     result: ResultJson | None
     error: RunErrorJson | None
     held: NotRequired[HeldJson | None]
+    stillWorking: NotRequired[bool]
     metadata: JsonObject
 
 
