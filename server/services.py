@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +30,7 @@ from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
 from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.proposal import build_proposer
 from hitl_orchestrator.server.drivers import Drivers, every
+from hitl_orchestrator.server.keyfile import generated_key
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
@@ -202,15 +202,3 @@ async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[P
         )
     finally:
         await asyncio.to_thread(embedded.stop)
-
-
-def generated_key(file: Path) -> str:
-    """Return the key of the file; it is made once, for its owner only."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_text("ascii").strip()
-    with os.fdopen(descriptor, "w") as opened:
-        key = secrets.token_urlsafe(32)
-        opened.write(key)
-    return key

@@ -24,7 +24,7 @@ def create_app(settings: Settings) -> FastAPI:
     Whoever stops the server calls `app.state.hitl.end_waits()` first, so that streams end.
     Raise ConfigurationError without a key.
     """
-    if settings.api_key is None:
+    if settings.api_key is None or not settings.api_key.get_secret_value():
         raise ConfigurationError("API_KEY is not set.")
 
     @asynccontextmanager

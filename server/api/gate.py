@@ -91,10 +91,11 @@ class BearerKey:
             await self._app(scope, receive, send)
 
     def _has_key(self, scope: Scope) -> bool:
-        scheme, _, key = Headers(scope=scope).get("Authorization", "").partition(" ")
-        return (
-            compare_digest(key.strip().encode("latin-1"), self._key) and scheme.lower() == "bearer"
-        )
+        scheme, _, rest = Headers(scope=scope).get("Authorization", "").partition(" ")
+        key = rest.strip().encode("latin-1")
+        if not key or not self._key:  # no key is no key
+            return False
+        return compare_digest(key, self._key) and scheme.lower() == "bearer"
 
 
 class BodyLimit:
