@@ -46,7 +46,8 @@ def place() -> Generator[Path]:
 async def hitl(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command to its end, told nothing by this process' environment."""
     command = [HITL, *arguments]
-    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | environment
+    kept = [name for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ]
+    env = {name: os.environ[name] for name in kept} | environment
     return await asyncio.to_thread(
         subprocess.run,
         command,
