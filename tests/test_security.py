@@ -192,6 +192,19 @@ async def test_a_generated_key_is_for_its_owner_alone(place: Path) -> None:
             assert password not in told
 
 
+async def test_the_second_server_of_a_folder_leaves_the_firsts_address(place: Path) -> None:
+    """Though one listens everywhere: what is left for the commands beside it is loopback."""
+    beside = {"HITL_DATA_DIR": str(place), "PORT": "0"}
+    everywhere = {"HOST": "0.0.0.0", "HITL_ALLOW_GENERATED_KEY": "true"}  # noqa: S104
+    up = "HITL Orchestrator: "
+    with running("serve", environment={**beside, **everywhere}, says=up) as first:
+        with running("serve", environment=beside, says=up) as second:
+            assert second.terminate() == 0
+        found = await hitl("pending", "--json", **beside)
+        assert first.terminate() == 0
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])  # noqa: S104
 async def test_a_generated_key_does_not_serve_other_machines(place: Path, host: str) -> None:
     refused = await hitl("serve", HOST=host, HITL_DATA_DIR=str(place / "data"))

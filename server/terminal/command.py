@@ -57,9 +57,9 @@ def fail(detail: str, code: int) -> NoReturn:
 def open_api() -> "Api":
     """Return the API of the server that the environment names, or that runs beside us."""
     from hitl_orchestrator.server.terminal.client import Api
-    from hitl_orchestrator.server.terminal.discovery import find_server, read_variables
+    from hitl_orchestrator.server.terminal.discovery import find_server, read_sources
 
-    return Api(find_server(read_variables()))
+    return Api(find_server(*read_sources()))
 
 
 def find_login() -> str | None:
