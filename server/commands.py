@@ -40,7 +40,7 @@ async def _work(settings: Settings, concurrency: int) -> None:
 
 def migrate() -> None:
     async def run() -> None:
-        async with _database() as pool:
+        async with _database(only_looks=False) as pool:
             applied = await migrate_database(pool, BufferedSaver(pool))
             _print("\n".join(applied) if applied else "The database is up to date.")
 
@@ -52,7 +52,7 @@ def audit_verify(run_id: str | None) -> int:
 
     async def run() -> int:
         broken = chains = entries = 0
-        async with _database() as pool, connection(pool) as conn:
+        async with _database(only_looks=True) as pool, connection(pool) as conn:
             await check_migrated(pool)
             async for name, count, wrong in audit.verify(conn, run_id):
                 chains, entries = chains + 1, entries + count
@@ -70,7 +70,7 @@ def audit_verify(run_id: str | None) -> int:
 
 def prune(older_than_days: float) -> None:
     async def run() -> None:
-        async with _database() as pool:
+        async with _database(only_looks=True) as pool:
             await check_migrated(pool)
             pruned = await retention.prune(pool, timedelta(days=older_than_days))
             _print(f"{pruned} ended runs deleted, with their checkpoints.")
@@ -79,9 +79,9 @@ def prune(older_than_days: float) -> None:
 
 
 @asynccontextmanager
-async def _database() -> AsyncGenerator[Pool]:
+async def _database(*, only_looks: bool) -> AsyncGenerator[Pool]:
     async with (
-        open_place(load_settings(), needs_key=False) as place,
+        open_place(load_settings(), needs_key=False, only_looks=only_looks) as place,
         connection_pool(place.database_url, max_size=4) as pool,
     ):
         yield pool

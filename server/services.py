@@ -25,6 +25,7 @@ from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import claim_inline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.capability import Registry
+from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
 from hitl_orchestrator.nodes.model import build_chat_model
@@ -182,10 +183,13 @@ class Place:
 
 
 @asynccontextmanager
-async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[Place]:
+async def open_place(
+    settings: Settings, *, needs_key: bool, only_looks: bool = False
+) -> AsyncGenerator[Place]:
     """Open DATABASE_URL, or the embedded Postgres beside whoever else uses it.
 
-    `needs_key`: with a key made up, if none is set.
+    `needs_key`: with a key made up, if none is set. `only_looks`: where there is no database none
+    is made, and ConfigurationError says so.
     """
     if settings.database_url:
         await check_reachable(settings.database_url)
@@ -193,6 +197,11 @@ async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[P
         return
     data = data_dir(settings.data_dir)
     embedded = EmbeddedPostgres(data.path)
+    if only_looks and not embedded.cluster.exists():
+        raise ConfigurationError(
+            f"There is no database in '{data.path}', and none is made to look into: "
+            "set HITL_DATA_DIR or DATABASE_URL to where it is."
+        )
     url = await asyncio.to_thread(embedded.start)
     try:
         key_file = data.path / "api_key" if needs_key and settings.api_key is None else None

@@ -217,6 +217,19 @@ async def test_a_generated_key_does_not_serve_other_machines(place: Path, host: 
     assert not (place / "data").exists(), "nothing was started"
 
 
+@pytest.mark.parametrize("looks", [("audit", "verify"), ("prune", "--older-than", "1")])
+async def test_a_command_that_only_looks_makes_no_database(
+    place: Path, looks: tuple[str, ...]
+) -> None:
+    refused = await hitl(*looks, HITL_DATA_DIR=str(place / "data"))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        f"hitl: There is no database in '{place}/data', and none is made to look into: "
+        "set HITL_DATA_DIR or DATABASE_URL to where it is.\n"
+    )
+    assert not (place / "data").exists()
+
+
 @pytest.mark.parametrize("password", ["pa%ss", "pa ss", "pa@ss"])
 async def test_a_database_password_that_breaks_its_address_is_not_told(password: str) -> None:
     refused = await hitl("migrate", DATABASE_URL=f"postgresql://hitl:{password}@localhost/hitl")
