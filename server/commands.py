@@ -15,6 +15,7 @@ from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.services import open_place, open_services
 from hitl_orchestrator.server.settings import Settings, load_settings
 from hitl_orchestrator.server.signals import end_with_zero
+from hitl_orchestrator.server.steering import drop_steering
 from hitl_orchestrator.server.telemetry import log_as_json
 
 
@@ -88,4 +89,4 @@ async def _database(*, only_looks: bool) -> AsyncGenerator[Pool]:
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201  # what a person at the terminal reads
+    print(drop_steering(text), flush=True)  # noqa: T201  # what a person at the terminal reads

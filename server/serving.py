@@ -15,6 +15,7 @@ from hitl_orchestrator.server.api.app import create_app
 from hitl_orchestrator.server.services import Place, open_place
 from hitl_orchestrator.server.settings import Settings, check_serving, load_settings
 from hitl_orchestrator.server.signals import end_with_zero
+from hitl_orchestrator.server.steering import drop_steering
 from hitl_orchestrator.server.telemetry import log_as_json
 
 BACKLOG = 2048
@@ -123,4 +124,4 @@ def _announce(place: Place, address: str) -> AbstractContextManager[None]:
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+    print(drop_steering(text), flush=True)  # noqa: T201

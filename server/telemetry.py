@@ -14,6 +14,7 @@ from structlog.stdlib import ProcessorFormatter
 from hitl_orchestrator.domain.events import VOICES, Cause, Event, EventKind
 from hitl_orchestrator.domain.hitl import ResponseType
 from hitl_orchestrator.domain.run import ENDED, RunStatus, StoredRun
+from hitl_orchestrator.server.steering import escape_steering
 from hitl_orchestrator.server.tracing import Trace
 
 # people take minutes to days
@@ -144,6 +145,7 @@ def log_as_json(stream: TextIO) -> None:
                 structlog.processors.format_exc_info,
                 ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(ensure_ascii=False),
+                lambda _logger, _name, line: escape_steering(line),
             ]
         )
     )

@@ -75,12 +75,15 @@ def print_done(line: str, answer: "Json", as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        typer.echo(line)
+        from hitl_orchestrator.server.terminal.text import clean
+
+        typer.echo(clean(line))
 
 
 def print_json(value: "Json") -> None:
-    """Print JSON as UTF-8, whatever the terminal's encoding, with control characters escaped."""
-    escapes = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
-    text = json.dumps(value, indent=2, ensure_ascii=False).translate(escapes)
-    sys.stdout.buffer.write(text.encode(errors="surrogatepass") + b"\n")
+    """Print JSON as UTF-8, whatever the terminal's encoding; what steers one is escaped."""
+    from hitl_orchestrator.server.steering import escape_steering
+
+    text = escape_steering(json.dumps(value, indent=2, ensure_ascii=False))
+    sys.stdout.buffer.write(text.encode() + b"\n")
     sys.stdout.buffer.flush()

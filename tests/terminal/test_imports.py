@@ -11,7 +11,9 @@ from tests.repository import ROOT
 
 TERMINAL = sorted((ROOT / "server" / "terminal").glob("*.py"))
 ROOM = "hitl_orchestrator.server.terminal"
-NEIGHBOURS = {"hitl_orchestrator.server.environment", "hitl_orchestrator.server.announcement"}
+NEIGHBOURS = {
+    f"hitl_orchestrator.server.{name}" for name in ("announcement", "environment", "steering")
+}
 IMPORT_THE_CLIENT = (
     f"import hitl_orchestrator.server.main, {ROOM}.client, {ROOM}.following, {ROOM}.run_views"
 )
