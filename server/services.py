@@ -16,6 +16,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from hitl_orchestrator.checkpoints import queue, retention
+from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
 from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, connection_pool
@@ -203,6 +204,7 @@ async def open_place(
             "set HITL_DATA_DIR or DATABASE_URL to where it is."
         )
     url = await asyncio.to_thread(embedded.start)
+    keeper = Keeper(embedded)
     try:
         key_file = data.path / "api_key" if needs_key and settings.api_key is None else None
         key = SecretStr(generated_key(key_file)) if key_file else settings.api_key
@@ -210,4 +212,5 @@ async def open_place(
             settings.model_copy(update={"database_url": url, "api_key": key}), key_file, data
         )
     finally:
+        await asyncio.to_thread(keeper.stop)
         await asyncio.to_thread(embedded.stop)
