@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.api.app import create_app
 from hitl_orchestrator.server.api.gate import BearerKey
+from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.keyfile import SHORTEST_KEY, generated_key
 from hitl_orchestrator.server.settings import Settings
 
@@ -26,6 +27,7 @@ STARTERS = 16
 START = """
 import sys
 from pathlib import Path
+from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.keyfile import generated_key
 from hitl_orchestrator.domain.errors import ConfigurationError
 try:
@@ -99,7 +101,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def guarded_by(key: str) -> AsyncGenerator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(BearerKey(Starlette(), key))
+    transport = httpx.ASGITransport(BearerKey(Starlette(), key, KnownHosts("127.0.0.1")))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
