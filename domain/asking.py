@@ -7,12 +7,25 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from hitl_orchestrator.domain.errors import NotAQuestion
-from hitl_orchestrator.domain.hitl import MAX_QUESTION_BYTES, Action, Kind, Question
+from hitl_orchestrator.domain.hitl import MAX_QUESTION_BYTES, Action, Kind, Option, Question
 from hitl_orchestrator.domain.json_values import Unstorable, check_storable
-from hitl_orchestrator.domain.records import describe_misfit
+from hitl_orchestrator.domain.records import Json, describe_misfit
 from hitl_orchestrator.domain.schemas import dangling_reference, schema_error
 
-_FIELDS = set(Question.model_fields)
+_FIELDS = set(Question.model_fields) - {"payload"}
+LONGEST_TEXT, LONGEST_NAME = 20_000, 255
+# Where agents put the words of their question, in the order of looking.
+TEXT_WORDS = (
+    "question",
+    "message",
+    "prompt",
+    "query",
+    "instructions",
+    "request",
+    "task",
+    "description",
+    "reason",
+)
 
 
 def parse_question(payload: object) -> Question:
@@ -40,6 +53,57 @@ def parse_question(payload: object) -> Question:
     if problem := _problem(question):
         raise NotAQuestion(problem)
     return question
+
+
+def read_open(payload: Json, asker: str) -> Question:
+    """Read whatever else an agent may hand over: shown whole, and answered raw.
+
+    `asker`: whose question it is, where it has no words. Raise NotAQuestion for what cannot be
+    shown.
+    """
+    check_size(payload)
+    text = payload if isinstance(payload, str) else _find_text(payload)
+    return Question(
+        question=_clip(text) or f"{asker} waits for an answer",
+        kind=Kind.OPEN,
+        options=tuple(option for option, _ in read_options(payload)),
+        payload=payload,
+    )
+
+
+def read_options(payload: Json) -> list[tuple[Option, Json]]:
+    """Return the options of a payload, each with its own value; none, where one is no option."""
+    given = payload if isinstance(payload, dict) else {}
+    found = given.get("options") or given.get("choices")
+    options: list[tuple[Option, Json]] = []
+    for value in found if isinstance(found, list) else []:
+        label = value if isinstance(value, str) else _find_label(value)
+        if not label or not label.strip():
+            return []
+        named = value.get("id") if isinstance(value, dict) else None
+        name = named if isinstance(named, str) and named else label
+        options.append((Option(id=name[:LONGEST_NAME], label=_clip(label)), value))
+    ids = {option.id for option, _ in options}
+    return options if len(ids) == len(options) else []
+
+
+def _find_text(payload: Json) -> str:
+    """Return the first text under one of the words that agents use; empty: there is none."""
+    given = payload if isinstance(payload, dict) else {}
+    texts = [given.get(word) for word in TEXT_WORDS]
+    return next((text for text in texts if isinstance(text, str) and text.strip()), "")
+
+
+def _find_label(value: Json) -> str:
+    given = value if isinstance(value, dict) else {}
+    texts = [given.get(word) for word in ("label", "name", "title", "text", "id", "value")]
+    return next((text for text in texts if isinstance(text, str)), "")
+
+
+def _clip(text: str) -> str:
+    """Make it a headline; the whole is in the payload."""
+    text = text.strip()
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
 def check_size(payload: object) -> None:

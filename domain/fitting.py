@@ -120,6 +120,16 @@ def _check_form(request: HitlRequest, response: HitlResponse) -> Misfit | None:
     return mismatches(response.data, request.responseSchema or {}, "/data") or None
 
 
+def _check_yes(request: HitlRequest, response: HitlResponse) -> str | None:
+    if response.editedArguments is not None:
+        return "`editedArguments` need a question about an action"
+    return None
+
+
+def _check_nothing(request: HitlRequest, response: HitlResponse) -> None:
+    """Take any JSON."""
+
+
 def _check_allowed(request: HitlRequest, decision: Decision) -> str | None:
     action = request.action
     if action is None or decision in action.allowedDecisions:
@@ -142,6 +152,13 @@ FITS: dict[Kind, dict[ResponseType, Rule]] = {
     },
     Kind.FREEFORM: {**_REJECTABLE, ResponseType.FREEFORM: _check_text},
     Kind.FORM: {**_REJECTABLE, ResponseType.FORM: _check_form},
+    Kind.OPEN: {
+        **_REJECTABLE,
+        ResponseType.APPROVAL: _check_yes,
+        ResponseType.OPTION: _check_option,
+        ResponseType.FREEFORM: _check_text,
+        ResponseType.FORM: _check_nothing,
+    },
 }
 _IN_WORDS: dict[Rule, str] = {
     _check_approval: "yes; `editedArguments` if the action allows `edit`",
@@ -151,6 +168,8 @@ _IN_WORDS: dict[Rule, str] = {
     _check_text_of_choice: "if `allowFreeForm`",
     _check_text: "not empty",
     _check_form: "valid against `responseSchema`",
+    _check_yes: "yes",
+    _check_nothing: "any JSON",
 }
 
 

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     CHOICE = "choice"
     FREEFORM = "freeform"
     FORM = "form"
+    OPEN = "open"
 
 
 class Urgency(StrEnum):
@@ -80,6 +81,7 @@ class Question(Record):
     action: Action | None = None
     responseSchema: JsonObject | None = None
     expiresInSeconds: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
+    payload: Json = None  # what the agent handed to `interrupt()`, whole
 
 
 class Person(Record):
@@ -117,6 +119,7 @@ class Denied(Record):
     """What `interrupt()` returns to an agent that was refused, by a guard or by a person."""
 
     status: Literal["denied"] = "denied"
+    approved: Literal[False] = False
     reason: str
 
 
@@ -210,6 +213,7 @@ class HitlRequest(Record):
     additionalContext: str | None = None
     action: Action | None = None
     responseSchema: JsonObject | None = None
+    payload: Json = None
     earlier: tuple[Earlier, ...] = ()
     operatorPrompt: str
     pendingNodeId: str

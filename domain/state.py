@@ -89,6 +89,8 @@ class Report(Record):
     facets: JsonObject = Field(default_factory=dict, exclude=True)
     reason: str | None = None
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
+    # the keys of answered questions whose answers the agent did not get
+    undelivered: tuple[str, ...] = Field(default=(), exclude=True)
 
 
 class Asked(Record):
@@ -105,6 +107,7 @@ class Asked(Record):
     repeats: str | None = None
     answer: Answer | None = None
     cause: Cause | None = None
+    undelivered: bool = False  # it was answered, and the agent has not got the answer
     expiresInSeconds: float | None = None
 
     @property

@@ -152,10 +152,10 @@ def record(state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Upda
             happened += map(Event.model_validate, value)
         if channel == "questions":
             for one in map(Asked.model_validate, value.values()):
-                if one.answer is not None:
+                if one.answer is not None and not one.undelivered:
                     delivered.append(one.request)
                     happened.append(_tell_delivery(one.request, locked))
-                elif one.repeats is None:
+                elif one.answer is None and one.repeats is None:
                     asked.append(_date(one, locked.now))
                     happened.append(_tell_question(asked[-1]))
     run = locked.run.but(

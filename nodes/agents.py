@@ -9,12 +9,13 @@ from langgraph.pregel import Pregel
 from pydantic import TypeAdapter, ValidationError
 
 from hitl_orchestrator.domain.capability import Capability, FacetName, contract_of
-from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.errors import ConfigurationError, Invalid
 from hitl_orchestrator.domain.hitl import Contract
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.domain.schemas import schema_error
 from hitl_orchestrator.domain.state import State
 from hitl_orchestrator.nodes.loading import describe, load_entry, names_file
+from hitl_orchestrator.nodes.plain import make_plain
 
 AgentGraph = Pregel[Any, Any, Any, Any]
 AgentRun = AgentGraph | Callable[[Any], Any]  # a function, sync or async
@@ -24,7 +25,8 @@ AgentRun = AgentGraph | Callable[[Any], Any]  # a function, sync or async
 class Agent:
     """What a mapping says. `schemas`: by facet, JSON Schemas.
 
-    `input` and `output` replace how a graph is given its task and how its facets are found.
+    `input` and `output` replace how a graph is given its task and how its facets are found; `ask`,
+    `answer` and `denied` how it asks, and how an answer and a refusal are said to it.
     """
 
     capability: Capability
@@ -32,14 +34,17 @@ class Agent:
     run: AgentRun
     input: Callable[[JsonObject], Any] | None = None
     output: Callable[[Any], Any] | None = None
+    ask: Callable[[Any], Any] | None = None
+    answer: Callable[[Any, Any], Any] | None = None
+    denied: Callable[[str], Any] | None = None  # from the reason
 
 
 _schemas = TypeAdapter(dict[FacetName, JsonObject])
-_OPTIONAL = ("input", "output")
+_OPTIONAL = ("input", "output", "ask", "answer")
 # LangGraph gives a node and a channel of one graph no common name
 _TAKEN = {"planner", "guard", *State.__annotations__}
 _OURS = {"contract", "disagreesWith"}  # of a capability: what we find out ourselves
-_KEYS = Capability.model_fields.keys() - _OURS | {"facets", "run", *_OPTIONAL}
+_KEYS = Capability.model_fields.keys() - _OURS | {"facets", "run", "denied", *_OPTIONAL}
 
 
 def load_agents(entries: Sequence[str], settings: object) -> list[Agent]:
@@ -68,6 +73,7 @@ def read_agent(mapping: object, where: str) -> Agent:
         run = _read_run(given.pop("run", None))
         schemas = _read_schemas(given.pop("facets", {}))
         callables = {key: _read_callable(key, given.pop(key, None)) for key in _OPTIONAL}
+        callables["denied"] = _read_denied(given)
         return Agent(_read_capability(given, schemas), schemas, run, **callables)
     except _Unfit as error:
         raise ConfigurationError(f"{where}: {error}") from error
@@ -201,7 +207,24 @@ def _read_schemas(given: object) -> dict[str, JsonObject]:
     return schemas
 
 
-def _read_callable(key: str, given: object) -> Callable[[Any], Any] | None:
+def _read_denied(given: dict[str, Any]) -> Callable[[str], Any] | None:
+    """Return what a refusal is said by; None: there is no such key. `False` and `None` are words.
+
+    Take the key out of the mapping.
+    """
+    if "denied" not in given:
+        return None
+    denied: object = given.pop("denied")
+    if callable(denied):
+        return denied
+    try:
+        plain = make_plain("`denied`", denied)
+    except Invalid as error:
+        raise _Unfit(f"{error.detail}; or give a function of the reason") from error
+    return lambda reason: plain
+
+
+def _read_callable(key: str, given: object) -> Callable[..., Any] | None:
     if given is None or callable(given):
         return given
     raise _Unfit(f"`{key}` must be a function, not {type(given).__name__}")

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, cast
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from hitl_orchestrator.domain.asking import parse_question
+from hitl_orchestrator.domain.asking import check_size, parse_question, read_open, read_options
 from hitl_orchestrator.domain.errors import Invalid, NotAQuestion
+from hitl_orchestrator.domain.fitting import REJECTED
 from hitl_orchestrator.domain.hitl import (
     Action,
     Answer,
@@ -17,30 +18,35 @@ from hitl_orchestrator.domain.hitl import (
     Question,
     ResponseType,
 )
-from hitl_orchestrator.domain.records import Json, JsonObject, describe_misfit
+from hitl_orchestrator.domain.records import Json, JsonObject
 
 # a description of an action that is longer, or of several lines, is context and not the question
 HEADLINE_LENGTH = 300
+_DECISIONS = [*Decision]
+_OUR_KINDS = [kind for kind in Kind if kind is not Kind.OPEN]
 
 
 class RefusalNotAllowed(Invalid):
     """Somebody said no, and the agent allows no answer that says so. `detail` is their reason."""
 
 
-def read_questions(value: object, schema: JsonObject | None = None) -> list[Question]:
+def read_questions(
+    value: object, schema: JsonObject | None = None, asker: str = "The agent"
+) -> list[Question]:
     """Return the questions of what `interrupt()` was given, in our form; one or several.
 
-    `schema`: the interrupt's `response_schema`. Raises NotAQuestion, which says what is missing.
+    `schema`: the interrupt's `response_schema`. `asker`: whose question it is, where it has no
+    words. Raise NotAQuestion, which says what is missing.
     """
-    return _read(value, schema).questions
+    return _read(value, schema, asker).questions
 
 
 def build_reply(value: object, answers: Sequence[Answer], schema: JsonObject | None = None) -> Json:
     """Return what `interrupt()` is to return.
 
-    `answers`: one for each question, in their order. Raises RefusalNotAllowed.
+    `answers`: one for each question, in their order. Raise RefusalNotAllowed.
     """
-    asked = _read(value, schema)
+    asked = _read(value, schema, "")
     said: list[Json] = []
     for question, answer in zip(asked.questions, answers, strict=True):
         said.append(asked.word(question, answer))
@@ -61,9 +67,21 @@ class _ActionRequest(BaseModel):
     description: str | None = None
 
 
+def _leave_out_unknown(words: object) -> object:
+    """Leave out what LangChain may add to its decisions; a person is offered what we know."""
+    if not isinstance(words, list | tuple):
+        return words
+    return [word for word in cast(Sequence[object], words) if word in _DECISIONS]
+
+
+_Decisions = Annotated[
+    tuple[Decision, ...], BeforeValidator(_leave_out_unknown), Field(min_length=1)
+]
+
+
 class _ReviewConfig(BaseModel):
     action_name: str
-    allowed_decisions: tuple[Decision, ...]
+    allowed_decisions: _Decisions
     args_schema: JsonObject | None = None
 
 
@@ -91,25 +109,44 @@ _INBOX_FLAGS = {
 }
 
 
-def _read(value: object, schema: JsonObject | None) -> _Exchange:
+def _read(value: object, schema: JsonObject | None, asker: str) -> _Exchange:
     try:
         plain: Any = to_jsonable_python(value)
+    except PydanticSerializationError as error:
+        raise NotAQuestion(f"the question is not plain JSON: {error}") from error
+    check_size(plain)
+    exchange = _read_plain(plain, schema, asker)
+    whole = [question.but(payload=plain) for question in exchange.questions]
+    return exchange._replace(questions=whole)
+
+
+def _read_plain(plain: Any, schema: JsonObject | None, asker: str) -> _Exchange:
+    if known := _read_known(plain, schema):
+        return known
+    match plain:
+        case {"question": _, "kind": kind} if kind in _OUR_KINDS:
+            return _read_own(plain, schema)
+        case _ if schema is not None:
+            return _read_form(plain, schema, asker)
+        case _:
+            return _Exchange([read_open(plain, asker)], word_raw, _take_only)
+
+
+def _read_known(plain: Any, schema: JsonObject | None) -> _Exchange | None:
+    """Read LangChain's and Agent Inbox's. None: it is none of them, or only looks like one."""
+    try:
         match plain:
-            case {"action_requests": _}:
+            case {"action_requests": [*_]}:
                 return _read_hitl_request(_HITLRequest.model_validate(plain))
             case {"type": "tool_approval"}:
                 return _read_tool_approval(_ActionRequest.model_validate(plain), schema)
-            case {"action_request": _}:
-                return _read_human_interrupt(_HumanInterrupt.model_validate(plain))
-            case [{"action_request": _} as only]:
+            case {"action_request": {"action": _}} | [{"action_request": {"action": _}}]:
+                only: Any = plain[0] if isinstance(plain, list) else plain
                 return _read_human_interrupt(_HumanInterrupt.model_validate(only))
             case _:
-                return _read_own(plain, schema)
-    except ValidationError as error:
-        name = error.title.removeprefix("_")
-        raise NotAQuestion(f"the {name} does not fit at {describe_misfit(error)}") from error
-    except PydanticSerializationError as error:
-        raise NotAQuestion(f"the question is not plain JSON: {error}") from error
+                return None
+    except (ValidationError, NotAQuestion):
+        return None
 
 
 def _read_hitl_request(request: _HITLRequest) -> _Exchange:
@@ -170,18 +207,22 @@ def _read_human_interrupt(request: _HumanInterrupt) -> _Exchange:
     return _Exchange([_ask(action, config)], _word_for_inbox, list)
 
 
-def _read_own(payload: Any, schema: JsonObject | None) -> _Exchange:
-    """Read our own form, or a string.
-
-    Asked with a `response_schema` and no other kind it is a form, and its data alone is the reply.
-    """
-    if schema is not None and isinstance(payload, str):
-        payload = {"question": payload}
-    if schema is not None and isinstance(payload, dict):
-        payload = {"responseSchema": schema, **cast(dict[str, Any], payload)}
-    question = parse_question(payload)
+def _read_own(payload: JsonObject, schema: JsonObject | None) -> _Exchange:
+    """Read our own form. Asked with a `response_schema`, a form's data alone is the reply."""
+    given = payload if schema is None else {"responseSchema": schema, **payload}
+    question = parse_question(given)
     wants_data = schema is not None and question.kind is Kind.FORM
     return _Exchange([question], _word_as_data if wants_data else _word_as_ours, _take_only)
+
+
+def _read_form(payload: Json, schema: JsonObject, asker: str) -> _Exchange:
+    """Read whatever was asked with a `response_schema`: a form, and its data alone is the reply."""
+    given = {
+        "question": read_open(payload, asker).question,
+        "kind": Kind.FORM.value,
+        "responseSchema": schema,
+    }
+    return _Exchange([parse_question(given)], _word_as_data, _take_only)
 
 
 def _word_as_ours(question: Question, answer: Answer) -> Json:
@@ -192,6 +233,27 @@ def _word_as_data(question: Question, answer: Answer) -> Json:
     if isinstance(answer, Denied):
         raise RefusalNotAllowed(answer.reason)
     return answer.data
+
+
+def word_raw(question: Question, answer: Answer) -> Json:
+    """Say what was said, as it is. Raise RefusalNotAllowed.
+
+    Whatever a refusal were said by, some agent would take it for consent.
+    """
+    if isinstance(answer, Denied):
+        raise RefusalNotAllowed(answer.reason)
+    match answer.responseType:
+        case ResponseType.APPROVAL:
+            return True if answer.editedArguments is None else answer.editedArguments
+        case ResponseType.OPTION:
+            values = {option.id: value for option, value in read_options(question.payload)}
+            return values.get(answer.selectedOptionId or "", answer.selectedOptionId)
+        case ResponseType.FREEFORM:
+            return answer.freeformText
+        case ResponseType.FORM:
+            return answer.data
+        case ResponseType.REJECTION:
+            raise RefusalNotAllowed(answer.freeformText or REJECTED)
 
 
 def _ask(request: _ActionRequest, config: _ReviewConfig | None) -> Question:
@@ -242,7 +304,7 @@ def _word_for_inbox(question: Question, answer: Answer) -> JsonObject:
 def _decide(question: Question, answer: Answer) -> tuple[Action, Decision, Json]:
     """Return the action, the decision about it, and what goes with it.
 
-    That is edited arguments, a reason or a text. Raises RefusalNotAllowed.
+    That is edited arguments, a reason or a text. Raise RefusalNotAllowed.
     """
     action = cast(Action, question.action)
     if isinstance(answer, Denied):

@@ -13,24 +13,26 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import run_in_executor, var_child_runnable_config
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.func import entrypoint
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
-from langgraph.types import Command, Interrupt, StateSnapshot
-from pydantic_core import to_jsonable_python
+from langgraph.types import Command, StateSnapshot
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
 from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable
-from hitl_orchestrator.domain.json_values import Unstorable, check_storable
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.schemas import mismatches
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
-from hitl_orchestrator.nodes.dialects import build_reply, read_questions
+from hitl_orchestrator.nodes.dialects import RefusalNotAllowed
+from hitl_orchestrator.nodes.exchange import read_asks, word_answers
+from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
+from hitl_orchestrator.nodes.told import add_told, check_told, keep_told, read_told
 
 MAX_FACET_BYTES = 1024 * 1024
 MAX_TEXT_LENGTH = 2000  # of an agent's error, and of each of its warnings
@@ -42,15 +44,9 @@ def embed_agent(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
     graph = _prepare_graph(agent.run, saver)
 
     async def work(task: Task, answers: Answers) -> Report:
-        try:
-            return await _run_alone(_visit(agent, graph, saver, task, answers))
-        except (StoreUnavailable, Fenced):
-            raise
-        except Invalid as error:
-            return _fail(error.detail)
-        except Exception as error:  # noqa: BLE001
-            # a foreign agent may raise anything: it fails its step and nothing else
-            return _fail(f"{type(error).__name__}: {error}")
+        visit = _Visit(agent, graph, saver, task, answers)
+        report = await _report(visit)
+        return report.but(undelivered=tuple(visit.undelivered))
 
     return work
 
@@ -69,7 +65,7 @@ def _prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph
 
     async def function(task: Any) -> Any:
         try:
-            return _make_plain("What it returned", await _call(run, task))
+            return make_plain("What it returned", await _call(run, task))
         except SystemExit as error:
             # would end the process, and every other that takes the run over
             raise RuntimeError("the agent called sys.exit()") from error
@@ -84,64 +80,115 @@ async def _call(run: Callable[[Any], Any], task: Any) -> object:
     return await made if inspect.isawaitable(made) else made
 
 
-async def _run_alone(visit: Coroutine[Any, Any, Report]) -> Report:
+async def _report(visit: "_Visit") -> Report:
+    try:
+        return await _run_alone(visit.work())
+    except (StoreUnavailable, Fenced):
+        raise
+    except RefusalNotAllowed as refused:
+        # nothing that it could be told is certain to be heard as a no
+        return _deny(refused.detail, visit.undelivered)
+    except Invalid as error:
+        return _fail(error.detail)
+    except Exception as error:  # noqa: BLE001
+        # a foreign agent may raise anything: it fails its step and nothing else
+        return _fail(f"{type(error).__name__}: {error}")
+
+
+def _deny(reason: str, undelivered: Sequence[str]) -> Report:
+    """End the step of an agent that is not resumed, with none of the answers it waits for."""
+    lost = f"It was refused, so it got none of its {len(undelivered)} answers"
+    warnings = (lost,) if len(undelivered) > 1 else ()
+    return Report(outcome=Outcome.DENIED, reason=_shorten(reason), warnings=warnings)
+
+
+async def _run_alone(work: Coroutine[Any, Any, Report]) -> Report:
     """Run it outside the parent's RunnableConfig (callbacks, tags, metadata, task).
 
     It stays inside everything else of the context.
     """
     context = contextvars.copy_context()
     context.run(var_child_runnable_config.set, None)
-    return await asyncio.create_task(visit, context=context)
+    return await asyncio.create_task(work, context=context)
 
 
-async def _visit(
-    agent: Agent,
-    graph: AgentGraph,
-    saver: BaseCheckpointSaver[Any],
-    task: Task,
-    answers: Answers,
-) -> Report:
-    """Take the agent as far as it comes with these answers: to its next questions or its end."""
-    config = locate_thread(task)
-    ran = False
-    while True:
-        state = await graph.aget_state(config)
+class _Visit:
+    """One visit of an agent. `undelivered`: keys of answers that it has not got."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        graph: AgentGraph,
+        saver: BaseCheckpointSaver[Any],
+        task: Task,
+        answers: Answers,
+    ) -> None:
+        self._agent = agent
+        self._graph = graph
+        self._saver = saver
+        self._task = task
+        self._answers = answers
+        self._told: Mapping[str, str] = {}
+        self.undelivered = [*answers]
+
+    async def work(self) -> Report:
+        """Take the agent as far as it comes with these answers: to its next questions or its end.
+
+        Raise RefusalNotAllowed when it would have to be told of a refusal and cannot be.
+        """
+        config, state = await self._find_thread()
+        self._told = read_told(state)
+        check_told(self._told, self._answers)
+        ran = False
+        while True:
+            if ran:
+                state = await self._graph.aget_state(config)
+            asks = {each.id: read_asks(self._agent, each) for each in state.interrupts}
+            self.undelivered = _list_answered(asks, self._answers)
+            # not `next`: that is empty too when the last checkpoint of a step is missing
+            if state.created_at is not None and not state.tasks:
+                made = _find_outputs(self._agent, self._graph, state.values)
+                return _build_report(self._agent, made)
+            unanswered = _list_unanswered(asks, self._answers)
+            if unanswered and not _has_died(state):
+                # not before all are answered: the others' nodes would run again
+                return Report(outcome=Outcome.ASKING, asks=tuple(unanswered))
+            if ran and not asks:
+                raise Invalid(
+                    "It stopped at a static breakpoint (interrupt_before, interrupt_after),"
+                    " which asks no question; use interrupt()"
+                )
+            if state.created_at is None:
+                step = _build_input(self._agent, self._graph, self._task)
+            elif asks and not unanswered:
+                step = self._resume(state, asks)
+            else:
+                step = None
+            written = keep_told(config, self._told)
+            await self._graph.ainvoke(step, written, durability="sync")
+            ran = True
+
+    async def _find_thread(self) -> tuple[RunnableConfig, StateSnapshot]:
+        config = locate_thread(self._task)
+        state = await self._graph.aget_state(config)
         if state.created_at is None:
-            old = await find_old_thread(saver, task, answers)
+            old = await find_old_thread(self._saver, self._task, self._answers)
             if old is not None:
-                config, state = old, await graph.aget_state(old)
-        # not `next`: that is empty too when the last checkpoint of a step is missing
-        if state.created_at is not None and not state.tasks:
-            return _build_report(agent, _find_outputs(agent, graph, state.values))
-        asks = {interrupt.id: _read_asks(interrupt) for interrupt in state.interrupts}
-        unanswered = _list_unanswered(asks, answers)
-        if unanswered and not _has_died(state):
-            # not before all are answered: the others' nodes would run again
-            return Report(outcome=Outcome.ASKING, asks=tuple(unanswered))
-        if ran and not asks:
-            raise Invalid(
-                "It stopped at a static breakpoint (interrupt_before, interrupt_after),"
-                " which asks no question; use interrupt()"
-            )
-        if state.created_at is None:
-            step = _build_input(agent, graph, task)
-        elif asks and not unanswered:
-            step = _resume(state.interrupts, asks, answers)
-        else:
-            step = None
-        await graph.ainvoke(step, config, durability="sync")
-        ran = True
+                return old, await self._graph.aget_state(old)
+        return config, state
+
+    def _resume(self, state: StateSnapshot, asks: Mapping[str, Sequence[Ask]]) -> Command[Any]:
+        replies: dict[str, Json] = {}
+        for interrupt in state.interrupts:
+            given = {ask.key: self._answers[ask.key] for ask in asks[interrupt.id]}
+            replies[interrupt.id] = word_answers(self._agent, interrupt, [*given.values()])
+            self._told = add_told(self._told, given)
+        self.undelivered = []
+        return Command(resume=replies)
 
 
-def _read_asks(interrupt: Interrupt[Any]) -> list[Ask]:
-    questions = read_questions(interrupt.value, _get_schema(interrupt))
-    return [
-        Ask(key=f"{interrupt.id}.{n}", question=question) for n, question in enumerate(questions)
-    ]
-
-
-def _get_schema(interrupt: Interrupt[Any]) -> JsonObject | None:
-    return cast(JsonObject | None, interrupt.response_schema)  # a type only before it was raised
+def _list_answered(asks: Mapping[str, Sequence[Ask]], answers: Answers) -> list[str]:
+    return [ask.key for several in asks.values() for ask in several if ask.key in answers]
 
 
 def _list_unanswered(asks: Mapping[str, Sequence[Ask]], answers: Answers) -> list[Ask]:
@@ -154,16 +201,6 @@ def _has_died(state: StateSnapshot) -> bool:
     The others may ask too, and all of a wave's questions are judged together.
     """
     return any(task.result is None and not task.interrupts for task in state.tasks)
-
-
-def _resume(
-    interrupts: Sequence[Interrupt[Any]], asks: Mapping[str, Sequence[Ask]], answers: Answers
-) -> Command[Any]:
-    replies: dict[str, Json] = {}
-    for interrupt in interrupts:
-        given = [answers[ask.key] for ask in asks[interrupt.id]]
-        replies[interrupt.id] = build_reply(interrupt.value, given, _get_schema(interrupt))
-    return Command(resume=replies)
 
 
 def _build_input(agent: Agent, graph: AgentGraph, task: Task) -> Any:
@@ -217,7 +254,7 @@ def _find_said(state: Mapping[str, Any], schema: JsonObject) -> list[Json]:
     last = (state.get("messages") or [None])[-1]
     text = last.text if isinstance(last, BaseMessage) else None
     said = [
-        _make_plain("What it said", each)
+        make_plain("What it said", each)
         for each in (state.get("structured_response"), text)
         if each is not None
     ]
@@ -252,7 +289,7 @@ def _list_warnings(said: object) -> list[str]:
 
 def _check_facet(name: str, value: object, schema: JsonObject) -> Json:
     """Return it as JSON. Raises Invalid, which names the facet, the path and the rule."""
-    plain = _make_plain(f"The facet {name}", value)
+    plain = make_plain(f"The facet {name}", value)
     size = len(json.dumps(plain, ensure_ascii=False).encode())
     if size > MAX_FACET_BYTES:
         raise Invalid(f"The facet {name} has {size} bytes; {MAX_FACET_BYTES} are allowed")
@@ -261,22 +298,6 @@ def _check_facet(name: str, value: object, schema: JsonObject) -> Json:
             f"{one['path']} breaks the rule `{one['rule']}`: {one['message']}" for one in wrong
         ]
         raise Invalid(f"The facet {name} does not fit its schema: {'; '.join(details)}")
-    return plain
-
-
-def _make_plain(what: str, value: object) -> Json:
-    """Return it as JSON that can be stored. Raises Invalid.
-
-    What is typed (Pydantic, dataclasses, dates) becomes what it is written as.
-    """
-    try:
-        plain = to_jsonable_python(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"{what} is not plain JSON: {error}") from error
-    try:
-        check_storable(plain)
-    except Unstorable as error:
-        raise Invalid(f"{what} {error}") from error
     return plain
 
 

@@ -94,6 +94,7 @@ def _build_request(
         additionalContext=question.additionalContext,
         action=question.action,
         responseSchema=question.responseSchema,
+        payload=question.payload,
         operatorPrompt=word_operator_prompt(state, step, judged),
         pendingNodeId=capability.capabilityId,
         contractSummary=_summarize(state, capability, step),
@@ -133,6 +134,8 @@ def _word_task(question: Question) -> str:
             return "Answer in your own words"
         case Kind.FORM:
             return "Fill in the form"
+        case Kind.OPEN:
+            return "Say yes, answer in your own words or with any JSON, or reject"
         case Kind.APPROVAL if question.action:
             allowed = ", ".join(question.action.allowedDecisions)
             return f"Decide on the action `{question.action.name}`: {allowed}"

@@ -70,8 +70,9 @@ def build_specialist(capability: Capability, work: Work) -> Node:
     async def node(visit_json: JsonObject) -> dict[str, Any]:
         visit = Visit.model_validate(visit_json)
         ended = _wait_for_answers(visit)
-        report = await _work(capability, work, visit.task, _replace_ended(visit.asked, ended))
-        return _build_writes(capability, visit.task, report, ended)
+        asked = _replace_ended(visit.asked, ended)
+        report = await _work(capability, work, visit.task, asked)
+        return _build_writes(capability, visit.task, report, _deliver(asked, ended, report))
 
     return node
 
@@ -112,6 +113,24 @@ def _wait_for_answers(visit: Visit) -> list[Asked]:
     return [_end(asked, answers[asked.request.requestId]) for asked in waiting]
 
 
+def _deliver(asked: Sequence[Asked], ended: Sequence[Asked], report: Report) -> list[Asked]:
+    """Return what has ended now or reached the agent now."""
+    now = {one.request.requestId for one in ended}
+    written: list[Asked] = []
+    for one in asked:
+        undelivered = any(key in report.undelivered for key in one.keys)
+        if one.request.requestId in now or (one.undelivered and not undelivered):
+            written.append(one.but(undelivered=undelivered))
+    return written
+
+
+def _list_keys(asked: Sequence[Asked]) -> tuple[str, ...]:
+    keys: list[str] = []
+    for one in asked:
+        keys += one.keys
+    return tuple(keys)
+
+
 def _build_writes(
     capability: Capability, task: Task, report: Report, ended: Sequence[Asked]
 ) -> dict[str, Any]:
@@ -128,7 +147,8 @@ def _build_writes(
 
 async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[Asked]) -> Report:
     if insists(asked, task.stepId):
-        return Report(outcome=Outcome.FAILED, reason="keeps asking a question that was denied")
+        reason = "keeps asking a question that was denied"
+        return Report(outcome=Outcome.FAILED, reason=reason, undelivered=_list_keys(asked))
     answers = {key: _answer(one) for one in asked for key in one.keys}
     try:
         report = await asyncio.wait_for(work(task, answers), capability.timeoutSeconds)

@@ -164,7 +164,7 @@ def test_run_may_be_whatever_is_called(called: Any) -> None:
         ({"output": 5}, "`output` must be a function, not int"),
         (
             {"inputFacet": ["objective"]},
-            "unknown key inputFacet; known are capabilityId, displayName",
+            "unknown key inputFacet; known are answer, ask, capabilityId, denied, displayName",
         ),
         ({"contract": {"input": {}, "output": {}}}, "unknown key contract"),
     ],

@@ -85,21 +85,19 @@ def per_call_schema(*allowed: str, args: type[BaseModel] | None = None) -> JsonO
 
 # Our own form
 
-
-def test_a_string_is_a_question() -> None:
-    (question,) = read_questions("How many?")
-    assert (question.question, question.kind) == ("How many?", Kind.FREEFORM)
+OURS: JsonObject = {"question": "Which?", "kind": "freeform"}
 
 
-def test_our_own_form_is_read_and_unknown_fields_are_left_out() -> None:
-    (question,) = read_questions(
-        {
-            "question": "Which?",
-            "options": [{"id": "a", "label": "A"}],
-            "originAgent": "somebody else",
-        }
-    )
+def test_our_own_form_is_read_and_unknown_fields_are_in_the_payload() -> None:
+    payload = {
+        "question": "Which?",
+        "kind": "choice",
+        "options": [{"id": "a", "label": "A"}],
+        "originAgent": "somebody else",
+    }
+    (question,) = read_questions(payload)
     assert (question.kind, [option.id for option in question.options]) == (Kind.CHOICE, ["a"])
+    assert question.payload == payload
 
 
 def test_a_typed_question_is_read_as_its_json() -> None:
@@ -116,7 +114,7 @@ def test_our_own_form_gets_the_envelope() -> None:
     answer = Answered(
         responseType=ResponseType.OPTION, selectedOptionId="a", responder=Person(id="ann")
     )
-    assert build_reply("Which?", [answer]) == {
+    assert build_reply(OURS, [answer]) == {
         "status": "answered",
         "responseType": "option",
         "approved": None,
@@ -126,7 +124,128 @@ def test_our_own_form_gets_the_envelope() -> None:
         "editedArguments": None,
         "responder": {"id": "ann", "displayName": None, "email": None},
     }
-    assert build_reply("Which?", [NO]) == {"status": "denied", "reason": "Too many HITL requests"}
+    assert build_reply(OURS, [NO]) == {
+        "status": "denied",
+        "approved": False,
+        "reason": "Too many HITL requests",
+    }
+
+
+# Anything else
+
+
+class Draft(BaseModel):
+    message: str
+    sum: float
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("How many?", "How many?"),
+        ({"question": "Delete it?", "details": "all of it"}, "Delete it?"),
+        ({"question": "Which?", "kind": "quiz"}, "Which?"),
+        ({"question": "Which?", "kind": "open"}, "Which?"),
+        ({"question": "Which?", "kind": []}, "Which?"),
+        ({"type": "review", "message": "Good?"}, "Good?"),
+        ({"message": " ", "prompt": "Name?", "question": 5}, "Name?"),
+        ({"query": "Q?"}, "Q?"),
+        ({"reason": "last", "description": "Buy it"}, "Buy it"),
+        (Draft(message="Pay?", sum=5.5), "Pay?"),
+        ({"action": "delete", "id": 7}, "Ann waits for an answer"),
+        (42, "Ann waits for an answer"),
+        (None, "Ann waits for an answer"),
+        (False, "Ann waits for an answer"),
+        ([], "Ann waits for an answer"),
+        ("", "Ann waits for an answer"),
+        ({}, "Ann waits for an answer"),
+        (["a", {"b": 1}], "Ann waits for an answer"),
+        ("x" * 20_001, "x" * 19_999 + "…"),
+    ],
+)
+def test_anything_else_is_an_open_question_that_is_shown_whole(value: object, words: str) -> None:
+    (question,) = read_questions(value, asker="Ann")
+    assert (question.question, question.kind) == (words, Kind.OPEN)
+    assert question.payload == (value.model_dump() if isinstance(value, Draft) else value)
+
+
+LOOKS_LIKE_A_DIALECT: list[object] = [
+    {"action_requests": "two"},
+    {"action_requests": []},
+    {"action_requests": [{}]},
+    {"action_requests": [{"name": "send", "args": 1}]},
+    hitl_request([]),
+    hitl_request(["shrug"]),
+    {"type": "tool_approval"},
+    {"action_request": {"action": "Send"}},
+    {"action_request": {"action": "Send"}, "config": {"allow_accept": "perhaps"}},
+    {"action_request": "Send"},
+    [{"action_request": {}}],
+    human_interrupt(),
+]
+
+
+@pytest.mark.parametrize("value", LOOKS_LIKE_A_DIALECT)
+def test_what_only_looks_like_a_dialect_is_open(value: object) -> None:
+    (question,) = read_questions(value)
+    assert (question.kind, question.payload) == (Kind.OPEN, value)
+    assert build_reply(value, [TEXT]) == TEXT.freeformText
+
+
+OPTIONS: list[tuple[object, list[tuple[str, str]]]] = [
+    (["yes", "no"], [("yes", "yes"), ("no", "no")]),
+    ([{"id": "a", "label": "A"}, {"id": "b", "label": "B"}], [("a", "A"), ("b", "B")]),
+    ([{"label": "A", "value": 1}, {"title": "B", "id": 2}], [("A", "A"), ("B", "B")]),
+    ([{"value": "x"}, {"name": "N"}, {"text": "T"}], [("x", "x"), ("N", "N"), ("T", "T")]),
+    (["l" * 300], [("l" * 255, "l" * 300)]),
+    (["yes", "yes"], []),
+    (["yes", 5], []),
+    (["yes", {}], []),
+    (["yes", " "], []),
+    ("yes", []),
+    ({"yes": 1}, []),
+    ([], []),
+]
+
+
+@pytest.mark.parametrize("name", ["options", "choices"])
+@pytest.mark.parametrize(("given_", "read"), OPTIONS)
+def test_options_are_texts_or_objects_with_a_label(
+    name: str, given_: object, read: list[tuple[str, str]]
+) -> None:
+    (question,) = read_questions({"message": "Which?", name: given_})
+    assert [(option.id, option.label) for option in question.options] == read
+
+
+def test_an_option_is_answered_by_its_own_value() -> None:
+    payload = {"message": "Which?", "options": ["no", {"label": "A", "price": 5}]}
+    chosen = Answered(responseType=ResponseType.OPTION, selectedOptionId="A")
+    assert build_reply(payload, [chosen]) == {"label": "A", "price": 5}
+    assert build_reply(payload, [chosen.but(selectedOptionId="no")]) == "no"
+
+
+@pytest.mark.parametrize("data", [False, None, 0, "", [], {}, 30, {"approved": True}])
+def test_an_open_question_is_answered_by_what_was_said(data: Any) -> None:
+    assert build_reply("Go on?", [APPROVED]) is True
+    assert build_reply("Go on?", [TEXT]) == "I did it myself"
+    said = Answered(responseType=ResponseType.FORM, data=data)
+    assert build_reply("Go on?", [said]) == data
+
+
+@pytest.mark.parametrize("value", ["Go on?", {"question": "Delete?"}, 5, *LOOKS_LIKE_A_DIALECT])
+def test_no_word_says_that_an_open_question_was_refused(value: object) -> None:
+    with pytest.raises(RefusalNotAllowed, match=r"^Too many HITL requests$"):
+        build_reply(value, [NO])
+
+
+def test_the_person_sees_what_stands_beside_the_question() -> None:
+    for payload in (
+        {"question": "Pay?", "kind": "approval", "payee": "Ann", "sum": 900},
+        hitl_request(["approve"], ["reject"]),
+        human_interrupt(allow_accept=True),
+        tool_approval(),
+    ):
+        assert all(question.payload == payload for question in read_questions(payload))
 
 
 # interrupt(…, response_schema=…)
@@ -141,11 +260,17 @@ FORM = Answered(responseType=ResponseType.FORM, data={"good": True})
 
 @pytest.mark.parametrize(
     "value",
-    ["Is it good?", {"question": "Is it good?"}, {"question": "Is it good?", "kind": "form"}],
+    [
+        "Is it good?",
+        {"question": "Is it good?"},
+        {"question": "Is it good?", "kind": "form"},
+        {"message": "Is it good?", "options": ["yes"], "urgency": 5},
+    ],
 )
 def test_with_a_response_schema_a_question_is_a_form_and_its_data_the_reply(value: object) -> None:
     (question,) = read_questions(value, SCHEMA)
     assert (question.kind, question.responseSchema) == (Kind.FORM, SCHEMA)
+    assert (question.question, question.payload) == ("Is it good?", value)
     assert build_reply(value, [FORM], SCHEMA) == {"good": True}
 
 
@@ -193,6 +318,12 @@ def test_without_a_review_config_the_first_three_decisions_are_allowed() -> None
     (question,) = read_questions({"action_requests": [{"name": "send"}]})
     assert question.action is not None
     assert question.action.allowedDecisions == (Decision.APPROVE, Decision.EDIT, Decision.REJECT)
+
+
+def test_a_decision_that_is_not_known_is_left_out() -> None:
+    (question,) = read_questions(hitl_request(["approve", "shrug", "reject"]))
+    assert question.action is not None
+    assert question.action.allowedDecisions == (Decision.APPROVE, Decision.REJECT)
 
 
 @pytest.mark.parametrize("description", ["x" * (HEADLINE_LENGTH + 1), "two\nlines", "x" * 30_000])
@@ -283,7 +414,7 @@ def test_a_human_interrupt_is_answered_by_a_list_of_one(in_a_list: bool) -> None
 @pytest.mark.parametrize(
     "allowed", [["reject"], ["respond", "reject"], ["respond"], ["approve", "edit"]]
 )
-def test_a_refusal_is_said_as_the_agent_allows_or_fails_the_step(allowed: list[str]) -> None:
+def test_a_refusal_is_said_as_the_agent_allows_or_not_at_all(allowed: list[str]) -> None:
     config = {
         "allow_accept": "approve",
         "allow_edit": "edit",
@@ -315,20 +446,9 @@ def test_a_refusal_is_said_as_the_agent_allows_or_fails_the_step(allowed: list[s
 
 
 NONSENSE: list[tuple[object, str]] = [
-    (None, "a mapping with `question`"),
-    (42, "a mapping with `question`"),
-    ([], "a mapping with `question`"),
-    ("", "`question`"),
-    ({"text": "What?"}, "`question`"),
     ({"question": "Which?", "kind": "choice"}, "`options`"),
-    ({"action_requests": []}, "HITLRequest does not fit at `action_requests`"),
-    ({"action_requests": [{}]}, "HITLRequest does not fit at `action_requests.0.name`"),
-    ({"action_requests": [{"name": "send", "args": 1}]}, "`action_requests.0.args`"),
-    (hitl_request([]), "allowedDecisions"),
-    (hitl_request(["shrug"]), "`review_configs.0.allowed_decisions.0`"),
-    ({"type": "tool_approval"}, "`name`"),
-    ({"action_request": {"action": "Send"}}, "HumanInterrupt does not fit at `config`"),
-    (human_interrupt(), "allowedDecisions"),
+    ({"question": "", "kind": "freeform"}, "`question`"),
+    ({"question": "Good?", "kind": "form"}, "`responseSchema`"),
     ({"question": "Good?", "additionalContext": object()}, "not plain JSON"),
     ({"question": "Good?", "additionalContext": "x" * 300_000}, "262144 are allowed"),
     (
@@ -336,6 +456,7 @@ NONSENSE: list[tuple[object, str]] = [
         "262144 are allowed",
     ),
     ({"action_requests": [{"name": "send", "args": {"text": "\0"}}]}, "NUL"),
+    ({"message": float("nan")}, "not plain JSON"),
 ]
 
 

@@ -4,8 +4,6 @@ finished work is done twice.
 
 import asyncio
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,115 +24,34 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
-from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, Kind, ResponseType
-from hitl_orchestrator.domain.state import Ask, Outcome, Report
-from hitl_orchestrator.nodes.agents import Agent, build_catalogue, load_agents, read_agent
+from hitl_orchestrator.domain.hitl import Answer, Answered, Kind, ResponseType
+from hitl_orchestrator.domain.state import Outcome, Report
+from hitl_orchestrator.nodes.agents import build_catalogue
 from hitl_orchestrator.nodes.embed import (
     MAX_FACET_BYTES,
     MAX_TEXT_LENGTH,
     MAX_WARNINGS,
     embed_agent,
 )
-from hitl_orchestrator.nodes.specialist import Task
-
-AGENTS = Path(__file__).parent / "agents"
-NO = Denied(reason="Too many HITL requests")
-YES = Answered(responseType=ResponseType.APPROVAL, approved=True)
-
-
-def text(said: str) -> Answered:
-    return Answered(responseType=ResponseType.FREEFORM, freeformText=said)
-
-
-def option(name: str) -> Answered:
-    return Answered(responseType=ResponseType.OPTION, selectedOptionId=name)
-
-
-def edit(**arguments: Any) -> Answered:
-    return YES.but(editedArguments=arguments)
-
-
-@dataclass
-class Step:
-    """A step of a run. Every visit is another process's: only the saver and the answers are the
-    same.
-    """
-
-    agent: Agent
-    log: Path
-    saver: InMemorySaver = field(default_factory=InMemorySaver)
-    answers: dict[str, Answer] = field(default_factory=dict[str, Answer])
-
-    @property
-    def task(self) -> Task:
-        facets = {"objective": "Write to Ann", "log": str(self.log)}
-        return Task(
-            objective="Write to Ann",
-            facets={**facets},
-            context=(),
-            runId="run",
-            threadId="thread",
-            stepId="s1",
-        )
-
-    @property
-    def done(self) -> list[str]:
-        return self.log.read_text().splitlines() if self.log.exists() else []
-
-    async def visit(self) -> Report:
-        return await embed_agent(self.agent, self.saver)(self.task, self.answers)
-
-    async def visit_twice(self) -> Report:
-        """The first report is lost in a crash."""
-        lost, done = await self.visit(), self.done
-        report = await self.visit()
-        assert report == lost
-        assert self.done == done
-        return report
-
-    async def finish(self, said: Mapping[str, Answer]) -> Report:
-        """`said`: answers by question."""
-        while (report := await self.visit_twice()).outcome is Outcome.ASKING:
-            self.answers |= {ask.key: said[ask.question.question] for ask in report.asks}
-        return report
-
-
-Steps = Callable[[Agent | str], Step]
+from tests.steps import (
+    NO,
+    YES,
+    Step,
+    Steps,
+    agent,
+    edit,
+    keep_steps,
+    load,
+    option,
+    questions,
+    returns,
+    text,
+)
 
 
 @pytest.fixture
 def step_of(tmp_path: Path) -> Steps:
-    def step(agent: Agent | str) -> Step:
-        return Step(load(agent) if isinstance(agent, str) else agent, tmp_path / "log")
-
-    return step
-
-
-def load(name: str) -> Agent:
-    file, _, attribute = name.partition(":")
-    return load_agents([f"{AGENTS / file}.py:{attribute or 'agent'}"], None)[0]
-
-
-def agent(run: Any, *outputs: str, **more: Any) -> Agent:
-    mapping = {
-        "capabilityId": "stranger",
-        "displayName": "Stranger",
-        "outputFacets": outputs or ["answer"],
-        "run": run,
-        **more,
-    }
-    return read_agent(mapping, "here")
-
-
-def returns(value: Any) -> Callable[[Any], Any]:
-    def run(task: Any) -> Any:
-        return value
-
-    return run
-
-
-def questions(asks: tuple[Ask, ...]) -> list[str]:
-    return [ask.question.question for ask in asks]
+    return keep_steps(tmp_path)
 
 
 # Functions
@@ -341,12 +258,12 @@ async def test_two_tool_calls_at_once(
 
 
 @pytest.mark.parametrize("mode", ["tool_agent:stubborn", "tool_agent:stubborn_per_call"])
-async def test_an_action_that_cannot_be_refused_fails_with_the_reason(
+async def test_an_action_that_cannot_be_refused_ends_the_step_denied(
     mode: str, step_of: Steps
 ) -> None:
     step = step_of(mode)
     report = await step.finish({MAIL: NO})
-    assert (report.outcome, report.reason) == (Outcome.FAILED, "Too many HITL requests")
+    assert (report.outcome, report.reason) == (Outcome.DENIED, "Too many HITL requests")
     assert SENT not in step.done
 
 
@@ -385,7 +302,7 @@ async def test_agent_inbox(shape: str, answer: Answer, said: object, step_of: St
 
 async def test_a_human_interrupt_that_cannot_be_ignored(step_of: Steps) -> None:
     report = await step_of("inbox:insistent").finish({"Run Send reply?": NO})
-    assert (report.outcome, report.reason) == (Outcome.FAILED, "Too many HITL requests")
+    assert (report.outcome, report.reason) == (Outcome.DENIED, "Too many HITL requests")
 
 
 # What agents do wrong
@@ -394,12 +311,7 @@ async def test_a_human_interrupt_that_cannot_be_ignored(step_of: Steps) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("agent", "does not fit at `question`"),
-        ("empty", "`question` is empty"),
-        ("number", "an interrupt needs a mapping with `question`, or a string, not int"),
         ("choice", "needs `options`"),
-        ("actions", "the HITLRequest does not fit at `action_requests`"),
-        ("decision", "the HITLRequest does not fit at `review_configs.0.allowed_decisions.0`"),
         ("huge", "262144 are allowed"),
         ("thing", "not msgpack serializable"),
         ("nul", "NUL"),
@@ -409,6 +321,17 @@ async def test_nonsense_fails_the_step_and_says_why(name: str, reason: str, step
     report = await step_of(f"nonsense:{name}").visit()
     assert report.outcome is Outcome.FAILED
     assert reason in (report.reason or "")
+
+
+@pytest.mark.parametrize("name", ["agent", "empty", "number", "actions", "decision"])
+async def test_what_is_no_question_of_ours_is_open_and_answered_raw(
+    name: str, step_of: Steps
+) -> None:
+    step = step_of(f"nonsense:{name}")
+    (ask,) = (await step.visit_twice()).asks
+    assert ask.question.kind is Kind.OPEN
+    step.answers = {ask.key: text("as you like")}
+    assert (await step.visit_twice()).facets == {"answer": "as you like"}
 
 
 @pytest.mark.parametrize(
@@ -753,7 +676,7 @@ async def test_a_node_that_was_interrupted_by_a_crash_runs_again_and_finished_si
 
     def asks(question: str, waits: bool) -> Any:
         async def node(state: State) -> State:
-            said = interrupt(question)["freeformText"]
+            said = interrupt(question)
             done.append(question)
             if waits:
                 await gate.wait()

@@ -74,7 +74,7 @@ class Office:
         contract = capability(line)
 
         async def run(task: dict[str, Any]) -> dict[str, Any]:
-            answers = [interrupt(question) for question in questions]
+            answers = [interrupt({"question": each, "kind": "freeform"}) for each in questions]
             self.done.append(contract.capabilityId)
             if gives_up and any(answer["status"] == "denied" for answer in answers):
                 return {}
@@ -218,7 +218,7 @@ def both_at_once(left: str, right: str, office: Office) -> AgentRun:
 
     def asks(question: str, channel: str) -> Any:
         def node(state: Said) -> dict[str, str]:
-            answer = words(interrupt(question))
+            answer = words(interrupt({"question": question, "kind": "freeform"}))
             office.done.append(question)
             return {channel: f"{question} {answer}"}
 
@@ -394,14 +394,14 @@ async def makes_nothing(task: dict[str, Any]) -> dict[str, Any]:
 
 
 async def asks_nonsense(task: dict[str, Any]) -> dict[str, Any]:
-    return interrupt({"kind": "choice"})
+    return interrupt({"question": "Which?", "kind": "choice"})
 
 
 WRONG: list[tuple[AgentRun, str]] = [
     (raises, "ValueError: no such thing"),
     (hangs, "took longer than its 0.05 seconds"),
     (makes_nothing, "did not return x, which its contract promises"),
-    (asks_nonsense, "the question does not fit at `question`: Field required"),
+    (asks_nonsense, "a question of kind `choice` needs `options`"),
 ]
 
 

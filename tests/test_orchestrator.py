@@ -44,11 +44,14 @@ async def hitl(database_url: str) -> AsyncGenerator[Orchestrator]:
         yield opened
 
 
-def asking(question: Any = "What now?") -> NewRun:
+QUESTION = {"question": "What now?", "kind": "freeform"}
+
+
+def asking(question: Any = QUESTION) -> NewRun:
     return NewRun(objective="Ask", inputs={"question": question}, outputs=("answer",))
 
 
-async def paused(hitl: Orchestrator, question: Any = "What now?") -> Run:
+async def paused(hitl: Orchestrator, question: Any = QUESTION) -> Run:
     run = (await hitl.start(asking(question), wait_seconds=20)).run
     assert run.status == "awaiting_hitl", run
     return run
@@ -131,7 +134,7 @@ async def test_requests_come_in_the_queues_order_and_then_the_newest_first(
     hitl: Orchestrator,
 ) -> None:
     async def ask(text: str, urgency: str) -> Run:
-        return await paused(hitl, {"question": text, "urgency": urgency})
+        return await paused(hitl, {"question": text, "kind": "freeform", "urgency": urgency})
 
     for run in [await ask("old answered", "low"), await ask("new answered", "high")]:
         response = says(run, "yes")

@@ -36,6 +36,14 @@ def read_json_object(file: str) -> JsonObject:
     return cast(JsonObject, value)
 
 
+def read_value(text: str) -> Json:
+    """Return the JSON that is on the command line. Raises BadInput."""
+    try:
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"--value {text!r} is not JSON: {error}") from error
+
+
 def parse_json(text: str) -> Json:
     """Return what the text says. Raises ValueError, also for NaN and Infinity, which JSON lacks."""
     return json.loads(text, parse_constant=_refuse_constant)

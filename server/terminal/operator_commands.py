@@ -37,6 +37,10 @@ def answer(
         str | None,
         typer.Option(metavar="FILE", help="Answer a form with the JSON of this file; - is stdin."),
     ] = None,
+    value: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="Answer with this JSON, of any kind: 30, false, …"),
+    ] = None,
     edit: Annotated[
         str | None,
         typer.Option(
@@ -55,8 +59,9 @@ def answer(
       hitl answer hitl_5b21 --option developers
       hitl answer hitl_77ae --approve --edit posts.json --note "shortened"
       hitl answer hitl_77ae --reject --text "not before Monday"
+      hitl answer hitl_0c4d --value false
     """
-    given = _Given(approve, reject, option, text, data, edit)
+    given = _Given(approve, reject, option, text, data, value, edit)
     response = _build_response(given)
     api = open_api()
     request = api.request(request_id)
@@ -75,12 +80,13 @@ class _Given(NamedTuple):
     option: str | None
     text: str | None
     data: str | None
+    value: str | None
     edit: str | None
 
 
 def _build_response(given: _Given) -> "JsonObject":
     """Return a response as POST /api/hitl/resume takes it, the option yet to be looked up."""
-    from hitl_orchestrator.server.terminal.files import read_json, read_json_object
+    from hitl_orchestrator.server.terminal.files import read_json, read_json_object, read_value
 
     _check_usage(given)
     response: JsonObject = {}
@@ -88,6 +94,8 @@ def _build_response(given: _Given) -> "JsonObject":
         response["approved"] = given.approve
     if given.data is not None:
         response["data"] = read_json(given.data)
+    if given.value is not None:
+        response["data"] = read_value(given.value)
     if given.edit is not None:
         response["editedArguments"] = read_json_object(given.edit)
     if given.text is not None:
@@ -99,10 +107,11 @@ def _check_usage(given: _Given) -> None:
     """Raise BadInput unless exactly one answer is given."""
     from hitl_orchestrator.server.terminal.errors import BadInput
 
-    decisions = [given.approve, given.reject, given.option is not None, given.data is not None]
+    named = [each is not None for each in (given.option, given.data, given.value)]
+    decisions = [given.approve, given.reject, *named]
     if sum(decisions) > 1 or not (any(decisions) or given.text is not None):
         raise BadInput(
-            "Give one of --approve, --reject, --option, --text and --data; "
+            "Give one of --approve, --reject, --option, --text, --data and --value; "
             "--text also goes beside one of the others."
         )
     if given.edit is not None and not given.approve:

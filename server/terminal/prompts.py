@@ -17,12 +17,12 @@ from rich.text import Text
 
 from hitl_orchestrator.server.terminal.console import Terminal
 from hitl_orchestrator.server.terminal.errors import BadInput, ClientError
-from hitl_orchestrator.server.terminal.files import read_json_object
+from hitl_orchestrator.server.terminal.files import parse_json, read_json_object
 from hitl_orchestrator.server.terminal.forms import ask_for_form
 from hitl_orchestrator.server.terminal.keyboard import Keyboard, Left
 from hitl_orchestrator.server.terminal.question_views import number_options
 from hitl_orchestrator.server.terminal.text import outline
-from hitl_orchestrator.server.terminal.wire import JsonObject, RequestJson, find_option_id
+from hitl_orchestrator.server.terminal.wire import Json, JsonObject, RequestJson, find_option_id
 
 
 def ask_for_answer(request: RequestJson, keyboard: Keyboard, terminal: Terminal) -> JsonObject:
@@ -37,6 +37,8 @@ def ask_for_answer(request: RequestJson, keyboard: Keyboard, terminal: Terminal)
         case "form":
             schema = request.get("responseSchema") or {}
             return ask_for_form(schema, keyboard, terminal) or _ask_for_rejection(keyboard)
+        case "open":
+            return _ask_for_anything(request, keyboard, terminal)
 
 
 def _ask_for_decision(request: RequestJson, keyboard: Keyboard, terminal: Terminal) -> JsonObject:
@@ -141,6 +143,31 @@ def _ask_for_text(keyboard: Keyboard, terminal: Terminal) -> JsonObject:
     if _is_rejection(first):
         return _ask_for_rejection(keyboard)
     return {"freeformText": keyboard.read_lines(first)}
+
+
+def _ask_for_anything(request: RequestJson, keyboard: Keyboard, terminal: Terminal) -> JsonObject:
+    verbs = ["approve", "text", "json", "reject"]
+    if request.get("options"):
+        verbs.insert(1, "choose")
+    match keyboard.pick(verbs):
+        case "approve":
+            return {"approved": True}
+        case "choose":
+            return _ask_for_choice(request, keyboard, terminal)
+        case "text":
+            return {"freeformText": keyboard.read_lines()}
+        case "json":
+            return {"data": _ask_for_json(keyboard, terminal)}
+        case _:
+            return _ask_for_rejection(keyboard)
+
+
+def _ask_for_json(keyboard: Keyboard, terminal: Terminal) -> Json:
+    while True:
+        try:
+            return parse_json(keyboard.read_line("The answer as JSON: "))
+        except (ValueError, RecursionError) as error:
+            terminal.say(f"That is not JSON: {error}", "red")
 
 
 def _is_rejection(typed: str) -> bool:

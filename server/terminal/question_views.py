@@ -19,7 +19,16 @@ _ANSWER_OPTIONS = {
     "choice": "--option ID",
     "freeform": "--text TEXT",
     "form": "--data FILE",
+    "open": "--approve, --text TEXT, --option ID or --value JSON (or --reject)",
 }
+# Of a payload: what is read as part of a question, and drawn as such.
+_DRAWN = {
+    "question", "kind", "options", "allowFreeForm", "urgency", "additionalContext", "action",
+    "responseSchema", "expiresInSeconds",
+    "action_requests", "review_configs",
+    "type", "tool_call_id", "name", "args", "description",
+    "action_request", "config",
+}  # fmt: skip
 
 
 def draw_request(request: RequestJson, boxed: bool) -> RenderableType:
@@ -66,6 +75,7 @@ def draw_question(request: RequestJson, boxed: bool) -> RenderableType:
         *_draw_action(request),
         *_draw_options(request),
         *_draw_form(request),
+        *_draw_payload(request),
         Text(),
         Text(request["operatorPrompt"], "italic"),
         Text(_describe_contract(request), "dim"),
@@ -133,6 +143,16 @@ def _draw_form(request: RequestJson) -> list[RenderableType]:
         Text("The form, as JSON Schema:"),
         Text("\n".join(outline(schema, "  "))),
     ]
+
+
+def _draw_payload(request: RequestJson) -> list[RenderableType]:
+    """Draw what the agent handed over, as far as it is not drawn above: nobody decides blind."""
+    rest = request.get("payload")
+    if isinstance(rest, dict) and request["kind"] != "open":
+        rest = {name: value for name, value in rest.items() if name not in _DRAWN}
+    if rest in (None, {}, request["question"]):
+        return []
+    return [Text(), Text("Handed over by the agent:"), Text("\n".join(outline(rest, "  ")))]
 
 
 def _describe_contract(request: RequestJson) -> str:

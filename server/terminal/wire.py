@@ -43,7 +43,7 @@ class RequestJson(TypedDict):
     runId: str
     originAgent: str
     status: Literal["pending", "resolved", "denied"]
-    kind: Literal["approval", "choice", "freeform", "form"]
+    kind: Literal["approval", "choice", "freeform", "form", "open"]
     question: str
     options: NotRequired[list[OptionJson]]
     allowFreeForm: NotRequired[bool]
@@ -51,6 +51,7 @@ class RequestJson(TypedDict):
     additionalContext: NotRequired[str | None]
     action: NotRequired[ActionJson | None]
     responseSchema: NotRequired[JsonObject | None]
+    payload: NotRequired[Json]
     operatorPrompt: str
     contractSummary: ContractSummaryJson
     denialReason: NotRequired[str | None]

@@ -44,7 +44,11 @@ def mapping(
 
     def ask(state: State) -> dict[str, Any]:
         answer = interrupt(
-            {"question": f"What about {name}?", "urgency": "high" if name == "right" else "normal"}
+            {
+                "question": f"What about {name}?",
+                "kind": "freeform",
+                "urgency": "high" if name == "right" else "normal",
+            }
         )
         return {"answer": answer.get("freeformText") or answer["reason"]}
 

@@ -49,7 +49,7 @@ def research(log: str | None) -> str:
 
 def blocking(task: dict[str, Any]) -> dict[str, Any]:
     found = research(task["facets"].get("log")).result()
-    answer = interrupt(f"Shall we write for {found}?")
+    answer = interrupt({"question": f"Shall we write for {found}?", "kind": "freeform"})
     return {
         "brief": {"audience": answer.get("freeformText") or answer["reason"]},
         "warnings": ["a guess"],

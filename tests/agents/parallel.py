@@ -25,7 +25,7 @@ def note(state: State, line: str) -> None:
 
 def asks(*questions: str) -> Any:
     def node(state: State) -> State:
-        answers = [interrupt(question) for question in questions]
+        answers = [interrupt({"question": each, "kind": "freeform"}) for each in questions]
         note(state, questions[0])
         return {
             "said": [

@@ -30,10 +30,11 @@ def write(state: State) -> State:
     tone = interrupt(
         {
             "question": "Which tone?",
+            "kind": "choice",
             "options": [{"id": "warm", "label": "Warm"}, {"id": "dry", "label": "Dry"}],
         }
     )
-    words = interrupt("How many words?")
+    words = interrupt({"question": "How many words?", "kind": "freeform"})
     note(state, "write")
     return {
         "letter": {

@@ -14,7 +14,7 @@ from tests.processes import AGENTS, API_KEY
 Json = dict[str, Any]
 
 QUESTIONS: dict[str, Any] = {
-    "freeform": {"question": "What now?"},
+    "freeform": {"question": "What now?", "kind": "freeform"},
     "approval": {
         "question": "Send it?",
         "kind": "approval",
@@ -22,10 +22,12 @@ QUESTIONS: dict[str, Any] = {
     },
     "choice": {
         "question": "Which?",
+        "kind": "choice",
         "options": [{"id": "a", "label": "A"}, {"id": "b", "label": "B"}],
     },
     "form": {
         "question": "How many?",
+        "kind": "form",
         "responseSchema": {
             "type": "object",
             "required": ["n"],
@@ -55,7 +57,9 @@ async def started(
         yield client
 
 
-async def paused(api: httpx.AsyncClient, question: Any = "What now?", **body: Any) -> Json:
+async def paused(
+    api: httpx.AsyncClient, question: Any = QUESTIONS["freeform"], **body: Any
+) -> Json:
     response = await api.post(
         "/api/runs?wait=20",
         json={"objective": "Ask", "inputs": {"question": question}, "outputs": ["answer"], **body},

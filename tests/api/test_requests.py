@@ -106,7 +106,7 @@ async def test_a_denial_is_logged_without_a_word_of_its_reason(
 
 
 async def asks(api: httpx.AsyncClient, text: str, **more: Any) -> Json:
-    return await paused(api, {"question": text, **more})
+    return await paused(api, {"question": text, "kind": "freeform", **more})
 
 
 async def listed(api: httpx.AsyncClient, **params: str | int) -> list[str]:
@@ -269,7 +269,7 @@ async def test_a_rejection_and_every_denial_have_their_reason(api: httpx.AsyncCl
 async def test_a_guards_denial_is_an_answer_too(api: httpx.AsyncClient) -> None:
     body = {
         "objective": "Ask",
-        "inputs": {"question": "?"},
+        "inputs": {"question": {"question": "?", "kind": "freeform"}},
         "outputs": ["answer"],
         "maxHitlRequests": 0,
     }

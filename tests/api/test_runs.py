@@ -175,7 +175,10 @@ async def test_capabilities_are_listed_with_their_contracts(api: httpx.AsyncClie
 
 
 async def test_the_queue_shows_what_waits_and_what_a_person_needs(api: httpx.AsyncClient) -> None:
-    calm, urgent = await paused(api), await paused(api, {"question": "Now?", "urgency": "high"})
+    calm, urgent = (
+        await paused(api),
+        await paused(api, {"question": "Now?", "kind": "freeform", "urgency": "high"}),
+    )
     queue = (await api.get("/api/hitl/pending")).json()
     assert [run["runId"] for run in queue["runs"]] == [urgent["runId"], calm["runId"]]
     shown = queue["runs"][0]

@@ -62,7 +62,7 @@ def ask(state):
     answer = interrupt("How many?")
     from checkpoints import NOTE  # late
     from domain import note
-    return {"order": note(state["order"], f"{NOTE}: {answer['freeformText']}")}
+    return {"order": note(state["order"], f"{NOTE}: {answer}")}
 """,
     "server": """
 from state import Order

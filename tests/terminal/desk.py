@@ -29,7 +29,7 @@ from langgraph.types import interrupt
 
 def asking(facet, **question):
     def run(task):
-        answer = interrupt({"question": f"What about {facet}?", **question})
+        answer = interrupt({"question": f"What about {facet}?", "kind": "freeform", **question})
         told = answer.get("data") or answer.get("freeformText") or answer.get("selectedOptionId")
         return {facet: told or answer["reason"]}
     return {
@@ -40,6 +40,13 @@ def asking(facet, **question):
 words = asking("words")
 foods = [{"id": "a", "label": "Apples"}, {"id": "b", "label": "Bread"}]
 open_choice = asking("open_choice", kind="choice", allowFreeForm=True, options=foods)
+def anything(task):
+    return {"anything": [interrupt({"message": "Age?", "options": ["old", "young"], "sum": 900})]}
+
+anything = {
+    "capabilityId": "asks.anything", "displayName": "anything", "inputFacets": ["objective"],
+    "outputFacets": ["anything"], "run": anything,
+}
 form = asking("form", kind="form", responseSchema={
     "type": "object", "required": ["name", "seats"], "additionalProperties": False,
     "properties": {
@@ -53,7 +60,7 @@ nested = asking("nested", kind="form", responseSchema={
     "type": "object", "properties": {"tags": {"type": "array"}},
 })
 """
-ASKING_AGENTS = ("words", "open_choice", "form", "nested")
+ASKING_AGENTS = ("words", "open_choice", "anything", "form", "nested")
 
 
 def asked(facet: str) -> list[str]:

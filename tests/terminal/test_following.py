@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from hitl_orchestrator.server.terminal.wire import select_pending
 from tests.terminal.desk import Desk, asked
 from tests.terminal.screen import screen
@@ -102,6 +104,43 @@ def test_a_choice_may_be_answered_in_own_words(desk: Desk) -> None:
         code, rest = terminal.end()
     assert code == 0
     assert re.search(r"open_choice\s+cake, please", rest)
+
+
+VERBS = "approve (a), choose (c), text (t), json (j), reject (r), skip (s)? "
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "made"),
+    [
+        ([(VERBS, "a")], "- true"),
+        ([(VERBS, "c"), ("Your choice; reject (r) or skip (s)? ", "2")], "- young"),
+        ([(VERBS, "t"), ("> ", "thirty\n")], "- thirty"),
+        ([(VERBS, "j"), ("JSON: ", "nonsense"), ("JSON: ", "false")], "- false"),
+    ],
+)
+def test_an_open_question_is_answered_by_anything(
+    desk: Desk, dialogue: list[tuple[str, str]], made: str
+) -> None:
+    with screen(desk, *asked("anything")) as terminal:
+        terminal.expect("sum: 900")
+        for prompt, line in dialogue:
+            terminal.expect(prompt)
+            terminal.type(f"{line}\n")
+        code, rest = terminal.end()
+    assert code == 0
+    assert made in rest
+
+
+def test_any_json_is_given_on_the_command_line(desk: Desk) -> None:
+    started = desk.hitl(*asked("anything"))
+    found = re.search(r"hitl answer (hitl_\w+) --approve, --text TEXT", started.stdout)
+    assert found, started.stdout
+    wrong = desk.hitl("answer", found[1], "--value", "perhaps")
+    assert wrong.returncode == 2
+    assert "--value 'perhaps' is not JSON" in wrong.stderr
+    assert desk.hitl("answer", found[1], "--value", "false").returncode == 0
+    run = desk.at_rest(desk.api.request(found[1])["runId"])
+    assert (run.get("result") or {})["outputs"] == {"anything": [False]}
 
 
 def test_a_form_is_filled_in_line_by_line_until_it_fits(desk: Desk) -> None:

@@ -68,7 +68,7 @@ def test_the_help_names_every_setting_and_exit_code_that_all_commands_share(
         ),
         ("run --objective x --input a=broken.json", "broken.json is not JSON"),
         ("run - --input source=-", "Standard input can be read only once."),
-        ("answer hitl_1", "Give one of --approve, --reject, --option, --text and --data"),
+        ("answer hitl_1", "Give one of --approve, --reject, --option, --text, --data and --value"),
         ("answer hitl_1 --approve --reject", "Give one of --approve"),
         ("answer hitl_1 --option a --data body.json", "Give one of --approve"),
         ("answer hitl_1 --reject --edit body.json", "--edit goes with --approve."),

@@ -40,6 +40,28 @@ def test_a_question_is_shown_with_all_that_decides_it() -> None:
         assert part in text
 
 
+def test_an_open_question_shows_all_that_the_agent_handed_over() -> None:
+    payload = {"message": "Pay?", "payee": "Ann", "sum": 900}
+    asked = request(kind="open", question="Pay?", options=[], payload=payload)
+    text = shown(draw_request(asked, boxed=True))
+    for part in ("Handed over by the agent:", "payee: Ann", "sum: 900", "--value JSON"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_shown"),
+    [
+        ({"question": "Pay?", "kind": "approval", "payee": "Ann"}, True),
+        ({"question": "Pay?", "kind": "approval", "urgency": "high"}, False),
+        ({"action_requests": [{"name": "pay"}], "review_configs": []}, False),
+        (None, False),
+    ],
+)
+def test_of_other_questions_what_is_not_drawn_already(payload: Any, is_shown: bool) -> None:
+    text = shown(draw_question(request(kind="approval", payload=payload), boxed=False))
+    assert ("Handed over by the agent:" in text) is is_shown
+
+
 def test_a_question_that_expires_says_when() -> None:
     text = shown(draw_question(request(expiresAt="2026-11-23T12:00:00Z"), boxed=False))
     assert re.search(r"makes brief; expires 2026-11-2\d \d\d:00:00", text)

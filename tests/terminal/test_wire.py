@@ -80,6 +80,8 @@ class Promise:
 
     def keeps(self, annotation: Any) -> bool:
         """Whether every such value is one of that annotation's."""
+        if annotation is Any:
+            return True
         if annotation in SCALARS:
             return self.schema.get("type") == SCALARS[annotation]
         if is_typeddict(annotation):
