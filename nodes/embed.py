@@ -29,6 +29,7 @@ from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import RefusalNotAllowed
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
+from hitl_orchestrator.nodes.mishaps import tell_mishap
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
@@ -92,7 +93,7 @@ async def _report(visit: "_Visit") -> Report:
         return _fail(error.detail)
     except Exception as error:  # noqa: BLE001
         # a foreign agent may raise anything: it fails its step and nothing else
-        return _fail(f"{type(error).__name__}: {error}")
+        return _fail(tell_mishap(error, *visit.of))
 
 
 def _deny(reason: str, undelivered: Sequence[str]) -> Report:
@@ -113,7 +114,7 @@ async def _run_alone(work: Coroutine[Any, Any, Report]) -> Report:
 
 
 class _Visit:
-    """One visit of an agent. `undelivered`: keys of answers that it has not got."""
+    """One visit `of` an agent. `undelivered`: keys of answers that it has not got."""
 
     def __init__(
         self,
@@ -127,6 +128,7 @@ class _Visit:
         self._graph = graph
         self._saver = saver
         self._task = task
+        self.of = task, agent.capability.capabilityId
         self._answers = answers
         self._told: Mapping[str, str] = {}
         self.undelivered = [*answers]
