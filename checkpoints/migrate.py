@@ -4,11 +4,12 @@ Our numbered files, then LangGraph's tables, then the queue's.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 
 from psycopg import AsyncConnection
+from psycopg.errors import InsufficientPrivilege, InvalidSchemaName
 from psycopg.rows import DictRow
 
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
@@ -42,8 +43,16 @@ def migrations() -> list[tuple[int, str, str]]:
 async def migrate(pool: Pool, saver: BufferedSaver) -> list[str]:
     """Return the names of what was applied.
 
-    Raise ConfigurationError when the database is newer than this program.
+    Raise ConfigurationError when the database is newer than this program, or its role may not.
     """
+    with _explain_refusal(
+        "may not bring the database up to date",
+        "run `hitl migrate` as its owner, and servers with HITL_AUTO_MIGRATE=false",
+    ):
+        return await _migrate(pool, saver)
+
+
+async def _migrate(pool: Pool, saver: BufferedSaver) -> list[str]:
     async with _alone(pool) as conn:
         await conn.execute(_VERSIONS)
         applied = await _check_not_newer(conn)
@@ -60,7 +69,15 @@ async def migrate(pool: Pool, saver: BufferedSaver) -> list[str]:
 
 
 async def check_migrated(pool: Pool) -> None:
-    """Raise ConfigurationError when the database is older or newer than this program."""
+    """Raise ConfigurationError when the database is older or newer than this program.
+
+    Or when its role may not read it.
+    """
+    with _explain_refusal("may not use the tables", "let their owner GRANT it (docs/security.md)"):
+        await _check_migrated(pool)
+
+
+async def _check_migrated(pool: Pool) -> None:
     async with connection(pool) as conn:
         there = await (
             await conn.execute("SELECT to_regclass('hitl_migrations') IS NOT NULL AS there")
@@ -84,6 +101,17 @@ async def _check_not_newer(conn: AsyncConnection[DictRow]) -> set[int]:
             "update the program."
         )
     return {row["version"] for row in rows}
+
+
+@contextmanager
+def _explain_refusal(what: str, remedy: str) -> Generator[None]:
+    try:
+        yield
+    except (InsufficientPrivilege, InvalidSchemaName) as error:
+        reason = error.diag.message_primary or "permission denied"
+        raise ConfigurationError(
+            f"The role of DATABASE_URL {what} ({reason}): {remedy}."
+        ) from error
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ A database out of reach becomes our own error here, so that nobody else needs ps
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,17 @@ VANISHED_HOST = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
+}
+# What we rely on, whatever the database's or the role's defaults are. They travel with the
+# handshake: no statement is spent on them.
+SESSION = {
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO",  # psycopg reads no other
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "default_transaction_isolation": "read\\ committed",
+    # a process frozen inside a transaction must not keep a run locked against who answers
+    "idle_in_transaction_session_timeout": "10s",
 }
 
 
@@ -51,13 +63,12 @@ def connection_pool(conninfo: str, *, max_size: int) -> Pool:
             raise
 
     pool = Pool(
-        conninfo,
+        add_session_settings(conninfo),
         connection_class=Connection,
         kwargs={"autocommit": True, "row_factory": dict_row, **VANISHED_HOST},
         min_size=1,
         max_size=max_size,
         open=False,
-        configure=let_go_of_locks,
         check=check,
         timeout=ACQUIRE_TIMEOUT_SECONDS,
         # As long as somebody waits, and no longer: psycopg doubles its pauses, and the next to come
@@ -67,12 +78,11 @@ def connection_pool(conninfo: str, *, max_size: int) -> Pool:
     return pool
 
 
-async def let_go_of_locks(conn: Connection) -> None:
-    """End transactions that stand still.
-
-    A process frozen inside one must not keep a run locked against the people who answer.
-    """
-    await conn.execute("SET idle_in_transaction_session_timeout = '10s'")
+def add_session_settings(conninfo: str) -> str:
+    """Return the address with our SESSION behind what its own `options` set."""
+    own = conninfo_to_dict(conninfo).get("options") or os.environ.get("PGOPTIONS", "")
+    ours = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+    return make_conninfo(conninfo, options=f"{own} {ours}".strip())
 
 
 async def check_reachable(conninfo: str) -> None:
@@ -84,9 +94,15 @@ async def check_reachable(conninfo: str) -> None:
         # a password's own: what follows must not be told as a host
         if "@" in str(conninfo_to_dict(conninfo).get("host", "")):
             raise ProgrammingError
-        async with await Connection.connect(conninfo, connect_timeout=5):
+        address = add_session_settings(conninfo)
+        async with await Connection.connect(address, connect_timeout=5):
             pass
     except OperationalError as error:
+        if "unsupported startup parameter" in str(error):  # PgBouncer's words
+            raise ConfigurationError(
+                "DATABASE_URL leads to a pooler that passes no settings of a session on: "
+                "it has to be the address of Postgres itself."
+            ) from error
         raise StoreUnavailable(
             f"The database cannot be reached: {' '.join(str(error).split())}"
         ) from error
@@ -106,7 +122,9 @@ async def open_whole(conninfo: str) -> Connection:
     """
     opening = asyncio.create_task(
         Connection.connect(
-            make_conninfo(conninfo, **VANISHED_HOST), autocommit=True, row_factory=dict_row
+            make_conninfo(add_session_settings(conninfo), **VANISHED_HOST),
+            autocommit=True,
+            row_factory=dict_row,
         )
     )
     try:

@@ -9,7 +9,12 @@ from typing import NoReturn
 from procrastinate import App, PsycopgConnector, exceptions
 from procrastinate.signals import on_stop
 
-from hitl_orchestrator.checkpoints.pool import ACQUIRE_TIMEOUT_SECONDS, VANISHED_HOST, Connection
+from hitl_orchestrator.checkpoints.pool import (
+    ACQUIRE_TIMEOUT_SECONDS,
+    VANISHED_HOST,
+    Connection,
+    add_session_settings,
+)
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import Dispatch
 from hitl_orchestrator.domain.errors import StoreUnavailable
@@ -32,7 +37,7 @@ DriveRun = Callable[[str], Awaitable[None]]
 def queue(conninfo: str) -> App:
     """Return the closed app; enqueueing needs no open one, it uses the caller's connection."""
     return App(connector=PsycopgConnector(
-        conninfo=conninfo, min_size=1, max_size=4, kwargs=VANISHED_HOST,
+        conninfo=add_session_settings(conninfo), min_size=1, max_size=4, kwargs=VANISHED_HOST,
         timeout=ACQUIRE_TIMEOUT_SECONDS, reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
     ))  # fmt: skip
 

@@ -13,6 +13,7 @@ from referencing.jsonschema import DRAFT202012
 from hitl_orchestrator.domain.records import Json, JsonObject
 
 MAX_MISMATCHES = 20
+REFERENCES = ("$ref", "$dynamicRef")
 
 
 def schema_error(schema: JsonObject) -> str | None:
@@ -25,12 +26,26 @@ def schema_error(schema: JsonObject) -> str | None:
 
 
 def dangling_reference(schema: JsonObject) -> str | None:
-    """Return the first `$ref` that leads nowhere within the schema.
+    """Return the first reference that leads to no schema: nothing could be checked against it.
 
-    Nothing could be checked against such a schema. None: there is none.
+    References are followed wherever they lead within the schema. None: there is none.
     """
     root: Resource[Any] = DRAFT202012.create_resource(schema)
-    return _dangling(root, REGISTRY.with_resource("", root).resolver())
+    seen: set[int] = set()
+    to_follow = _references(root, REGISTRY.resolver_with_root(root), seen)
+    while to_follow:
+        reference, resolver = to_follow.pop()
+        try:
+            found = resolver.lookup(reference)
+        except Unresolvable:
+            return reference
+        if id(found.contents) in seen:
+            continue
+        if not _is_schema(found.contents):
+            return reference
+        target = DRAFT202012.create_resource(found.contents)
+        to_follow += _references(target, found.resolver, seen)
+    return None
 
 
 def mismatches(value: Json, schema: JsonObject, root: str = "") -> list[dict[str, str]]:
@@ -60,14 +75,24 @@ def _pointer(error: ValidationError) -> str:
     )
 
 
-def _dangling(resource: Resource[Any], resolver: Any) -> str | None:
-    contents: Any = resource.contents
-    reference = (
-        cast(Mapping[str, str], contents).get("$ref") if isinstance(contents, Mapping) else None
-    )
-    try:
-        _ = reference and resolver.lookup(reference)
-    except Unresolvable:
-        return reference
-    inner = (_dangling(each, resolver.in_subresource(each)) for each in resource.subresources())
-    return next((found for found in inner if found), None)
+def _references(resource: Resource[Any], resolver: Any, seen: set[int]) -> list[tuple[str, Any]]:
+    """Return what it and all within it refer to, each with where it is looked up from.
+
+    What was `seen` is left out, and all within it is seen now.
+    """
+    found: list[tuple[str, Any]] = []
+    within = [(resource, resolver)]
+    while within:
+        resource, resolver = within.pop()
+        if id(resource.contents) in seen:
+            continue
+        seen.add(id(resource.contents))
+        within += [(each, resolver.in_subresource(each)) for each in resource.subresources()]
+        if isinstance(resource.contents, Mapping):
+            schema = cast(Mapping[str, str], resource.contents)
+            found += [(schema[name], resolver) for name in REFERENCES if name in schema]
+    return found
+
+
+def _is_schema(contents: Any) -> bool:
+    return isinstance(contents, bool | Mapping) and schema_error(cast(Any, contents)) is None

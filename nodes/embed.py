@@ -31,6 +31,7 @@ from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import RefusalNotAllowed
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.fitness import read_state, sign
+from hitl_orchestrator.nodes.mishaps import tell_mishap
 from hitl_orchestrator.nodes.pauses import PauseLost, Pauses, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
@@ -99,7 +100,7 @@ async def _report(visit: "_Visit") -> Report:
         return _fail(str(lost))
     except Exception as error:  # noqa: BLE001
         # a foreign agent may raise anything: it fails its step and nothing else
-        return _fail(f"{type(error).__name__}: {error}").but(raised=True)
+        return _fail(tell_mishap(error, *visit.of)).but(raised=True)
 
 
 def _deny(reason: str, undelivered: Sequence[str]) -> Report:
@@ -120,7 +121,7 @@ async def _run_alone(work: Coroutine[Any, Any, Report]) -> Report:
 
 
 class _Visit:
-    """One visit of an agent. `undelivered`: keys of answers that it has not got."""
+    """One visit `of` an agent. `undelivered`: keys of answers that it has not got."""
 
     def __init__(
         self,
@@ -134,6 +135,7 @@ class _Visit:
         self._graph = graph
         self._saver = saver
         self._task = task
+        self.of = task, agent.capability.capabilityId
         self._answers = answers
         self._told: Mapping[str, str] = {}
         self._passed = set[str]()  # the keys of stops that it has gone on from

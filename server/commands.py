@@ -16,6 +16,7 @@ from hitl_orchestrator.server.preflight import check_unfinished
 from hitl_orchestrator.server.services import agents_of, open_place, open_services
 from hitl_orchestrator.server.settings import Settings, load_settings
 from hitl_orchestrator.server.signals import end_with_zero
+from hitl_orchestrator.server.steering import drop_steering
 from hitl_orchestrator.server.telemetry import log_as_json
 
 
@@ -41,7 +42,7 @@ async def _work(settings: Settings, concurrency: int) -> None:
 
 def migrate() -> None:
     async def run() -> None:
-        async with _database() as pool:
+        async with _database(only_looks=False) as pool:
             applied = await migrate_database(pool, BufferedSaver(pool))
             _print("\n".join(applied) if applied else "The database is up to date.")
 
@@ -53,7 +54,7 @@ def audit_verify(run_id: str | None) -> int:
 
     async def run() -> int:
         broken = chains = entries = 0
-        async with _database() as pool, connection(pool) as conn:
+        async with _database(only_looks=True) as pool, connection(pool) as conn:
             await check_migrated(pool)
             async for name, count, wrong in audit.verify(conn, run_id):
                 chains, entries = chains + 1, entries + count
@@ -89,7 +90,7 @@ def preflight() -> int:
 
 def prune(older_than_days: float) -> None:
     async def run() -> None:
-        async with _database() as pool:
+        async with _database(only_looks=True) as pool:
             await check_migrated(pool)
             pruned = await retention.prune(pool, timedelta(days=older_than_days))
             _print(f"{pruned} ended runs deleted, with their checkpoints.")
@@ -98,13 +99,13 @@ def prune(older_than_days: float) -> None:
 
 
 @asynccontextmanager
-async def _database() -> AsyncGenerator[Pool]:
+async def _database(*, only_looks: bool) -> AsyncGenerator[Pool]:
     async with (
-        open_place(load_settings(), needs_key=False) as place,
+        open_place(load_settings(), needs_key=False, only_looks=only_looks) as place,
         connection_pool(place.database_url, max_size=4) as pool,
     ):
         yield pool
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201  # what a person at the terminal reads
+    print(drop_steering(text), flush=True)  # noqa: T201  # what a person at the terminal reads

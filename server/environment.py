@@ -5,6 +5,7 @@ client by reading its settings.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 DOTENV = Path(".env")
@@ -23,11 +24,25 @@ def read_environment() -> dict[str, str]:
 
     Raises UnreadableEnvironment.
     """
-    variables: dict[str, str] = {}
-    for name, value in {**_read_dotenv(), **os.environ}.items():
-        if value and value.strip():
-            variables[name] = value.strip()
-    return variables
+    return read_dotenv() | read_process_environment()
+
+
+def read_process_environment() -> dict[str, str]:
+    """Return the environment alone; empty counts as unset."""
+    return _drop_empty(os.environ)
+
+
+def read_dotenv() -> dict[str, str]:
+    """Return what only `.env` in the working directory sets; empty in the environment is set.
+
+    Raises UnreadableEnvironment.
+    """
+    found = _read_dotenv()
+    return _drop_empty({name: found[name] for name in found.keys() - os.environ.keys()})
+
+
+def _drop_empty(variables: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value.strip() for name, value in variables.items() if value and value.strip()}
 
 
 def _read_dotenv() -> dict[str, str | None]:

@@ -10,6 +10,7 @@ Typed values go in; values of the domain come out, or its errors. Transactions, 
 dispatch, waking and waiting are inside. REST, inbox, other protocols, notebooks and tests use it.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from math import nan
@@ -41,12 +42,14 @@ from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
-from hitl_orchestrator.server.outcomes import Outcome, read_outcome, write_outcome
+from hitl_orchestrator.server.outcomes import Outcome, read_outcome, read_wait, write_outcome
 from hitl_orchestrator.server.services import Services, open_place, open_services
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.waiting import Waiting
 
 FRAMES_AT_ONCE = 50  # read for a stream
+# when a run rests, the first call with a key is about to be answered; whoever repeats it asks again
+FIRST_CALL_SECONDS, FIRST_CALL_TRIES = 0.05, 20
 
 STOP_SECONDS = 1.0  # a driver hears at once of a cancel, and ends what can be ended
 
@@ -343,13 +346,14 @@ class Orchestrator:
     async def _perform(self, act: Act, once: Once | None, wait_seconds: float = 0) -> Done:
         """Do it in one transaction; return what it came to once that is durable, or raise it."""
         async with self._store.transaction() as tx:
-            if once and (kept := await tx.find_outcome(once)):
-                return _replay(kept)
-            outcome = await _try(tx, act)
-            if isinstance(outcome, RunHeld):
+            kept = await tx.find_outcome(once) if once else None
+            outcome = read_outcome(kept) if kept else await _try(tx, act)
+            if isinstance(outcome, RunHeld) and not kept:
                 await self._fleet.hold(tx, outcome)
-            if once:
-                await tx.keep_outcome(once, write_outcome(outcome))
+            if once and not kept:
+                await tx.keep_outcome(once, write_outcome(outcome, wait_seconds))
+        if once and kept:
+            return _replay(await self._wait_for_first(once, kept))
         self._services.drivers.start(tx.claims)
         if isinstance(outcome, OrchestratorError):
             raise outcome
@@ -376,6 +380,25 @@ class Orchestrator:
                     await tx.keep_outcome(once, write_outcome(run))
         return run
 
+    async def _wait_for_first(self, once: Once, kept: JsonObject) -> Outcome:
+        """Return what the first call is answered, once it is.
+
+        Where its process died before that: the run as it is when the call would have been answered.
+        """
+        run = read_outcome(kept)
+        seconds = read_wait(kept)
+        if seconds is None or not isinstance(run, Run):
+            return run
+        run = await self.wait(run.runId, seconds)
+        tries = FIRST_CALL_TRIES if seconds else 1
+        for _ in range(tries):
+            async with self._store.transaction() as tx:
+                kept = await tx.find_outcome(once) or kept
+            if read_wait(kept) is None:
+                return read_outcome(kept)
+            await asyncio.sleep(FIRST_CALL_SECONDS)
+        return run
+
 
 async def _try(tx: PgTransaction, act: Act) -> Outcome:
     """Return the run as it will be, or why it was refused; then nothing is left of the try."""
@@ -386,8 +409,7 @@ async def _try(tx: PgTransaction, act: Act) -> Outcome:
         return error
 
 
-def _replay(kept: JsonObject) -> Done:
-    outcome = read_outcome(kept)
+def _replay(outcome: Outcome) -> Done:
     if isinstance(outcome, OrchestratorError):
         outcome.replayed = True
         raise outcome

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from hitl_orchestrator.checkpoints import queue, retention
+from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
 from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, connection_pool
@@ -27,6 +27,7 @@ from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import claim_inline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.capability import Registry
+from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.needs import list_offers
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
@@ -36,6 +37,7 @@ from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.proposal import build_proposer
 from hitl_orchestrator.server.drivers import Drivers, every
 from hitl_orchestrator.server.fleet import Fleet
+from hitl_orchestrator.server.keyfile import generated_key
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
@@ -216,10 +218,13 @@ class Place:
 
 
 @asynccontextmanager
-async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[Place]:
+async def open_place(
+    settings: Settings, *, needs_key: bool, only_looks: bool = False
+) -> AsyncGenerator[Place]:
     """Open DATABASE_URL, or the embedded Postgres beside whoever else uses it.
 
-    `needs_key`: with a key made up, if none is set.
+    `needs_key`: with a key made up, if none is set. `only_looks`: where there is no database none
+    is made, and ConfigurationError says so.
     """
     if settings.database_url:
         await check_reachable(settings.database_url)
@@ -227,7 +232,13 @@ async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[P
         return
     data = data_dir(settings.data_dir)
     embedded = EmbeddedPostgres(data.path)
+    if only_looks and not embedded.cluster.exists():
+        raise ConfigurationError(
+            f"There is no database in '{data.path}', and none is made to look into: "
+            "set HITL_DATA_DIR or DATABASE_URL to where it is."
+        )
     url = await asyncio.to_thread(embedded.start)
+    keeper = Keeper(embedded)
     try:
         key_file = data.path / "api_key" if needs_key and settings.api_key is None else None
         key = SecretStr(generated_key(key_file)) if key_file else settings.api_key
@@ -235,16 +246,5 @@ async def open_place(settings: Settings, *, needs_key: bool) -> AsyncGenerator[P
             settings.model_copy(update={"database_url": url, "api_key": key}), key_file, data
         )
     finally:
+        await asyncio.to_thread(keeper.stop)
         await asyncio.to_thread(embedded.stop)
-
-
-def generated_key(file: Path) -> str:
-    """Return the key of the file; it is made once, for its owner only."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_text("ascii").strip()
-    with os.fdopen(descriptor, "w") as opened:
-        key = secrets.token_urlsafe(32)
-        opened.write(key)
-    return key

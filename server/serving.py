@@ -2,23 +2,27 @@
 
 import asyncio
 import contextlib
-import json
 import socket
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import uvicorn
 
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.server.announcement import announce
 from hitl_orchestrator.server.api.app import create_app
 from hitl_orchestrator.server.services import Place, open_place
 from hitl_orchestrator.server.settings import Settings, check_serving, load_settings
 from hitl_orchestrator.server.signals import end_with_zero
+from hitl_orchestrator.server.steering import drop_steering
 from hitl_orchestrator.server.telemetry import log_as_json
 
 BACKLOG = 2048
 STREAMS_END_SECONDS = 2  # of patience with open streams at the end; clients reconnect
+
+# of those that listen everywhere, where this machine finds them
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
 
 
 def serve(host: str | None, port: int | None) -> None:
@@ -110,19 +114,14 @@ def _write_address(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-@contextmanager
-def _announce(place: Place, address: str) -> Generator[None]:
+def _announce(place: Place, address: str) -> AbstractContextManager[None]:
     """Leave the address where the client commands beside an embedded server find it."""
     if place.data is None:
-        yield
-        return
-    file = place.data.path / "server.json"
-    file.write_text(json.dumps({"url": address}), "utf-8")
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
+        return nullcontext()
+    for every, own in EVERY_ADDRESS.items():
+        address = address.replace(f"//{every}:", f"//{own}:")
+    return announce(place.data.path, address)
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+    print(drop_steering(text), flush=True)  # noqa: T201

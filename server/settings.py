@@ -48,6 +48,8 @@ def _items(value: object) -> object:
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 
+HostName = Annotated[str, Field(pattern=r"^[\w.-]+$|^\[[\da-fA-F:.]+\]$", max_length=253)]
+
 
 class Settings(BaseModel):
     """An alias is a variable's name, a description what is allowed."""
@@ -143,6 +145,11 @@ class Settings(BaseModel):
         validation_alias="PORT",
         description="a whole number from 0 to 65535",
     )
+    allowed_hosts: Annotated[tuple[HostName, ...], BeforeValidator(_items)] = Field(
+        default=(),
+        validation_alias="HITL_ALLOWED_HOSTS",
+        description="names of hosts without ports, comma-separated",
+    )
     allow_generated_key: bool = Field(
         default=False, validation_alias="HITL_ALLOW_GENERATED_KEY", description="true or false"
     )
@@ -176,7 +183,7 @@ def check_serving(settings: Settings) -> None:
             "API_KEY is not set: with DATABASE_URL none is made up, "
             "since other servers and clients have to know it."
         )
-    if not _is_loopback(settings.host) and not settings.allow_generated_key:
+    if not is_loopback(settings.host) and not settings.allow_generated_key:
         raise ConfigurationError(
             f"HOST is {settings.host!r}, which other machines can reach: set API_KEY, "
             "or HITL_ALLOW_GENERATED_KEY=true to let the generated key do."
@@ -206,7 +213,7 @@ def redacted(address: str) -> str:
     return re.sub(r":(?!//).*@", ":***@", without)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

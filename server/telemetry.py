@@ -14,10 +14,13 @@ from structlog.stdlib import ProcessorFormatter
 from hitl_orchestrator.domain.events import VOICES, Cause, Event, EventKind
 from hitl_orchestrator.domain.hitl import ResponseType
 from hitl_orchestrator.domain.run import ENDED, RunStatus, StoredRun
+from hitl_orchestrator.server.steering import escape_steering
 from hitl_orchestrator.server.tracing import Trace
 
 # people take minutes to days
 WAIT_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)
+# what `agent_failed` has, which the nodes log without knowing of structlog
+OF_AGENTS = ("runId", "threadId", "stepId", "originAgent", "exception")
 RESUME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _OF_RUNS = {
     EventKind.RUN_STARTED,
@@ -148,10 +151,12 @@ def log_as_json(stream: TextIO) -> None:
             processors=[
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(OF_AGENTS),
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
                 structlog.processors.format_exc_info,
                 ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(ensure_ascii=False),
+                lambda _logger, _name, line: escape_steering(line),
             ]
         )
     )

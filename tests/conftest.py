@@ -86,7 +86,7 @@ async def app_client(database_url: str, tmp_path: Path) -> AsyncGenerator[httpx.
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         client.headers["Authorization"] = f"Bearer {API_KEY}"
         yield client

@@ -14,7 +14,6 @@ from psycopg import AsyncConnection, sql
 _STATEMENT = re.compile(
     r"^\S+ \S+ \S+ \[\d+\] LOG:  (?:statement|execute [^:]+): (.*(?:\n\t.*)*)", re.MULTILINE
 )
-_OF_A_NEW_CONNECTION = "SET idle_in_transaction_session_timeout"
 _TRANSACTIONS = """SELECT count(*) FROM pg_get_wal_records_info(%s, %s)
     WHERE resource_manager = 'Transaction' AND record_type = 'COMMIT'"""
 
@@ -41,9 +40,7 @@ class Statements:
         with self._log.open("rb") as log:
             log.seek(size)
             logged = _STATEMENT.findall(log.read().decode())
-        found.statements = [
-            one for one in logged if not one.startswith((_OF_A_NEW_CONNECTION, "BEGIN", "COMMIT"))
-        ]
+        found.statements = [one for one in logged if not one.startswith(("BEGIN", "COMMIT"))]
         if (ended := await self._written()) != began:
             found.commits = await self._one(_TRANSACTIONS, began, ended)
 

@@ -1,5 +1,6 @@
 """The embedded Postgres: real servers, real kills."""
 
+import asyncio
 import os
 import pwd
 import re
@@ -22,11 +23,14 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from hitl_orchestrator.checkpoints.embedded.cluster import not_started
 from hitl_orchestrator.checkpoints.embedded.postgres import (
     EmbeddedPostgres,
     EmbeddedPostgresError,
     data_dir,
 )
+from hitl_orchestrator.server.services import open_place
+from hitl_orchestrator.server.settings import Settings
 
 SOURCE = Path(__file__).parent.parent / "src"
 ENVIRONMENT = os.environ | {
@@ -480,6 +484,77 @@ def test_it_comes_back_to_its_users_when_it_was_killed(data: Path) -> None:
         os.kill(server, signal.SIGKILL)
         seconds_until(lambda: answers(address))
         assert postmaster(data) != server
+
+
+async def test_it_comes_back_when_its_guard_was_killed_with_it(data: Path) -> None:
+    settings = Settings.model_validate({"data_dir": data})
+    async with open_place(settings, needs_key=False) as place:
+        server = postmaster(data)
+        for pid in (guard_of(server), server):
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(seconds_until, lambda: answers(place.database_url))
+        assert postmaster(data) != server
+        assert "kept" in notes(place.database_url)
+        server = postmaster(data)
+    assert not is_alive(server)
+
+
+def test_a_living_server_is_not_started_again_though_its_guard_died(data: Path) -> None:
+    with EmbeddedPostgres(data), User(data) as user:
+        user.address()
+        server = postmaster(data)
+        os.kill(guard_of(server), signal.SIGKILL)
+        again = EmbeddedPostgres(data)
+        assert not again.revive()
+        assert postmaster(data) == server
+    with EmbeddedPostgres(data):  # with a guard again
+        assert postmaster(data) != server
+
+
+CAUSES = {
+    "FATAL:  could not write to file": """
+2026-11-27 00:03:44.755 UTC [30067] FATAL:  could not write to file "xlogtemp.30067": File too large
+child process exited with exit code 1
+initdb: removing data directory "/somewhere/new"
+""",
+    'ERROR:  could not extend file "base/1/2619"': """
+performing post-bootstrap initialization ...
+2026-11-27 00:03:44.755 UTC [67] ERROR:  could not extend file "base/1/2619": No space left
+2026-11-27 00:03:44.755 UTC [67] STATEMENT:  VACUUM FREEZE;
+child process exited with exit code 1
+initdb: removing data directory "/somewhere/new"
+""",
+    "libicui18n.so.70": """
+/somewhere/bin/postgres: error while loading shared libraries: libicui18n.so.70: cannot open
+no data was returned by command ""/somewhere/bin/postgres" -V"
+child process exited with exit code 127
+initdb: removing contents of data directory "/somewhere/new"
+""",
+    "Bus error": """
+Bus error (core dumped)
+child process exited with exit code 135
+initdb: removing data directory "/somewhere/new"
+""",
+    "lock file": """
+2026-11-27 00:03:44.755 UTC [67] FATAL:  the database system is starting up
+2026-11-27 00:03:44.755 UTC [68] FATAL:  could not create lock file "postmaster.pid"
+2026-11-27 00:03:44.755 UTC [69] LOG:  database system is shut down
+""",
+    "initdb: error: invalid locale": """
+initdb: error: invalid locale settings; check LANG and LC_* environment variables
+initdb: hint: If the locale name is specific to ICU, use --icu-locale.
+""",
+    "it gave no reason": "\n",
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_start_that_failed_tells_the_cause_and_not_the_last_line(
+    cause: str, tmp_path: Path
+) -> None:
+    told = str(not_started(tmp_path, CAUSES[cause]))
+    assert cause in told
+    assert "removing" not in told
 
 
 def answers(address: str) -> bool:

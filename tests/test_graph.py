@@ -36,7 +36,7 @@ from hitl_orchestrator.domain.hitl import (
     Settled,
 )
 from hitl_orchestrator.domain.progress import plan_with_statuses
-from hitl_orchestrator.domain.state import Outcome, RunError, Snapshot
+from hitl_orchestrator.domain.state import Outcome, Snapshot
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, AgentRun
 from hitl_orchestrator.nodes.planner import Proposal
@@ -420,7 +420,10 @@ async def test_when_an_agent_goes_wrong_the_others_finish_and_the_run_fails_and_
     await run.start()
     state = await run.answer({"Which?": text("this")})
     assert state.result
-    assert state.result.error == RunError(message=f"A failed: {reason}", stepId="s1")
+    error = state.result.error
+    assert error
+    assert error.stepId == "s1"
+    assert error.message.startswith(f"A failed: {reason}")
     assert state.result.result.outputs == {"y": ["this"]}
 
 
@@ -433,7 +436,9 @@ async def test_when_an_agent_goes_wrong_and_another_can_do_it_the_run_completes(
         "x",
     )
     state = await run.start()
-    assert (outputs(state), not_done(state)) == ({"x": []}, {"a": reason})
+    assert outputs(state) == {"x": []}
+    assert not_done(state).keys() == {"a"}
+    assert not_done(state)["a"].startswith(reason)
 
 
 async def test_an_agent_that_was_denied_and_then_makes_nothing_was_denied(office: Office) -> None:

@@ -46,7 +46,8 @@ def place() -> Generator[Path]:
 async def hitl(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command to its end, told nothing by this process' environment."""
     command = [HITL, *arguments]
-    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | environment
+    kept = [name for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ]
+    env = {name: os.environ[name] for name in kept} | environment
     return await asyncio.to_thread(
         subprocess.run,
         command,
@@ -191,6 +192,19 @@ async def test_a_generated_key_is_for_its_owner_alone(place: Path) -> None:
             assert password not in told
 
 
+async def test_the_second_server_of_a_folder_leaves_the_firsts_address(place: Path) -> None:
+    """Though one listens everywhere: what is left for the commands beside it is loopback."""
+    beside = {"HITL_DATA_DIR": str(place), "PORT": "0"}
+    everywhere = {"HOST": "0.0.0.0", "HITL_ALLOW_GENERATED_KEY": "true"}  # noqa: S104
+    up = "HITL Orchestrator: "
+    with running("serve", environment={**beside, **everywhere}, says=up) as first:
+        with running("serve", environment=beside, says=up) as second:
+            assert second.terminate() == 0
+        found = await hitl("pending", "--json", **beside)
+        assert first.terminate() == 0
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])  # noqa: S104
 async def test_a_generated_key_does_not_serve_other_machines(place: Path, host: str) -> None:
     refused = await hitl("serve", HOST=host, HITL_DATA_DIR=str(place / "data"))
@@ -201,6 +215,19 @@ async def test_a_generated_key_does_not_serve_other_machines(place: Path, host: 
     )
     assert refused.stderr.count("\n") == 1
     assert not (place / "data").exists(), "nothing was started"
+
+
+@pytest.mark.parametrize("looks", [("audit", "verify"), ("prune", "--older-than", "1")])
+async def test_a_command_that_only_looks_makes_no_database(
+    place: Path, looks: tuple[str, ...]
+) -> None:
+    refused = await hitl(*looks, HITL_DATA_DIR=str(place / "data"))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        f"hitl: There is no database in '{place}/data', and none is made to look into: "
+        "set HITL_DATA_DIR or DATABASE_URL to where it is.\n"
+    )
+    assert not (place / "data").exists()
 
 
 @pytest.mark.parametrize("password", ["pa%ss", "pa ss", "pa@ss"])

@@ -83,6 +83,7 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
         ("HITL_RETENTION_DAYS", "soon"),
         ("HITL_AUTO_MIGRATE", "2"),
         ("HITL_ALLOW_GENERATED_KEY", "ask me"),
+        ("HITL_ALLOWED_HOSTS", "https://hitl.example/x"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(

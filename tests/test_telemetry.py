@@ -127,6 +127,21 @@ def test_a_line_of_a_library_is_json_too_with_its_traceback(log: StringIO) -> No
     assert "ValueError: no" in line["exception"]
 
 
+STEERING = "\x1b[2J\x9b2J\x85\u061c\u200f\u202e\u2066\u2028 ü 東"
+
+
+def test_a_line_steers_no_terminal_that_shows_it(log: StringIO) -> None:
+    """Though what an agent raised, or a caller named, is in it whole."""
+    logging.getLogger("agent").warning("it said %s", STEERING)
+    Telemetry().log("run_failed", operatorId=STEERING)
+    warned, failed = lines(log)
+    assert warned["event"] == f"it said {STEERING}"
+    assert failed["operatorId"] == STEERING
+    shown = log.getvalue().replace("\n", "")
+    assert [mark for mark in STEERING if mark in shown and not mark.isprintable()] == []
+    assert "ü 東" in shown, "and can be read"
+
+
 def test_events_are_counted_by_their_labels() -> None:
     telemetry = Telemetry()
     telemetry.committed(RUN.but(status=RunStatus.QUEUED), [ASKED.but(kind=EventKind.RUN_STARTED)])

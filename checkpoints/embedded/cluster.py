@@ -32,7 +32,15 @@ INITDB = [
     "--no-instructions",
 ]
 FULL_BYTES = 32 * 2**20  # two segments of the write-ahead log
-TELLING = re.compile(r"FATAL|PANIC|[Ee]rror:|terminated by signal")
+# What tells a cause, what tells most first; and what never does, though it comes last.
+TELLING = (
+    re.compile(r"FATAL|PANIC|[Ee]rror:|error while loading"),
+    re.compile(r"ERROR:|terminated by signal"),
+    re.compile(r"(could|can) ?not|[Nn]o space|denied|not found|Killed|[Ff]ault|Aborted|Bus error"),
+)
+SAYS_NOTHING = re.compile(
+    r"^child process exited|^initdb: (removing|hint)|^performing |the database system is "
+)
 
 
 class EmbeddedPostgresError(ConfigurationError):
@@ -237,11 +245,19 @@ def not_started(folder: Path, said: str) -> EmbeddedPostgresError:
     `folder`: the data folder, where the log is; `said`: by a program of Postgres, in many
     lines.
     """
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it gave no reason"]
-    reason = next(filter(TELLING.search, lines), lines[-1])
+    reason = _find_cause([line.strip() for line in said.splitlines() if line.strip()])
     if shutil.disk_usage(folder).free < FULL_BYTES:
         reason = f"the disk is full ({reason})"
     return EmbeddedPostgresError(
         f"The embedded Postgres in '{folder}' does not start: {reason}. "
         "Mend that, or set DATABASE_URL to a Postgres of yours."
     )
+
+
+def _find_cause(lines: list[str]) -> str:
+    """Return the first line of those that tell most; else the last one."""
+    lines = [line for line in lines if not SAYS_NOTHING.search(line)] or lines
+    for telling in TELLING:
+        for line in filter(telling.search, lines):
+            return line
+    return lines[-1] if lines else "it gave no reason"

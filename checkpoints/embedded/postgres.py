@@ -134,14 +134,23 @@ class EmbeddedPostgres:
             return self._start()
         except OSError as error:
             self.stop()
-            raise EmbeddedPostgresError(
-                f"The embedded Postgres cannot use its data folder: {error.strerror}: "
-                f"'{error.filename or self.folder}'. Set HITL_DATA_DIR to a folder of your own "
-                "on a local disk, or DATABASE_URL to a Postgres of yours."
-            ) from error
+            raise self._explain(error) from error
         except BaseException:
             self.stop()
             raise
+
+    def revive(self) -> bool:
+        """Start the server again if it is gone and its guard too; return whether that was so.
+
+        Raise EmbeddedPostgresError; the use goes on then too, and this may be tried again.
+        """
+        try:
+            if not _is_free(self._home, fcntl.LOCK_EX) or self._is_listening():
+                return False
+            self._start()
+        except OSError as error:
+            raise self._explain(error) from error
+        return True
 
     def stop(self) -> None:
         """End this use. Return when the server is down, or at once if it has other users."""
@@ -156,6 +165,13 @@ class EmbeddedPostgres:
                 )
                 if has_other_users or _is_free(self._home, fcntl.LOCK_EX):
                     return
+
+    def _explain(self, error: OSError) -> EmbeddedPostgresError:
+        return EmbeddedPostgresError(
+            f"The embedded Postgres cannot use its data folder: {error.strerror}: "
+            f"'{error.filename or self.folder}'. Set HITL_DATA_DIR to a folder of your own "
+            "on a local disk, or DATABASE_URL to a Postgres of yours."
+        )
 
     def _start(self) -> str:
         self._make_folders()

@@ -11,6 +11,7 @@ from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.api import problems
 from hitl_orchestrator.server.api.docs import build_docs_page
 from hitl_orchestrator.server.api.gate import BearerKey, BodyLimit, Cancelled, SecurityHeaders
+from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.api.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.api.openapi import ABOUT, describe
 from hitl_orchestrator.server.api.routes import hitl, operations, runs
@@ -24,7 +25,7 @@ def create_app(settings: Settings) -> FastAPI:
     Whoever stops the server calls `app.state.hitl.end_waits()` first, so that streams end.
     Raise ConfigurationError without a key.
     """
-    if settings.api_key is None:
+    if settings.api_key is None or not settings.api_key.get_secret_value():
         raise ConfigurationError("API_KEY is not set.")
 
     @asynccontextmanager
@@ -49,7 +50,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     # The last added is the first to be passed.
     app.add_middleware(BodyLimit)
-    app.add_middleware(BearerKey, key=settings.api_key.get_secret_value())
+    hosts = KnownHosts(settings.host, settings.allowed_hosts)
+    app.add_middleware(BearerKey, key=settings.api_key.get_secret_value(), hosts=hosts)
     app.add_middleware(Cancelled)
     app.add_middleware(SecurityHeaders)
     problems.install(app)

@@ -9,8 +9,10 @@ from secrets import compare_digest
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.api.problems import respond, write_plain
 
 MAX_BODY_BYTES = 2**20
@@ -71,30 +73,44 @@ class SecurityHeaders:
 class BearerKey:
     """Asks for the key on all of /api, whether the route exists or not.
 
-    And on /metrics, of another machine.
+    And on /metrics, of another machine. What is open without the key is open by known names alone.
     """
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
+    def __init__(self, app: ASGIApp, key: str, hosts: KnownHosts) -> None:
         self._app = app
         self._key = key.encode()
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _needs_key(scope) and not self._has_key(scope):
-            refusal = respond(
+        if scope["type"] == "http" and (refusal := self._refuse(scope)):
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _refuse(self, scope: Scope) -> Response | None:
+        if self._has_key(scope):
+            return None  # a page that came here by another name does not know it
+        if not self._hosts.has(scope):
+            return respond(
+                write_plain(
+                    421, "The server is not known by that Host: name it in HITL_ALLOWED_HOSTS."
+                )
+            )
+        if _needs_key(scope):
+            return respond(
                 write_plain(
                     401, "The key is missing or wrong: send `Authorization: Bearer <API_KEY>`."
                 ),
                 {"WWW-Authenticate": "Bearer"},
             )
-            await refusal(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        return None
 
     def _has_key(self, scope: Scope) -> bool:
-        scheme, _, key = Headers(scope=scope).get("Authorization", "").partition(" ")
-        return (
-            compare_digest(key.strip().encode("latin-1"), self._key) and scheme.lower() == "bearer"
-        )
+        scheme, _, rest = Headers(scope=scope).get("Authorization", "").partition(" ")
+        key = rest.strip().encode("latin-1")
+        if not key or not self._key:  # no key is no key
+            return False
+        return compare_digest(key, self._key) and scheme.lower() == "bearer"
 
 
 class BodyLimit:

@@ -57,9 +57,9 @@ def fail(detail: str, code: int) -> NoReturn:
 def open_api() -> "Api":
     """Return the API of the server that the environment names, or that runs beside us."""
     from hitl_orchestrator.server.terminal.client import Api
-    from hitl_orchestrator.server.terminal.discovery import find_server, read_variables
+    from hitl_orchestrator.server.terminal.discovery import find_server, read_sources
 
-    return Api(find_server(read_variables()))
+    return Api(find_server(*read_sources()))
 
 
 def find_login() -> str | None:
@@ -75,12 +75,15 @@ def print_done(line: str, answer: "Json", as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        typer.echo(line)
+        from hitl_orchestrator.server.terminal.text import clean
+
+        typer.echo(clean(line))
 
 
 def print_json(value: "Json") -> None:
-    """Print JSON as UTF-8, whatever the terminal's encoding, with control characters escaped."""
-    escapes = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
-    text = json.dumps(value, indent=2, ensure_ascii=False).translate(escapes)
-    sys.stdout.buffer.write(text.encode(errors="surrogatepass") + b"\n")
+    """Print JSON as UTF-8, whatever the terminal's encoding; what steers one is escaped."""
+    from hitl_orchestrator.server.steering import escape_steering
+
+    text = escape_steering(json.dumps(value, indent=2, ensure_ascii=False))
+    sys.stdout.buffer.write(text.encode() + b"\n")
     sys.stdout.buffer.flush()

@@ -1,21 +1,15 @@
 """Text and JSON that others wrote, made fit for a terminal."""
 
 import json
-import re
 from typing import cast
 
+from hitl_orchestrator.server.steering import drop_steering
 from hitl_orchestrator.server.terminal.wire import Json, JsonObject
-
-# Control characters except tab and newline, those that reverse the direction of what follows, and
-# lone surrogates.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 def clean(text: str) -> str:
     """Return the text without what could steer a terminal."""
-    return _UNSAFE.sub("", text)
+    return drop_steering(text)
 
 
 def join_lines(text: str) -> str:

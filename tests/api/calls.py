@@ -51,7 +51,7 @@ async def started(
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         client.headers["Authorization"] = f"Bearer {API_KEY}"
         yield client

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import pytest
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -50,6 +51,39 @@ async def test_metrics_need_no_key_on_this_machine_only(database_url: str) -> No
             assert (await api.get("/metrics")).status_code == 200
             del api.headers["Authorization"]
             assert (await api.get("/metrics")).status_code == status
+
+
+OPEN = ("/metrics", "/healthz", "/readyz", "/docs", "/openapi.json", "/", "/api/runs")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example"])
+async def test_a_page_whose_name_leads_here_reads_nothing(
+    api: httpx.AsyncClient, host: str
+) -> None:
+    """DNS rebinding: the call comes from this machine, and only its Host tells."""
+    named = {"Host": host}
+    assert (await api.get("/metrics", headers=named)).status_code == 200, "with the key"
+    del api.headers["Authorization"]
+    for path in OPEN:
+        is_problem(await api.get(path, headers=named), 421)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8080", "[::1]:8080", "LOCALHOST", "localhost.:1", "hitl.localhost", "a.b"]
+)
+async def test_names_of_loopback_and_those_that_are_allowed_are_taken(
+    database_url: str, host: str
+) -> None:
+    async with started(database_url, allowed_hosts=["A.b"]) as api:
+        del api.headers["Authorization"]
+        assert (await api.get("/metrics", headers={"Host": host})).status_code == 200
+
+
+async def test_beyond_loopback_any_name_will_do(database_url: str) -> None:
+    async with started(database_url, host="0.0.0.0") as api:  # noqa: S104
+        del api.headers["Authorization"]
+        named = {"Host": "hitl.example"}
+        assert (await api.get("/healthz", headers=named)).status_code == 200
 
 
 async def test_health_readiness_and_the_description_need_no_key(api: httpx.AsyncClient) -> None:

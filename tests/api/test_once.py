@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import httpx
+import pytest
 from psycopg import AsyncConnection
 
 from tests.api.calls import answering, is_problem, paused
@@ -48,6 +49,34 @@ async def test_a_replay_answers_what_the_waiting_call_answered(api: httpx.AsyncC
     ]
     assert first.json()["status"] == "awaiting_hitl"
     assert first.json() == second.json()
+
+
+@pytest.mark.parametrize("second_waits", ["?wait=20", ""])
+async def test_a_repeat_waits_for_the_call_that_still_waits(
+    api: httpx.AsyncClient, second_waits: str
+) -> None:
+    """It is not answered early with the run as it was when the first began to wait."""
+    first = asyncio.create_task(api.post("/api/runs?wait=20", json=SURVEY, headers=KEY))
+    while not (await api.get("/api/runs")).json()["runs"]:  # noqa: ASYNC110  # it is committed
+        await asyncio.sleep(0.01)
+    second = await api.post(f"/api/runs{second_waits}", json=SURVEY, headers=KEY)
+    assert second.json()["status"] == "awaiting_hitl"
+    assert second.json() == (await first).json()
+    assert second.headers["Idempotency-Replayed"] == "true"
+
+
+async def test_a_call_that_died_while_it_waited_is_answered_as_things_are(
+    api: httpx.AsyncClient, database_url: str
+) -> None:
+    run = (await api.post("/api/runs", json=SURVEY, headers=KEY)).json()
+    await api.get(f"/api/runs/{run['runId']}?wait=20")
+    async with await AsyncConnection.connect(database_url) as conn:
+        await conn.execute(
+            """UPDATE idempotency_keys SET outcome = outcome::jsonb
+            || jsonb_build_object('waitsUntil', extract(epoch FROM now()) - 1)"""
+        )
+    again = await api.post("/api/runs?wait=20", json=SURVEY, headers=KEY)
+    assert (again.json()["runId"], again.json()["status"]) == (run["runId"], "awaiting_hitl")
 
 
 async def test_ten_calls_with_one_key_answer_once(api: httpx.AsyncClient) -> None:

@@ -11,7 +11,9 @@ from tests.repository import ROOT
 
 TERMINAL = sorted((ROOT / "server" / "terminal").glob("*.py"))
 ROOM = "hitl_orchestrator.server.terminal"
-NEIGHBOUR = "hitl_orchestrator.server.environment"
+NEIGHBOURS = {
+    f"hitl_orchestrator.server.{name}" for name in ("announcement", "environment", "steering")
+}
 IMPORT_THE_CLIENT = (
     f"import hitl_orchestrator.server.main, {ROOM}.client, {ROOM}.following, {ROOM}.run_views"
 )
@@ -53,7 +55,9 @@ def test_the_room_knows_the_api_by_http_alone(file: Path) -> None:
         elif isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)
     ours = {name for name in imported if name.partition(".")[0] == "hitl_orchestrator"}
-    assert {name for name in ours if name != NEIGHBOUR and not name.startswith(f"{ROOM}.")} == set()
+    assert {
+        name for name in ours if name not in NEIGHBOURS and not name.startswith(f"{ROOM}.")
+    } == set()
 
 
 def test_a_server_process_has_the_whole_of_httpx() -> None:

@@ -1,11 +1,13 @@
 """What is drawn: all that decides, and nothing that what agents wrote could steer."""
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from hitl_orchestrator.server.terminal.command import print_json
 from hitl_orchestrator.server.terminal.question_views import draw_question, draw_request
 from hitl_orchestrator.server.terminal.run_views import (
     STILL_WORKING,
@@ -116,7 +118,7 @@ def test_the_arguments_of_an_action_can_be_read() -> None:
 HOSTILE = (
     "\x1b[2J\x1b]0;owned\x07\x9b31m\u202etxt.exe\x00 [red]not markup[/red] :warning: &#27;[31m"
 )
-STEERING = "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]"
+STEERING = "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 
 @pytest.mark.parametrize("boxed", [True, False])
@@ -155,6 +157,15 @@ def test_what_agents_write_is_text_and_never_obeyed(boxed: bool) -> None:
         colored = CSI.sub("", shown(view, color=True))
         assert not re.search(STEERING, colored)
     assert "http://evil.example" in shown(draw_question(hostile, boxed))
+
+
+def test_json_is_escaped_where_it_would_steer(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    said = {"label": HOSTILE + "\x9b2J\u061c\u2067\u2028 ü 東 \ud800"}
+    print_json(said)
+    printed = capfdbinary.readouterr().out.decode()
+    assert not re.search(STEERING, printed)
+    assert json.loads(printed) == said
+    assert "ü 東" in printed
 
 
 def test_a_frame_is_one_line_whatever_it_says() -> None:

@@ -1,0 +1,95 @@
+"""What is told of an agent that raised: to people why and where, to the log its whole traceback.
+
+Neither the log nor the traceback has what the error says: agents put questions and answers there.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from hitl_orchestrator.nodes.specialist import Task
+
+LONGEST_MESSAGE = 1800  # the place comes after it
+LONGEST_TRACEBACK = 20_000
+MOST_LINKED = 20  # errors behind an error
+# Between an agent's lines and ours; what of them stands last is not where the agent broke.
+NOT_THE_AGENTS = {"langgraph", "langchain_core", "langchain", *sys.stdlib_module_names}
+OURS, DESK = "hitl_orchestrator", "hitl_orchestrator.desk"
+
+_log = logging.getLogger("hitl.agents")
+
+
+def tell_mishap(error: Exception, task: Task, capability_id: str) -> str:
+    """Log the error with its traceback, and return the reason for people: what, and where."""
+    _log.error(
+        "agent_failed",
+        extra={
+            "runId": task.runId,
+            "threadId": task.threadId,
+            "stepId": task.stepId,
+            "originAgent": capability_id,
+            "exception": write_traceback(error),
+        },
+    )
+    said = f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE]
+    place = find_place(error)
+    return f"{said} ({place})" if place else said
+
+
+def find_place(error: BaseException) -> str | None:
+    """Return file and line of the agent's own code, as `folder/file.py:12`; None: there is none."""
+    for each in _walk(error):
+        if place := _find_own_place(each.__traceback__):
+            return place
+    return None
+
+
+def _find_own_place(trace: TracebackType | None) -> str | None:
+    """Return the last line of the agent's own; of a library it calls, where there is none."""
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(trace)
+        if _is_the_agents(str(frame.f_globals.get("__name__", "")))
+    ]
+    own = [each for each in frames if "-packages" not in each[0]] or frames
+    if not own:
+        return None
+    file, line = own[-1]
+    return f"{'/'.join(Path(file).parts[-2:])}:{line}"
+
+
+def write_traceback(error: BaseException) -> str:
+    """Return the lines that led to the error, and to those behind it, without what they say."""
+    parts = [_write_one(each) for each in _walk(error)]
+    return "\nwhich came of\n".join(parts)[-LONGEST_TRACEBACK:]
+
+
+def _write_one(error: BaseException) -> str:
+    return "".join(_format(error.__traceback__)) + type(error).__qualname__
+
+
+def _format(trace: TracebackType | None) -> list[str]:
+    return traceback.StackSummary.extract(traceback.walk_tb(trace), lookup_lines=True).format()
+
+
+def _walk(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and all behind it: causes, contexts, and what a group holds."""
+    found: list[BaseException] = [error]
+    for each in found:  # it grows meanwhile
+        yield each
+        behind = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+        further = [behind] if behind else []
+        if isinstance(each, BaseExceptionGroup):
+            further += each.exceptions
+        for one in further:
+            if len(found) < MOST_LINKED and all(one is not other for other in found):
+                found.append(one)
+
+
+def _is_the_agents(module: str) -> bool:
+    if module == OURS or module.startswith(f"{OURS}."):
+        return module.startswith(DESK)
+    return module.partition(".")[0] not in NOT_THE_AGENTS
