@@ -11,108 +11,12 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from hitl_orchestrator.domain.hitl import Answered, ResponseType
 from tests.api.calls import Json, started
 from tests.consent import gates
+from tests.consent.rows import NOT_RESUMED, REASON, ROWS, Row, markdown
+from tests.repository import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:NodeInterrupt is deprecated")
-
-NOT_RESUMED = "not resumed"
-REASON = "…"
-ANSWERED = Answered(responseType=ResponseType.APPROVAL, approved=True).json_object()
-REFUSED = {"status": "denied", "approved": False, "reason": REASON}
-
-
-class Row(NamedTuple):
-    """`given`: how the agent asks. `sees`: kind and question. `says`: how a person says yes.
-
-    `gets`: what `interrupt()` then returns; of the middlewares, what their model hears. `refused`:
-    what it returns when it is refused.
-    """
-
-    dialect: str
-    given: str
-    sees: tuple[str, str]
-    says: Json
-    gets: Any
-    refused: Any = NOT_RESUMED
-
-
-APPROVED = {"approved": True}
-MAIL, GO_ON = "Run send_mail?", "Go on with act?"
-ROWS = [
-    Row(
-        "ours",
-        '`{"question": …, "kind": "approval"}`',
-        ("approval", "Pay?"),
-        APPROVED,
-        ANSWERED,
-        REFUSED,
-    ),
-    Row(
-        "langchain",
-        "`HumanInTheLoopMiddleware`",
-        ("approval", MAIL),
-        APPROVED,
-        ["sent to ann@example.org"],
-        [f"User rejected the tool call for `send_mail` with reason: {REASON}"],
-    ),
-    Row(
-        "per_call",
-        '`HumanInTheLoopMiddleware`, `interrupt_mode="per_call"`',
-        ("approval", MAIL),
-        APPROVED,
-        ["sent to ann@example.org"],
-        [f"User rejected the tool call for `send_mail` with reason: {REASON}"],
-    ),
-    Row(
-        "inbox",
-        "Agent Inbox's `HumanInterrupt`",
-        ("approval", "Run pay?"),
-        APPROVED,
-        [{"type": "accept", "args": {"action": "pay", "args": gates.PAYMENT}}],
-        [{"type": "ignore", "args": None}],
-    ),
-    Row(
-        "form",
-        "`interrupt(…, response_schema=…)`",
-        ("form", "Pay?"),
-        {"data": {"pay": True}},
-        {"pay": True},
-    ),
-    Row("mapping", "a mapping of its own", ("open", "Pay?"), APPROVED, True),
-    Row("text", "a string", ("open", "Pay 4200 to ACME?"), {"freeformText": "ok"}, "ok"),
-    Row("listing", "a list", ("open", "Payer waits for an answer"), {"data": [1]}, [1]),
-    Row("typed", "a Pydantic object", ("open", "Pay?"), APPROVED, True),
-    Row(
-        "number", "a number", ("open", "Payer waits for an answer"), {"data": {"go": 1}}, {"go": 1}
-    ),
-    Row(
-        "worded",
-        "the mapping says how: `answer`",
-        ("open", "Payer waits for an answer"),
-        APPROVED,
-        "yes",
-        "no",
-    ),
-    Row(
-        "refusable",
-        "the mapping says how: `denied`",
-        ("open", "Pay?"),
-        APPROVED,
-        True,
-        {"refused": REASON},
-    ),
-    Row("task_group", "in an anyio task group", ("open", "Pay?"), APPROVED, True),
-    Row(
-        "breakpoint",
-        "`interrupt_before`, `interrupt_after`",
-        ("approval", "Go on with act?"),
-        APPROVED,
-        None,
-    ),
-    Row("node_interrupt", "`NodeInterrupt`", ("approval", GO_ON), APPROVED, None),
-]
 
 REFUSALS = {
     "rejected": "Not now",
@@ -191,11 +95,12 @@ async def test_what_was_decided_is_what_happens(
         (request,) = run["requests"]
         (step,) = run["plan"]["steps"]
         refused = how != "answered"
-        resumed = not refused or row.refused != NOT_RESUMED
+        resumed = not refused or row.refused is not NOT_RESUMED
         assert run["status"] == "completed", (row, run["error"])
         assert acts == (not refused), row
         assert step["status"] == ("completed" if resumed else "denied"), row
         assert (request["kind"], request["question"]) == row.sees, row
+        assert row.shows in json.dumps(request["payload"]), row
         audit = [entry["action"] for entry in run["metadata"]["auditLog"]]
         was_born_denied = how in ("limit 0", "disabled")
         assert ("deliver" in audit) == (resumed and not was_born_denied), (row, audit)
@@ -206,3 +111,7 @@ async def test_what_was_decided_is_what_happens(
         else:
             assert heard is None, row
             assert run["result"]["notDone"][0]["reason"] == REFUSALS[how], row
+
+
+def test_the_table_in_the_docs_is_what_was_tried() -> None:
+    assert f"\n\n{markdown()}\n\n" in (ROOT / "docs" / "agents.md").read_text("utf-8")
