@@ -28,6 +28,7 @@ async def test_a_run_is_started_asks_is_answered_and_ends(api: httpx.AsyncClient
         "result",
         "error",
         "held",
+        "stillWorking",
         "metadata",
         "createdAt",
         "updatedAt",
