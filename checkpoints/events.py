@@ -16,6 +16,8 @@ CANCELLED_CHANNEL = "hitl_cancelled"  # the same, for whoever drives it
 INSERT = (
     "INSERT INTO run_events (run_id, seq, frame, queue, last, at) VALUES (%s, %s, %s, %s, %s, %s)"
 )
+# the stream that had ended goes on behind its last frame
+GO_ON = "UPDATE run_events SET last = false WHERE run_id = %s AND last"
 NOTIFY = "SELECT pg_notify(%s, %s)"
 # A row without a frame: the run is not there any more.
 OF_RUN = """(SELECT seq, frame, last FROM run_events
@@ -52,6 +54,8 @@ async def append(
             await conn.execute(
                 INSERT, (run.runId, count, Json(frame), voice.queue, event.kind in LAST_FRAMES, now)
             )
+    if any(event.kind is EventKind.RUN_RETRIED for event in happened):
+        await conn.execute(GO_ON, (run.runId,))
     await conn.execute(NOTIFY, (CHANNEL, run.runId))
     if any(event.kind is EventKind.RUN_CANCELLED for event in happened):
         await conn.execute(NOTIFY, (CANCELLED_CHANNEL, run.runId))

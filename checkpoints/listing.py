@@ -18,10 +18,10 @@ from hitl_orchestrator.domain.ports import Page, WaitingRun, Wanted
 from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
 
 _RUNS = sql.SQL(
-    """SELECT * FROM orchestrator_runs r WHERE {}
+    """SELECT *, now() AS now FROM orchestrator_runs r WHERE {}
     ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s"""
 )
-_WAITING = sql.SQL("""SELECT * FROM orchestrator_runs r
+_WAITING = sql.SQL("""SELECT *, now() AS now FROM orchestrator_runs r
     WHERE r.status = 'awaiting_hitl' AND r.pending_urgency IS NOT NULL AND {}
     ORDER BY r.pending_urgency DESC, r.pending_since, r.run_id LIMIT %(limit)s""")
 _ASKS = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id AND q.status = 'pending'

@@ -1,6 +1,6 @@
 """The tables `hitl_requests` and `hitl_responses`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from hitl_orchestrator.domain.hitl import (
     RequestStatus,
     Settled,
 )
+from hitl_orchestrator.domain.needs import Asker
 from hitl_orchestrator.domain.ports import Settlement
 from hitl_orchestrator.domain.state import Asked
 
@@ -56,14 +57,16 @@ COUNTS = """SELECT origin_agent, urgency, count(*) AS number, min(created_at) AS
     FROM hitl_requests WHERE status = 'pending'
     GROUP BY origin_agent, urgency ORDER BY origin_agent, urgency"""
 INSERT = """INSERT INTO hitl_requests (request_id, run_id, thread_id, position, status,
-    origin_agent, urgency, request, denial_reason, created_at, updated_at, expires_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+    origin_agent, urgency, agent_fingerprint, request, denial_reason,
+    created_at, updated_at, expires_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 SETTLE = """UPDATE hitl_requests SET status = %s, denial_reason = %s, settled = %s,
     resolved_by = %s, resolved_at = now(), updated_at = now()
     WHERE request_id = %s AND status = 'pending'"""
 RESPOND = "INSERT INTO hitl_responses (request_id, response) VALUES (%s, %s)"
 DELIVER = """UPDATE hitl_requests SET delivered_at = now(), updated_at = now()
     WHERE request_id = %s AND delivered_at IS NULL"""
+FIT = "UPDATE hitl_requests SET agent_fingerprint = %s WHERE request_id = %s"
 EXPIRED = """SELECT DISTINCT run_id FROM hitl_requests
     WHERE status = 'pending' AND expires_at <= now() LIMIT %s"""
 
@@ -83,7 +86,8 @@ async def of_run(conn: Connection, run_id: str) -> list[DictRow]:
 
 
 async def insert(conn: Connection, asked: Sequence[Asked], first_position: int) -> None:
-    for position, request in enumerate((one.request for one in asked), first_position):
+    for position, one in enumerate(asked, first_position):
+        request = one.request
         times = (request.createdAt, request.createdAt, request.expiresAt)
         static = Json(request.model_dump(mode="json", exclude=_KEPT_IN_COLUMNS))
         values = (
@@ -94,6 +98,7 @@ async def insert(conn: Connection, asked: Sequence[Asked], first_position: int) 
             request.status,
             request.originAgent,
             request.urgency,
+            one.agentFingerprint,
         )
         await conn.execute(INSERT, (*values, static, request.denialReason, *times))
 
@@ -124,6 +129,19 @@ async def respond(conn: Connection, responses: Sequence[HitlResponse]) -> None:
 async def deliver(conn: Connection, delivered: Sequence[HitlRequest]) -> None:
     for request in delivered:
         await conn.execute(DELIVER, (request.requestId,))
+
+
+async def fit(conn: Connection, fitted: Mapping[str, str]) -> None:
+    for request_id, fingerprint in fitted.items():
+        await conn.execute(FIT, (fingerprint, request_id))
+
+
+def asker_of(row: DictRow) -> Asker | None:
+    """Return who asked, until the answer is delivered; None: nobody waits for one any more."""
+    is_refused_by_guard = row["status"] == RequestStatus.DENIED and row["settled"] is None
+    if row["delivered_at"] is not None or is_refused_by_guard:
+        return None
+    return Asker(row["origin_agent"], row["request"]["stepId"], row["agent_fingerprint"])
 
 
 def of_row(row: DictRow) -> HitlRequest:

@@ -1,9 +1,9 @@
 """The table `orchestrator_runs`."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 
-from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Json
 
@@ -19,19 +19,36 @@ OF_THREAD = """SELECT run_id FROM orchestrator_runs WHERE thread_id = %s
     LIMIT 1"""
 INSERT = """INSERT INTO orchestrator_runs
     (run_id, thread_id, status, settings, metadata, facets, created_at, updated_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+# What a process that died was still at: the thread is free again.
+FREE_THREAD = """UPDATE orchestrator_runs SET working_by = NULL, working_until = NULL
+    WHERE thread_id = %s AND working_until <= now()"""
+WHO_IS_BUSY = """SELECT run_id, status FROM orchestrator_runs
+    WHERE thread_id = %s AND status NOT IN ('queued', 'running', 'awaiting_hitl')
+    AND working_until IS NOT NULL"""
 UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
     facets = %(facets)s, result = %(result)s, error = %(error)s, updated_at = now(),
+    held = %(held)s, needs = %(needs)s,
     request_count = %(request_count)s, event_count = %(event_count)s,
     audit_count = %(audit_count)s, audit_head = %(audit_head)s, last_update_id = %(last_update_id)s,
-    claim_token = %(claim_token)s,
-    claimed_by = CASE WHEN %(claim_token)s::text IS NULL THEN NULL ELSE claimed_by END
+    claim_token = %(claim_token)s, retrying = %(retrying)s,
+    claimed_by = CASE WHEN %(claim_token)s::text IS NULL THEN NULL ELSE claimed_by END,
+    working_by = CASE WHEN NOT %(still_working)s THEN NULL
+        WHEN working_until > now() THEN working_by ELSE claimed_by END,
+    working_until = CASE WHEN NOT %(still_working)s THEN NULL
+        WHEN working_until > now() THEN working_until ELSE claimed_until END
     WHERE run_id = %(run_id)s"""
 MARK_PENDING = """UPDATE orchestrator_runs SET (pending_urgency, pending_since) = (
         SELECT max(CASE urgency WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END), min(created_at)
         FROM hitl_requests WHERE hitl_requests.run_id = orchestrator_runs.run_id
         AND hitl_requests.status = 'pending')
     WHERE run_id = %s"""
+
+
+_AS_THEY_ARE = (
+    "settings", "metadata", "status", "plan", "facets", "result", "error", "held", "needs",
+    "retrying",
+)  # fmt: skip
 
 
 class Counters(NamedTuple):
@@ -85,6 +102,30 @@ async def _of_thread(conn: Connection, thread_id: str | None) -> str:
 
 
 async def insert(conn: Connection, run: StoredRun) -> None:
+    """Raise ThreadBusy: another run of the thread has not ended, or its work has not."""
+    if await _insert(conn, run):
+        return
+    await free_thread(conn, run.threadId)
+    if not await _insert(conn, run):
+        raise ThreadBusy(await explain_busy(conn, run.threadId))
+
+
+async def free_thread(conn: Connection, thread_id: str) -> None:
+    """Forget work of processes that have died."""
+    await conn.execute(FREE_THREAD, (thread_id,))
+
+
+async def explain_busy(conn: Connection, thread_id: str) -> str:
+    row = await (await conn.execute(WHO_IS_BUSY, (thread_id,))).fetchone()
+    if row is None:
+        return f"Thread {thread_id} has a run that has not ended."
+    return (
+        f"Thread {thread_id} has run {row['run_id']}, which is {row['status']}"
+        " but still working: its work cannot be stopped, and has not ended yet."
+    )
+
+
+async def _insert(conn: Connection, run: StoredRun) -> bool:
     settings, metadata = Json(run.settings.json_object()), Json(run.metadata)
     values = (
         run.runId,
@@ -96,13 +137,12 @@ async def insert(conn: Connection, run: StoredRun) -> None:
         run.createdAt,
         run.createdAt,
     )
-    try:
-        await conn.execute(INSERT, values)
-    except UniqueViolation as error:
-        raise ThreadBusy(f"Thread {run.threadId} has a run that has not ended.") from error
+    return (await conn.execute(INSERT, values)).rowcount == 1
 
 
-async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
+async def update(
+    conn: Connection, run: StoredRun, counters: Counters, needs: Collection[str]
+) -> None:
     """Write the row, in a pipeline or not. The caller holds its lock."""
     values = {
         "run_id": run.runId,
@@ -111,23 +151,27 @@ async def update(conn: Connection, run: StoredRun, counters: Counters) -> None:
         "facets": _facets(run),
         "result": run.result and Json(run.result.json_object()),
         "error": run.error and Json(run.error.json_object()),
+        "held": run.held and Json(run.held.json_object()),
+        "needs": sorted(needs),
         "request_count": counters.requests,
         "event_count": counters.events,
         "audit_count": counters.audit,
         "audit_head": counters.audit_head,
         "last_update_id": counters.last_update_id,
         "claim_token": run.claimToken,
+        "retrying": run.retrying,
+        "still_working": run.stillWorking,
     }
     await conn.execute(UPDATE, values)
 
 
 def of_row(row: DictRow) -> StoredRun:
-    fields: dict[str, Any] = {
-        name: row[name]
-        for name in ("settings", "metadata", "status", "plan", "facets", "result", "error")
-    }
+    """Read a row of the table, with the database's time as `now`."""
+    fields: dict[str, Any] = {name: row[name] for name in _AS_THEY_ARE}
     times = {"createdAt": row["created_at"], "updatedAt": row["updated_at"]}
-    return StoredRun.model_validate({**fields, **times, "claimToken": row["claim_token"]})
+    fields["claimToken"] = row["claim_token"]
+    fields["stillWorking"] = row["working_until"] is not None and row["working_until"] > row["now"]
+    return StoredRun.model_validate({**fields, **times})
 
 
 def _facets(run: StoredRun) -> Json:

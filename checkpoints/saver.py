@@ -261,7 +261,8 @@ def fits_inline(value: object) -> bool:
         case str():
             return not REFUSED_BY_JSONB.search(value)
         case float():
-            return isfinite(value)
+            # jsonb gives 1e16 back as a whole number, and 1e30 as one that nothing can hold
+            return isfinite(value) and abs(value) < 1e16
         case _:
             return isinstance(value, int | None)
 

@@ -1,6 +1,6 @@
 """The store: transactions for what people decide, units for who drives, and what is read."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
@@ -10,10 +10,13 @@ from hitl_orchestrator.checkpoints import (
     events,
     idempotency,
     listing,
+    processes,
     requests,
     runs,
 )
+from hitl_orchestrator.checkpoints.claims import Offers
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
+from hitl_orchestrator.checkpoints.processes import Known, Process
 from hitl_orchestrator.checkpoints.saver import BufferedSaver, Collected, flushing, not_yet_written
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
 from hitl_orchestrator.domain.errors import Fenced, NotFound
@@ -36,6 +39,7 @@ from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
 _DEPTH = """SELECT count(*) AS depth,
     coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS oldest
     FROM hitl_requests WHERE status = 'pending'"""
+_HELD = "SELECT count(*) AS held FROM orchestrator_runs WHERE held IS NOT NULL"
 
 
 class Store:
@@ -46,9 +50,15 @@ class Store:
     """
 
     def __init__(
-        self, pool: Pool, saver: BufferedSaver, dispatch: Dispatch, committed: Committed
+        self,
+        pool: Pool,
+        saver: BufferedSaver,
+        dispatch: Dispatch,
+        committed: Committed,
+        offers: Offers = None,
     ) -> None:
         self.pool, self.saver, self.dispatch, self.committed = pool, saver, dispatch, committed
+        self.offers = offers
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[PgTransaction]:
@@ -127,6 +137,11 @@ class Store:
             row = await (await conn.execute(_DEPTH)).fetchone()
         return (row["depth"], row["oldest"]) if row else (0, 0.0)
 
+    async def count_held(self) -> int:
+        async with connection(self.pool) as conn:
+            row = await (await conn.execute(_HELD)).fetchone()
+        return row["held"] if row else 0
+
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Connection]:
         """Let all statements see the same moment."""
@@ -134,15 +149,39 @@ class Store:
             await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield conn
 
+    # -- which processes live, and what they have
+
+    async def report(self, process: Process, lease: timedelta) -> Known:
+        """Say that this process lives."""
+        async with connection(self.pool) as conn:
+            return await processes.report(conn, process, lease)
+
+    async def sign_off(self, process_ids: Sequence[str]) -> None:
+        async with connection(self.pool) as conn:
+            await processes.sign_off(conn, process_ids)
+
+    async def unfitting(self, offers: Collection[str]) -> list[str]:
+        """Return unfinished runs that nobody can go on with, as `processes.unfitting` has it."""
+        async with connection(self.pool) as conn:
+            return await processes.unfitting(conn, offers)
+
     # -- who drives what
 
     async def take(self, claim: Claim, driver: str, lease: timedelta) -> bool:
         async with connection(self.pool) as conn:
-            return await claims.take(conn, claim, driver, lease)
+            return await claims.take(conn, claim, driver, lease, self.offers)
 
     async def take_lapsed(self, driver: str, lease: timedelta, limit: int) -> list[Claim]:
         async with connection(self.pool) as conn:
-            return await claims.take_lapsed(conn, driver, lease, limit)
+            return await claims.take_lapsed(conn, driver, lease, limit, self.offers)
+
+    async def take_left(self, driver: str, lease: timedelta, limit: int) -> list[Claim]:
+        async with connection(self.pool) as conn:
+            return await claims.take_left(conn, driver, lease, limit, self.offers)
+
+    async def leave(self, run_id: str) -> bool:
+        async with connection(self.pool) as conn:
+            return await claims.leave(conn, run_id, self.offers)
 
     async def lapsed(self, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:
         """Return (run, thread) of what nobody drives."""
@@ -153,9 +192,14 @@ class Store:
         async with connection(self.pool) as conn:
             return await claims.beat(conn, driver, lease)
 
-    async def release(self, claim: Claim) -> None:
+    async def release(self, claim: Claim, driver: str | None) -> None:
+        """Give the claim back. `driver`: it has ended all its work on the run; None: it has not."""
         async with connection(self.pool) as conn:
-            await claims.release(conn, claim)
+            await claims.release(conn, claim, driver)
+
+    async def keep_working(self, run_ids: Sequence[str], driver: str, lease: timedelta) -> None:
+        async with connection(self.pool) as conn:
+            await claims.keep_working(conn, run_ids, driver, lease)
 
     async def expired(self, limit: int) -> list[str]:
         """Return the runs with a pending question whose time is over."""

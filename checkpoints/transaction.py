@@ -1,15 +1,27 @@
 """One use case, one transaction: the run locked, a decision, its rows."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from hitl_orchestrator.checkpoints import audit, claims, events, idempotency, requests, runs
+from psycopg.errors import UniqueViolation
+
+from hitl_orchestrator.checkpoints import (
+    audit,
+    claims,
+    events,
+    idempotency,
+    processes,
+    requests,
+    runs,
+)
+from hitl_orchestrator.checkpoints.claims import Offers
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.checkpoints.runs import Counters
-from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable
+from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable, ThreadBusy
 from hitl_orchestrator.domain.events import Event
+from hitl_orchestrator.domain.needs import Asker, list_needs
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Once, RunRef
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import Run, StoredRun, build_run_view
@@ -18,13 +30,13 @@ from hitl_orchestrator.domain.run import Run, StoredRun, build_run_view
 Dispatch = Callable[[Connection, StoredRun], Awaitable[Claim | None]]
 
 
-def claim_inline(driver: str, lease_seconds: float) -> Dispatch:
-    """Let the process that commits the start or the answer drive the run itself."""
+def claim_inline(driver: str, lease_seconds: float, offers: Offers = None) -> Dispatch:
+    """Let the process that commits the start or the answer drive the run itself, if it can."""
     lease = timedelta(seconds=lease_seconds)
 
     async def claim_run(conn: Connection, run: StoredRun) -> Claim | None:
         claim = Claim(run.runId, uuid4().hex)
-        is_taken = await claims.take(conn, claim, driver, lease)
+        is_taken = await claims.take(conn, claim, driver, lease, offers)
         return claim if is_taken else None
 
     return claim_run
@@ -39,6 +51,7 @@ class PgTransaction:
         self.claims: list[Claim] = []
         self._dispatch = dispatch
         self._counters: dict[str, Counters] = {}
+        self._askers: dict[str, dict[str, Asker]] = {}
         self._now: datetime | None = None
 
     async def now(self) -> datetime:
@@ -53,6 +66,15 @@ class PgTransaction:
     async def insert(self, change: Change) -> None:
         await runs.insert(self.conn, change.run)
         await self.write(change)
+
+    async def reopen(self, change: Change) -> None:
+        thread_id = change.run.threadId
+        await runs.free_thread(self.conn, thread_id)
+        try:
+            async with self.conn.transaction():
+                await self.write(change)
+        except UniqueViolation as error:
+            raise ThreadBusy(await runs.explain_busy(self.conn, thread_id)) from error
 
     async def lock(self, ref: RunRef) -> Locked:
         return await self._with_requests(await runs.lock(self.conn, ref))
@@ -71,7 +93,9 @@ class PgTransaction:
         resolved = {
             row["request_id"]: found for row in rows if (found := requests.resolved_of(row))
         }
-        return Locked(run, [requests.of_row(row) for row in rows], settled, resolved, now)
+        askers = {row["request_id"]: asker for row in rows if (asker := requests.asker_of(row))}
+        self._askers[run.runId] = askers
+        return Locked(run, [requests.of_row(row) for row in rows], settled, resolved, now, askers)
 
     def last_update_id(self, run_id: str) -> str | None:
         return self._counters[run_id].last_update_id
@@ -84,13 +108,15 @@ class PgTransaction:
             settled = await requests.settle(self.conn, change.settled)
             await requests.respond(self.conn, change.responses)
             await requests.deliver(self.conn, change.delivered)
+            await requests.fit(self.conn, change.fitted)
             count, head = await audit.append(
                 self.conn, run.runId, counters.audit, counters.audit_head, change.events, at
             )
             seq = await events.append(self.conn, run, counters.events, change.events, at)
             asked = counters.requests + len(change.asked)
             counters = Counters(asked, seq, count, head, last_update_id or counters.last_update_id)
-            await runs.update(self.conn, run, counters)
+            self._askers[run.runId] = askers = self._list_askers(change)
+            await runs.update(self.conn, run, counters, list_needs(run, askers.values()))
             if change.asked or change.settled:
                 await self.conn.execute(runs.MARK_PENDING, (run.runId,))
         if any(cursor.rowcount != 1 for cursor in settled):
@@ -99,6 +125,23 @@ class PgTransaction:
         self.events.append((run, change.events))
         if change.drive and (claim := await self._dispatch(self.conn, run)):
             self.claims.append(claim)
+
+    def _list_askers(self, change: Change) -> dict[str, Asker]:
+        """Return who still waits for the delivery of an answer, once this is written."""
+        askers = dict(self._askers.get(change.run.runId, {}))
+        for asked in change.asked:
+            if asked.waits:
+                askers[asked.request.requestId] = Asker(
+                    asked.request.originAgent, asked.request.stepId, asked.agentFingerprint
+                )
+        for request_id, fingerprint in change.fitted.items():
+            askers[request_id] = askers[request_id]._replace(fingerprint=fingerprint)
+        for request in change.delivered:
+            askers.pop(request.requestId, None)
+        return askers
+
+    async def has_fitting(self, needs: Collection[str]) -> bool:
+        return await processes.has_fitting(self.conn, needs)
 
     async def show(self, run_id: str) -> Run:
         """Return the run as it will be when this commits."""

@@ -12,7 +12,7 @@ from hitl_orchestrator.domain.json_values import Unstorable, check_storable
 from hitl_orchestrator.domain.records import Json, describe_misfit
 from hitl_orchestrator.domain.schemas import dangling_reference, schema_error
 
-_FIELDS = set(Question.model_fields) - {"payload"}
+_FIELDS = set(Question.model_fields) - {"payload", "unshowable"}
 LONGEST_TEXT, LONGEST_NAME = 20_000, 255
 # Where agents put the words of their question, in the order of looking.
 TEXT_WORDS = (
@@ -71,6 +71,17 @@ def read_open(payload: Json, asker: str) -> Question:
     )
 
 
+def describe_unshowable(text: object, kind: Kind, asker: str, reason: str) -> Question:
+    """Return what can be said of a question that cannot be shown: it is refused, not asked."""
+    words = text if isinstance(text, str) else ""
+    printable = words.replace("\0", "").encode(errors="replace").decode()
+    return Question(
+        question=_clip(printable) or f"{asker} waits for an answer",
+        kind=kind,
+        unshowable=reason,
+    )
+
+
 def read_options(payload: Json) -> list[tuple[Option, Json]]:
     """Return the options of a payload, each with its own value; none, where one is no option."""
     given = payload if isinstance(payload, dict) else {}
@@ -106,14 +117,18 @@ def _clip(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
+class CannotBeShown(NotAQuestion):
+    """The question cannot be shown to a person whole; `detail` says why."""
+
+
 def check_size(payload: object) -> None:
-    """Raise NotAQuestion unless it is JSON that can be stored, and not over 256 KiB."""
+    """Raise CannotBeShown unless it is JSON that can be stored, and not over 256 KiB."""
     try:
         size = check_storable(payload)
     except Unstorable as error:
-        raise NotAQuestion(f"the question {error}") from error
+        raise CannotBeShown(f"the question {error}") from error
     if size > MAX_QUESTION_BYTES:
-        raise NotAQuestion(f"the question has {size} bytes; {MAX_QUESTION_BYTES} are allowed")
+        raise CannotBeShown(f"the question has {size} bytes; {MAX_QUESTION_BYTES} are allowed")
 
 
 def fingerprint(question: Question) -> str:

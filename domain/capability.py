@@ -16,11 +16,19 @@ OBJECTIVE = "objective"  # always at hand
 PUBLISHED = "published"  # what the announcement desk makes
 
 
+class Retries(Record):
+    """How often a step that failed by an error is tried again, and how long after each failure."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)]
+    seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+
+
 class Capability(Record):
     """The public face of a specialist.
 
     `reworks`: facets made again after a person gave this step freeform guidance. `disagreesWith`:
-    those that make one of its inputs by another schema; a plan has never both.
+    those that make one of its inputs by another schema; a plan has never both. `fingerprint`: of
+    the agent's graph, empty where it is not known.
     """
 
     capabilityId: CapabilityId
@@ -32,7 +40,9 @@ class Capability(Record):
     reworks: tuple[FacetName, ...] = ()
     disagreesWith: tuple[CapabilityId, ...] = ()
     timeoutSeconds: Annotated[float, Field(gt=0)] = 600
+    retries: Retries | None = None
     contract: Contract
+    fingerprint: str = ""
 
 
 Registry = Mapping[str, Capability]  # by id, in the order of registration

@@ -4,6 +4,7 @@ OrchestratorError
 ├── ConfigurationError          a setting, a folder, an agent file: the start stops
 ├── StoreUnavailable            the database is out of reach; try again
 ├── Fenced                      another process drives this run now
+├── Unfit                       an agent here cannot go on with what its thread has
 ├── NotFound
 ├── Invalid                     the input does not fit; nothing was saved
 │   ├── NotAQuestion            an agent interrupted with something no dialect knows
@@ -11,6 +12,8 @@ OrchestratorError
 └── Conflict                    it fitted once, but not any more
     ├── RequestNotPending
     ├── RunEnded
+    ├── RunHeld
+    ├── RunNotFailed            only a failed run can be retried
     └── ThreadBusy
 """
 
@@ -40,6 +43,14 @@ class StoreUnavailable(OrchestratorError):
 
 class Fenced(OrchestratorError):
     """The claim is not ours any more. Nothing was written."""
+
+
+class Unfit(OrchestratorError):
+    """The agent plugged in here is not the one that began this work. `more`: capabilityId."""
+
+    @property
+    def capability_id(self) -> str:
+        return str(self.more["capabilityId"])
 
 
 class NotFound(OrchestratorError):
@@ -73,6 +84,14 @@ class RequestNotPending(Conflict):
 
 class RunEnded(Conflict):
     """The run has already ended."""
+
+
+class RunHeld(Conflict):
+    """The agents plugged in now do not fit the run. `more`: held."""
+
+
+class RunNotFailed(Conflict):
+    """Only a failed run can be retried. `more`: runStatus."""
 
 
 class ThreadBusy(Conflict):

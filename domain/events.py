@@ -27,9 +27,12 @@ class EventKind(StrEnum):
     QUESTION_DENIED_BY_OPERATOR = "question_denied_by_operator"
     ANSWER_DELIVERED = "answer_delivered"
     MEASURED = "measured"
+    RUN_HELD = "run_held"
+    RUN_LET_GO = "run_let_go"
     RUN_CANCELLED = "run_cancelled"
     RUN_COMPLETED = "run_completed"
     RUN_FAILED = "run_failed"
+    RUN_RETRIED = "run_retried"
 
 
 class Voice(NamedTuple):
@@ -62,9 +65,12 @@ VOICES: dict[EventKind, Voice] = {
     ),
     EventKind.ANSWER_DELIVERED: Voice("deliver", None, None),
     EventKind.MEASURED: Voice(None, "metrics", None),
+    EventKind.RUN_HELD: Voice("hold", "warning", "run_held"),
+    EventKind.RUN_LET_GO: Voice(None, "message", "run_let_go"),
     EventKind.RUN_CANCELLED: Voice("cancel", "complete", "run_completed", queue=True),
     EventKind.RUN_COMPLETED: Voice("complete", "complete", "run_completed", queue=True),
     EventKind.RUN_FAILED: Voice("fail", "error", "run_failed", queue=True),
+    EventKind.RUN_RETRIED: Voice("retry", "start", "run_retried", queue=True),
 }
 LAST_FRAMES = frozenset({EventKind.RUN_CANCELLED, EventKind.RUN_COMPLETED, EventKind.RUN_FAILED})
 
@@ -77,6 +83,7 @@ class Cause(StrEnum):
     EXPIRED = "expired"
     REMOVED = "removed"
     OPERATOR = "operator"
+    UNSHOWABLE = "unshowable"
 
 
 class Phase(StrEnum):

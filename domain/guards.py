@@ -52,7 +52,7 @@ def judge(
     admitted = sum(1 for asked in known if counts(asked))
     denials: dict[tuple[str, str], Asked] = {}
     for asked in known:
-        if asked.request.status is RequestStatus.DENIED and asked.repeats is None:
+        if _is_denied_for_good(asked):
             denials[asked.request.stepId, asked.fingerprint] = asked
     judged: list[Judged] = []
     for step_id, ask in wave:
@@ -60,6 +60,8 @@ def judge(
         verdict: Verdict = Admitted()
         if before := denials.get((step_id, print_)):
             verdict = Refused(before.refusal or "", repeats=before.request.requestId)
+        elif ask.question.unshowable is not None:
+            verdict = Refused(ask.question.unshowable, Cause.UNSHOWABLE)
         elif not run.hitlEnabled:
             verdict = Refused(DISABLED_REASON, Cause.DISABLED)
         elif admitted >= run.maxHitlRequests:
@@ -67,6 +69,12 @@ def judge(
         admitted += isinstance(verdict, Admitted)
         judged.append(Judged(step_id, ask, print_, verdict))
     return judged
+
+
+def _is_denied_for_good(asked: Asked) -> bool:
+    """Tell whether a guard or an operator denied it. What ended with its run is asked again."""
+    is_first = asked.repeats is None and asked.cause is not Cause.REMOVED
+    return is_first and asked.request.status is RequestStatus.DENIED
 
 
 def counts(asked: Asked) -> bool:

@@ -82,6 +82,7 @@ class Question(Record):
     responseSchema: JsonObject | None = None
     expiresInSeconds: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
     payload: Json = None  # what the agent handed to `interrupt()`, whole
+    unshowable: str | None = None  # why nobody can be shown it; then it is refused
 
 
 class Person(Record):
@@ -127,10 +128,14 @@ Answer = Annotated[Answered | Denied, Field(discriminator="status")]
 
 
 class Settled(Record):
-    """How a request ended, as it goes down to the graph."""
+    """How a request ended, as it goes down to the graph.
+
+    `withRun`: nobody decided it, its run ended. After a retry it is asked again.
+    """
 
     status: Literal[RequestStatus.RESOLVED, RequestStatus.DENIED]
     answer: Answer
+    withRun: bool = False
 
 
 class HitlResponse(Record):

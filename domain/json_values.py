@@ -1,4 +1,8 @@
-"""What can be stored of what others hand us: in a row of Postgres, and in a checkpoint."""
+"""What can be stored of what others hand us: in a row of Postgres, and in a checkpoint.
+
+One rule for what agents propose and what people send: an answer may hold every number that its
+question may.
+"""
 
 import json
 import re

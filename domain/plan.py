@@ -18,6 +18,9 @@ class StepStatus(StrEnum):
     SKIPPED = "skipped"
 
 
+OPEN = frozenset({StepStatus.PENDING, StepStatus.RUNNING, StepStatus.AWAITING_HITL})
+
+
 class Step(Record):
     stepId: str
     capabilityId: str

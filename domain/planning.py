@@ -29,8 +29,11 @@ def check_start(
     agents: Sequence[str] | None,
     outputs: Sequence[str],
     at_hand: Collection[str],
-) -> None:
-    """Raise Invalid, naming the unknown capability or the facets that cannot be made."""
+) -> list[Capability]:
+    """Return the smallest plan for the outputs.
+
+    Raise Invalid, naming the unknown capability or the facets that cannot be made.
+    """
     if not outputs:
         makeable = dict.fromkeys(
             facet for capability in registry.values() for facet in capability.outputFacets
@@ -49,6 +52,7 @@ def check_start(
             f"No allowed capability can make {', '.join(plan.facets)} "
             f"of what is at hand: {', '.join(sorted(at_hand))}."
         )
+    return plan
 
 
 def first_plan(chosen: Sequence[Capability]) -> Plan | RunError:
@@ -77,6 +81,15 @@ def build_task(state: Snapshot, registry: Registry) -> PlanningTask:
     return PlanningTask(
         _able(state, registry, refused), state.run.outputs, _at_hand(state, registry)
     )
+
+
+def build_retry_task(state: Snapshot, registry: Registry) -> PlanningTask:
+    """Return what a retried run still has to do: whoever had begun is preferred to go on."""
+    task = build_task(state, registry)
+    begun = [step.capabilityId for step in _steps(state) if is_open(state, step)]
+    places = {name: place for place, name in enumerate(begun)}
+    ordered = sorted(task.capabilities, key=lambda one: places.get(one.capabilityId, len(begun)))
+    return task._replace(capabilities=ordered)
 
 
 def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list[Capability]:
@@ -139,7 +152,7 @@ def revised(state: Snapshot, chosen: Sequence[Capability]) -> Plan | RunError:
     Finished steps stay as they are; what cannot or need not be done is skipped.
     """
     plan = state.plan or Plan(version=0, steps=())
-    if plan.version > MAX_REVISIONS:
+    if plan.version - (state.run.retriedAt or 0) > MAX_REVISIONS:
         return RunError(
             message=f"The plan was revised {MAX_REVISIONS} times; it is not revised again."
         )

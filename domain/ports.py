@@ -3,7 +3,7 @@
 `checkpoints` has it; the graph and its rules know this page alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +18,7 @@ from hitl_orchestrator.domain.hitl import (
     Settled,
     Urgency,
 )
+from hitl_orchestrator.domain.needs import Asker
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.domain.state import Asked
@@ -93,6 +94,8 @@ class Locked:
     settled: Mapping[str, Settled]  # how requests ended, by id; a guard's denials aside
     resolved: Mapping[str, tuple[Person | None, datetime]]  # by whom, and when
     now: datetime
+    askers: Mapping[str, Asker] = field(default_factory=dict[str, Asker])
+    """Who asked, by request, as long as the answer is not delivered."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ class Change:
     delivered: Sequence[HitlRequest] = ()
     events: Sequence[Event] = field(default_factory=tuple[Event, ...])
     drive: bool = False  # somebody has to drive it from here
+    fitted: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Fingerprints of agents in which these requests were found to wait, by request."""
 
 
 class Transaction(Protocol):
@@ -122,11 +127,19 @@ class Transaction(Protocol):
         """Write a new run. Raise ThreadBusy."""
         ...
 
+    async def reopen(self, change: Change) -> None:
+        """Write a run that had ended and goes on. Raise ThreadBusy."""
+        ...
+
     async def lock(self, ref: RunRef) -> Locked:
         """Lock a run. Raise NotFound, or Invalid when run and thread disagree."""
         ...
 
     async def write(self, change: Change) -> None: ...
+
+    async def has_fitting(self, needs: Collection[str]) -> bool:
+        """Tell whether a living process that drives runs has all that is needed."""
+        ...
 
     async def now(self) -> datetime: ...
 

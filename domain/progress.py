@@ -5,7 +5,7 @@ What is ready, what each step's status is, what there is to think about again.
 
 from collections.abc import Sequence
 
-from hitl_orchestrator.domain.plan import Plan, Step, StepStatus
+from hitl_orchestrator.domain.plan import OPEN, Plan, Step, StepStatus
 from hitl_orchestrator.domain.state import Ask, Asked, Outcome, Snapshot
 
 _STATUS_OF = {
@@ -13,7 +13,6 @@ _STATUS_OF = {
     Outcome.DENIED: StepStatus.DENIED,
     Outcome.FAILED: StepStatus.FAILED,
 }
-_OPEN = {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.AWAITING_HITL}
 
 
 def ready_steps(state: Snapshot) -> list[Step]:
@@ -97,7 +96,7 @@ def plan_with_statuses(state: Snapshot, *, running: bool = True) -> Plan | None:
 def stopped(plan: Plan, reason: str) -> Plan:
     """Return the plan of a run that was cancelled or failed: what was still open is skipped."""
     steps = (
-        s.but(status=StepStatus.SKIPPED, reason=reason) if s.status in _OPEN else s
+        s.but(status=StepStatus.SKIPPED, reason=reason) if s.status in OPEN else s
         for s in plan.steps
     )
     return plan.but(steps=tuple(steps))

@@ -23,6 +23,14 @@ class RunStatus(StrEnum):
 ENDED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
 
 
+class Held(Record):
+    """Why a run waits for other agents than those that are plugged in."""
+
+    reason: str
+    capabilityId: str
+    since: datetime
+
+
 class AuditEntry(Record):
     seq: int
     at: datetime
@@ -49,7 +57,10 @@ class NewRun(Record):
 
 
 class StoredRun(Record):
-    """The row. `settings` never change; who drives it, and the counters, are the memory's."""
+    """The row. `settings` never change; who drives it, and the counters, are the memory's.
+
+    `needs`: what who drives it must have, as `domain/needs.py` spells it.
+    """
 
     settings: RunSettings
     metadata: JsonObject = Field(default_factory=dict)
@@ -58,7 +69,11 @@ class StoredRun(Record):
     facets: dict[str, Facet] = Field(default_factory=dict)
     result: Result | None = None
     error: RunError | None = None
+    held: Held | None = None
+    needs: tuple[str, ...] = ()
     claimToken: str | None = None
+    stillWorking: bool = False
+    retrying: bool = False  # a retry was ordered, and the graph does not know it yet
     createdAt: datetime
     updatedAt: datetime
 
@@ -91,6 +106,8 @@ class Run(Record):
     maxHitlRequests: int
     result: Result | None
     error: RunError | None
+    held: Held | None = None
+    stillWorking: bool = False
     metadata: JsonObject
     createdAt: datetime
     updatedAt: datetime
@@ -112,6 +129,8 @@ def build_run_view(run: StoredRun, requests: list[HitlRequest], audit: list[Audi
         maxHitlRequests=run.settings.maxHitlRequests,
         result=run.result,
         error=run.error,
+        held=run.held,
+        stillWorking=run.stillWorking,
         metadata={**run.metadata, "auditLog": [entry.json_object() for entry in audit]},
         createdAt=run.createdAt,
         updatedAt=run.updatedAt,

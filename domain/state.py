@@ -48,7 +48,10 @@ class State(TypedDict, total=False):
 
 
 class RunSettings(Record):
-    """What a run was started with; never changed, so that a replay reaches the same verdicts."""
+    """What a run was started with; never changed, so that a replay reaches the same verdicts.
+
+    `retriedAt`: in the graph's state, the plan's version when the run was last retried.
+    """
 
     runId: str
     threadId: str
@@ -59,6 +62,7 @@ class RunSettings(Record):
     maxHitlRequests: int
     hitlEnabled: bool = True
     requestTtlSeconds: float | None = None
+    retriedAt: int | None = None
 
 
 class Facet(Record):
@@ -89,6 +93,8 @@ class Report(Record):
     facets: JsonObject = Field(default_factory=dict, exclude=True)
     reason: str | None = None
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
+    # an error broke it off: another try may end otherwise
+    raised: bool = Field(default=False, exclude=True)
     # the keys of answered questions whose answers the agent did not get
     undelivered: tuple[str, ...] = Field(default=(), exclude=True)
 
@@ -105,6 +111,7 @@ class Asked(Record):
     fingerprint: str
     keys: tuple[str, ...]
     repeats: str | None = None
+    agentFingerprint: str = ""  # of the agent that asked
     answer: Answer | None = None
     cause: Cause | None = None
     undelivered: bool = False  # it was answered, and the agent has not got the answer
@@ -204,19 +211,21 @@ class Snapshot(Record):
 
 
 def first_state(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the graph's input.
+    """Return the graph's input: of a new run, or of one that begins again.
 
     Every channel is overwritten: nothing of an earlier run of the thread leaks into this one.
     """
     return {
         "run": snapshot.run.json_object(),
-        "plan": None,
-        "considered": [],
-        # past the reducer
-        "facets": {
-            "__overwrite__": {name: facet.json_object() for name, facet in snapshot.facets.items()}
-        },
-        "reports": {"__overwrite__": {}},
-        "questions": {"__overwrite__": {}},
+        "plan": snapshot.plan and snapshot.plan.json_object(),
+        "considered": [*snapshot.considered],
+        "facets": _overwrite(snapshot.facets),
+        "reports": _overwrite(snapshot.reports),
+        "questions": _overwrite(snapshot.questions),
         "result": None,
     }
+
+
+def _overwrite(records: Mapping[str, Record]) -> JsonObject:
+    """Return the value that gets past the channel's reducer."""
+    return {"__overwrite__": {name: one.json_object() for name, one in records.items()}}

@@ -3,12 +3,13 @@
 `run_after` and `request_after` are the only ways to a new status.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
 from hitl_orchestrator.domain.errors import Conflict
 from hitl_orchestrator.domain.hitl import RequestStatus as Request
+from hitl_orchestrator.domain.run import ENDED
 from hitl_orchestrator.domain.run import RunStatus as Run
 
 
@@ -19,6 +20,7 @@ class RunAct(StrEnum):
     COMPLETE = "complete"
     FAIL = "fail"
     CANCEL = "cancel"
+    RETRY = "retry"
 
 
 class RequestAct(StrEnum):
@@ -39,6 +41,7 @@ RUN: dict[tuple[Run, RunAct], Run] = {
     (Run.RUNNING, RunAct.CANCEL): Run.CANCELLED,
     (Run.AWAITING_HITL, RunAct.ANSWER): Run.RUNNING,
     (Run.AWAITING_HITL, RunAct.CANCEL): Run.CANCELLED,
+    (Run.FAILED, RunAct.RETRY): Run.QUEUED,
 }
 
 REQUEST: dict[tuple[Request, RequestAct], Request] = {
@@ -67,9 +70,10 @@ def request_after(status: Request, act: RequestAct) -> Request:
 
 def mermaid() -> str:
     """Write both tables as Mermaid state diagrams, as docs/hitl-lifecycle.md shows them."""
-    run = _draw({"start": Run.QUEUED}, RUN, Run)
+    run = _draw({"start": Run.QUEUED}, RUN, Run, ENDED)
     born = {"admitted": Request.PENDING, "refused by a guard": Request.DENIED}
-    return f"{run}\n\n{_draw(born, REQUEST, Request)}\n"
+    over = [Request.RESOLVED, Request.DENIED]
+    return f"{run}\n\n{_draw(born, REQUEST, Request, over)}\n"
 
 
 Status = TypeVar("Status", bound=StrEnum)
@@ -80,11 +84,11 @@ def _draw(
     born: Mapping[str, Status],
     table: Mapping[tuple[Status, Act], Status],
     statuses: type[Status],
+    ended: Collection[Status],
 ) -> str:
     births = [f"    [*] --> {status}: {how}" for how, status in born.items()]
     edges = [f"    {before} --> {after}: {act}" for (before, act), after in table.items()]
-    left = {before for before, _ in table}
-    ends = [f"    {status} --> [*]" for status in statuses if status not in left]
+    ends = [f"    {status} --> [*]" for status in statuses if status in ended]
     return "\n".join(["stateDiagram-v2", *births, *edges, *ends])
 
 

@@ -1,10 +1,11 @@
-"""What a start, an answer, a denial, a cancel, an expiry and an end come to.
+"""What a start, an answer, a denial, a cancel, a retry, an expiry and an end come to.
 
 Pure: a locked run and what somebody wants of it go in, a `Change` comes out, or a named error.
 `graph/runs.py` has the same with their transactions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from hitl_orchestrator.domain import events
@@ -15,6 +16,8 @@ from hitl_orchestrator.domain.errors import (
     NotFound,
     RequestNotPending,
     RunEnded,
+    RunNotFailed,
+    ThreadBusy,
 )
 from hitl_orchestrator.domain.events import Cause, Event
 from hitl_orchestrator.domain.fitting import settle
@@ -33,7 +36,8 @@ from hitl_orchestrator.domain.planning import check_start
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Settlement
 from hitl_orchestrator.domain.progress import stopped
 from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.run import RunStatus, StoredRun, current_request_id
+from hitl_orchestrator.domain.retry import show_again
+from hitl_orchestrator.domain.run import Held, RunStatus, StoredRun, current_request_id
 from hitl_orchestrator.domain.state import INPUT, Ending, Facet, Result, RunError, RunSettings
 from hitl_orchestrator.domain.threads import check_caller_thread
 from hitl_orchestrator.domain.transitions import RequestAct, RunAct, request_after, run_after
@@ -46,20 +50,17 @@ def start(registry: Registry, settings: RunSettings, metadata: JsonObject, now: 
     """
     check_caller_thread(settings.threadId)
     at_hand: JsonObject = {OBJECTIVE: settings.objective, **settings.inputs}
-    check_start(registry, settings.agents, settings.outputs, [*at_hand])
+    chosen = check_start(registry, settings.agents, settings.outputs, [*at_hand])
     run = StoredRun(
         settings=settings,
         metadata=metadata,
         status=RunStatus.QUEUED,
         facets={name: Facet(value=value, producedBy=INPUT) for name, value in at_hand.items()},
+        needs=tuple(capability.capabilityId for capability in chosen),
         createdAt=now,
         updatedAt=now,
     )
-    data: JsonObject = {
-        "objective": settings.objective,
-        "outputs": [*settings.outputs],
-        "maxHitlRequests": settings.maxHitlRequests,
-    }
+    data = _describe_settings(settings)
     started = Event(kind=events.EventKind.RUN_STARTED, message="started", data=data)
     return Change(run, events=[started], drive=True)
 
@@ -129,10 +130,39 @@ def cancel(locked: Locked, reason: str, by: By) -> Change:
     return _cancel(locked, reason, by)
 
 
-def fail(locked: Locked, claim: Claim, message: str) -> Change:
-    """End a run that cannot be driven on. Raise Fenced when the claim is not ours."""
+def retry(locked: Locked, by: By) -> Change:
+    """Let a failed run go on: its failed steps from their own checkpoints.
+
+    Raise RunNotFailed, or ThreadBusy: what it did when it failed goes on beside it.
+    """
+    run = locked.run
+    if run.status is not RunStatus.FAILED:
+        raise RunNotFailed(
+            f"Run {run.runId} is {run.status}; only a failed run can be retried.",
+            runStatus=run.status.value,
+        )
+    if run.stillWorking:
+        raise ThreadBusy(f"The work of run {run.runId} has not ended yet; it cannot be stopped.")
+    again = run.but(
+        status=run_after(run.status, RunAct.RETRY),
+        plan=run.plan and show_again(run.plan),
+        result=None,
+        error=None,
+        retrying=True,
+    )
+    return Change(again, events=[_tell_retry(again, by)], drive=True)
+
+
+def fail(locked: Locked, claim: Claim, message: str, *, still_working: bool = False) -> Change:
+    """End a run that cannot be driven on. Raise Fenced when the claim is not ours.
+
+    `still_working`: a call of it that nobody can stop has not ended.
+    """
     check_fence(locked, claim)
-    run = locked.run.but(status=run_after(locked.run.status, RunAct.DRIVE))
+    run = locked.run.but(
+        status=run_after(locked.run.status, RunAct.DRIVE),
+        stillWorking=still_working or locked.run.stillWorking,
+    )
     ending = Ending(result=Result(outputs={}), error=RunError(message=message))
     return end(run, locked.requests, ending)
 
@@ -141,16 +171,69 @@ def end(run: StoredRun, requests: Sequence[HitlRequest], ending: Ending) -> Chan
     """Complete or fail the run: nothing is left to do, or nothing can be. Nobody is asked more."""
     reason = ending.error.message if ending.error else "The run has ended."
     status = run_after(run.status, RunAct.FAIL if ending.error else RunAct.COMPLETE)
-    settlements = _deny_pending(requests, reason, None)
+    settlements = _deny_pending(requests, reason, None, with_run=True)
     removed = [_tell_denial(each, Cause.REMOVED, NOBODY) for each in settlements]
     ended = run.but(
         status=status,
         plan=run.plan and stopped(run.plan, reason),
         result=ending.result,
         error=ending.error,
+        held=None,
         claimToken=None,
     )
     return Change(ended, settled=settlements, events=[*removed, _tell_end(status, ending)])
+
+
+def hold(locked: Locked, capability_id: str, reason: str) -> Change | None:
+    """Hold the run until agents are plugged in that fit. None: it has ended, or is held already."""
+    if locked.run.ended or locked.run.held is not None:
+        return None
+    held = Held(reason=reason, capabilityId=capability_id, since=locked.now)
+    return Change(locked.run.but(held=held), events=[tell_hold(held)])
+
+
+def let_go(locked: Locked, fitted: Mapping[str, str]) -> Change | None:
+    """Let a held run go on: an agent is plugged in that fits. None: there is nothing to write.
+
+    `fitted`: fingerprints of agents in which its requests were found to wait, by request.
+    """
+    run = locked.run
+    if run.ended or (run.held is None and not fitted):
+        return None
+    happened = [] if run.held is None else [_tell_release(run.held)]
+    is_due = run.status in (RunStatus.QUEUED, RunStatus.RUNNING)
+    return Change(run.but(held=None), fitted=fitted, events=happened, drive=is_due)
+
+
+def take_fitting(change: Change, fitted: Mapping[str, str]) -> Change:
+    """Return the same decision about a run that was found to fit, held or not."""
+    if change.run.held is None:
+        return replace(change, fitted=fitted)
+    release = _tell_release(change.run.held)
+    run = change.run.but(held=None)
+    # what was held may have nobody who drives it
+    return replace(
+        change, run=run, fitted=fitted, events=[release, *change.events], drive=not run.ended
+    )
+
+
+def tell_hold(held: Held) -> Event:
+    return Event(
+        kind=events.EventKind.RUN_HELD,
+        message=f"held: {held.reason}",
+        data={"held": held.json_object()},
+        originAgent=held.capabilityId,
+        reason=held.reason,
+    )
+
+
+def _tell_release(held: Held) -> Event:
+    return Event(
+        kind=events.EventKind.RUN_LET_GO,
+        message=f"{held.capabilityId} fits again: the run goes on",
+        data={"held": None},
+        originAgent=held.capabilityId,
+    )
 
 
 def check_fence(locked: Locked, claim: Claim) -> None:
@@ -188,8 +271,24 @@ def _cancel(locked: Locked, reason: str, by: By, first: str | None = None) -> Ch
         reason=reason,
     )
     plan = locked.run.plan and stopped(locked.run.plan, reason)
-    run = locked.run.but(status=status, plan=plan, claimToken=None)
+    # Whoever drives it hears of it after the commit, and says when its work has really ended.
+    is_driven = locked.run.claimToken is not None
+    run = locked.run.but(
+        status=status,
+        plan=plan,
+        held=None,
+        claimToken=None,
+        stillWorking=is_driven or locked.run.stillWorking,
+    )
     return Change(run, settled=settlements, events=[*removed, cancelled])
+
+
+def _describe_settings(settings: RunSettings) -> JsonObject:
+    return {
+        "objective": settings.objective,
+        "outputs": [*settings.outputs],
+        "maxHitlRequests": settings.maxHitlRequests,
+    }
 
 
 def _find_pending(locked: Locked, request_id: str) -> HitlRequest:
@@ -254,9 +353,10 @@ def _end_request(
 
 
 def _deny_pending(
-    requests: Sequence[HitlRequest], reason: str, by: Person | None
+    requests: Sequence[HitlRequest], reason: str, by: Person | None, *, with_run: bool = False
 ) -> list[Settlement]:
-    denial = Settled(status=RequestStatus.DENIED, answer=Denied(reason=reason))
+    """Deny what is pending. `with_run`: nobody decided that, the run ended by itself."""
+    denial = Settled(status=RequestStatus.DENIED, answer=Denied(reason=reason), withRun=with_run)
     pending = [each for each in requests if each.status is RequestStatus.PENDING]
     return [_end_request(request, denial, RequestAct.REMOVE, by) for request in pending]
 
@@ -286,6 +386,17 @@ def _tell_answer(
         note=note,
         responseTypes=tuple(response.responseType.value for response in responses),
         seconds=(locked.now - asked_at).total_seconds() if asked_at else None,
+    )
+
+
+def _tell_retry(run: StoredRun, by: By) -> Event:
+    """In the words of a start: whoever follows the run hears that it goes on."""
+    return Event(
+        kind=events.EventKind.RUN_RETRIED,
+        message="retried",
+        data={"status": run.status.value, **_describe_settings(run.settings)},
+        operator=by.operator,
+        note=by.note,
     )
 
 

@@ -13,9 +13,10 @@ from typing import Any, assert_never
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
-from langgraph.types import Command
+from langgraph.types import Command, StateSnapshot
 
-from hitl_orchestrator.domain.errors import OrchestratorError, StoreUnavailable
+from hitl_orchestrator.domain.errors import OrchestratorError, StoreUnavailable, Unfit
+from hitl_orchestrator.domain.needs import describe_missing, list_capabilities
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Memory, Unit, Update
 from hitl_orchestrator.domain.state import RunError, Snapshot
 from hitl_orchestrator.graph.build import Graph
@@ -24,16 +25,20 @@ from hitl_orchestrator.graph.projection import (
     Broken,
     Continue,
     Drained,
+    HeldBack,
     Next,
     Rest,
     ResumeWith,
     Stop,
     Stopped,
+    begin_again,
     choose_next,
     conclude,
+    is_of_another,
     read_thread,
     record,
 )
+from hitl_orchestrator.nodes.calls import has_running_calls
 
 _log = logging.getLogger("hitl.drive")
 
@@ -73,10 +78,28 @@ class _Drive:
         }
         first = Snapshot.first(locked.run.settings)
         thread = await self._graph.aget_state(config)
-        self._state = read_thread(first, thread)
-        step: Next | None = choose_next(first, thread, locked.settled)
+        step: Next | None
+        if locked.run.retrying:
+            own = await self._find_own(first, thread, config)
+            self._state, step = begin_again(read_thread(first, own), locked.settled)
+        else:
+            self._state = read_thread(first, thread)
+            step = choose_next(first, thread, locked.settled)
+        if missing := set(list_capabilities(locked.run)) - set(self._graph.nodes):
+            step = await self._flush(HeldBack(min(missing), describe_missing(min(missing))))
         while step is not None and not self._control.drain_requested:
             step = await self._flush(await self._run(step, config))
+
+    async def _find_own(
+        self, first: Snapshot, thread: StateSnapshot, config: RunnableConfig
+    ) -> StateSnapshot:
+        """Return the thread as this run left it: another may have used it since."""
+        if not is_of_another(first, thread):
+            return thread
+        async for before in self._graph.aget_state_history(config):
+            if not is_of_another(first, before):
+                return before
+        return thread
 
     async def _run(self, step: Next, config: RunnableConfig) -> Stop:
         match step:
@@ -99,6 +122,8 @@ class _Drive:
                 )
         except GraphDrained:
             return Drained()
+        except Unfit as misfit:
+            return HeldBack(misfit.capability_id, misfit.detail)
         except OrchestratorError:
             raise
         except Exception as error:  # noqa: BLE001
@@ -118,7 +143,12 @@ class _Drive:
         def decide(locked: Locked, updates: Sequence[Update]) -> Change:
             nonlocal following
             self._state, change, following = conclude(
-                self._state, self._claim, locked, updates, stop
+                self._state,
+                self._claim,
+                locked,
+                updates,
+                stop,
+                still_working=has_running_calls(),
             )
             return change
 

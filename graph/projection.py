@@ -5,7 +5,7 @@ it, and a `Change`, come out. `graph/drive.py` does what these say.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -17,10 +17,12 @@ from hitl_orchestrator.domain.hitl import HitlRequest, Settled
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Settlement, Update
 from hitl_orchestrator.domain.progress import plan_with_statuses
 from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.run import StoredRun
+from hitl_orchestrator.domain.retry import rewind
+from hitl_orchestrator.domain.run import Held, StoredRun
 from hitl_orchestrator.domain.state import Asked, Ending, Result, RunError, Snapshot, first_state
 from hitl_orchestrator.domain.transitions import RunAct, run_after
-from hitl_orchestrator.graph.decisions import check_fence, end
+from hitl_orchestrator.graph.decisions import check_fence, end, tell_hold
+from hitl_orchestrator.nodes.attempts import TOLD
 
 # What to do with the graph next.
 
@@ -76,7 +78,15 @@ class Broken:
     error: RunError
 
 
-Stop = Stopped | Drained | Broken
+@dataclass(frozen=True)
+class HeldBack:
+    """An agent here cannot go on with what its thread has; one of another process may."""
+
+    capability_id: str
+    reason: str
+
+
+Stop = Stopped | Drained | Broken | HeldBack
 
 
 class Recorded(NamedTuple):
@@ -96,7 +106,7 @@ class Concluded(NamedTuple):
 
 def read_thread(first: Snapshot, thread: StateSnapshot) -> Snapshot:
     """Return the run's state as its thread has it; `first`, if the thread knows nothing of it."""
-    if _is_new(first, thread):
+    if is_of_another(first, thread):
         return first
     state = Snapshot.of(thread.values)
     for task in thread.tasks:
@@ -107,9 +117,15 @@ def read_thread(first: Snapshot, thread: StateSnapshot) -> Snapshot:
     return state
 
 
+def begin_again(state: Snapshot, settled: Mapping[str, Settled]) -> tuple[Snapshot, Begin]:
+    """Return the state with which a retried run begins, and what to invoke the graph with."""
+    again = rewind(state, settled)
+    return again, Begin(first_state(again))
+
+
 def choose_next(first: Snapshot, thread: StateSnapshot, settled: Mapping[str, Settled]) -> Next:
     """Decide what to invoke the graph with, from what its thread holds."""
-    if _is_new(first, thread):
+    if is_of_another(first, thread):
         return Begin(first_state(first))
     if answers := resume_map(thread.interrupts, settled):
         return ResumeWith(answers)
@@ -119,6 +135,12 @@ def choose_next(first: Snapshot, thread: StateSnapshot, settled: Mapping[str, Se
     if is_unfinished or (thread.tasks and not thread.interrupts):
         return Continue()
     return Rest(thread.interrupts)
+
+
+def is_of_another(first: Snapshot, thread: StateSnapshot) -> bool:
+    """Tell whether the thread is new, or its last run was another."""
+    run: Mapping[str, Any] = thread.values.get("run", {}) if thread.created_at else {}
+    return run.get("runId") != first.run.runId
 
 
 def resume_map(
@@ -148,7 +170,7 @@ def record(state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Upda
     delivered: list[HitlRequest] = []
     for channel, value in _list_writes(updates, locked.run.threadId):
         state = state.after([(channel, value)])
-        if channel == "events":
+        if channel in ("events", TOLD):
             happened += map(Event.model_validate, value)
         if channel == "questions":
             for one in map(Asked.model_validate, value.values()):
@@ -162,18 +184,33 @@ def record(state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Upda
         status=run_after(locked.run.status, RunAct.DRIVE),
         plan=plan_with_statuses(state),
         facets=state.facets,
+        retrying=False,
     )
     return Recorded(state, Change(run, asked=asked, delivered=delivered, events=happened))
 
 
 def conclude(
-    state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Update], stop: Stop
+    state: Snapshot,
+    claim: Claim,
+    locked: Locked,
+    updates: Sequence[Update],
+    stop: Stop,
+    *,
+    still_working: bool = False,
 ) -> Concluded:
-    """Decide what the stop comes to: go on with answers that came meanwhile, pause, or end."""
+    """Decide what the stop comes to: go on with answers that came meanwhile, pause, or end.
+
+    `still_working`: a call of the run that nobody can stop has not ended.
+    """
+    locked = replace(
+        locked, run=locked.run.but(stillWorking=still_working or locked.run.stillWorking)
+    )
     state, change = record(state, claim, locked, updates)
     match stop:
         case Drained():
             return Concluded(state, change, None)
+        case HeldBack(capability_id, reason):
+            return Concluded(state, _hold(state, locked, change, capability_id, reason), None)
         case Broken(error):
             ending = Ending(result=Result(outputs={}), error=error)
             return Concluded(state, _end(state, locked, change, ending), None)
@@ -185,12 +222,6 @@ def conclude(
             return Concluded(state, _end(state, locked, change, _read_ending(state)), None)
 
 
-def _is_new(first: Snapshot, thread: StateSnapshot) -> bool:
-    """A new thread, or one whose last run was another."""
-    run: Mapping[str, Any] = thread.values.get("run", {}) if thread.created_at else {}
-    return run.get("runId") != first.run.runId
-
-
 def _pause(state: Snapshot, change: Change) -> Change:
     run = change.run.but(
         status=run_after(change.run.status, RunAct.PAUSE),
@@ -198,6 +229,14 @@ def _pause(state: Snapshot, change: Change) -> Change:
         claimToken=None,
     )
     return _extend(change, run)
+
+
+def _hold(
+    state: Snapshot, locked: Locked, change: Change, capability_id: str, reason: str
+) -> Change:
+    held = Held(reason=reason, capabilityId=capability_id, since=locked.now)
+    plan = plan_with_statuses(state, running=False)
+    return _extend(change, change.run.but(plan=plan, held=held, claimToken=None), tell_hold(held))
 
 
 def _end(state: Snapshot, locked: Locked, change: Change, ending: Ending) -> Change:

@@ -1,6 +1,6 @@
 """How an agent is plugged in: a mapping, checked, becomes an `Agent`. See docs/agents.md."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from hitl_orchestrator.domain.hitl import Contract
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.domain.schemas import schema_error
 from hitl_orchestrator.domain.state import State
+from hitl_orchestrator.nodes.fingerprint import take_fingerprint
 from hitl_orchestrator.nodes.loading import describe, load_entry, names_file
 from hitl_orchestrator.nodes.plain import make_plain
 
@@ -43,7 +44,7 @@ _schemas = TypeAdapter(dict[FacetName, JsonObject])
 _OPTIONAL = ("input", "output", "ask", "answer")
 # LangGraph gives a node and a channel of one graph no common name
 _TAKEN = {"planner", "guard", *State.__annotations__}
-_OURS = {"contract", "disagreesWith"}  # of a capability: what we find out ourselves
+_OURS = {"contract", "disagreesWith", "fingerprint"}  # of a capability: what we find out ourselves
 _KEYS = Capability.model_fields.keys() - _OURS | {"facets", "run", "denied", *_OPTIONAL}
 
 
@@ -74,7 +75,8 @@ def read_agent(mapping: object, where: str) -> Agent:
         schemas = _read_schemas(given.pop("facets", {}))
         callables = {key: _read_callable(key, given.pop(key, None)) for key in _OPTIONAL}
         callables["denied"] = _read_denied(given)
-        return Agent(_read_capability(given, schemas), schemas, run, **callables)
+        capability = _read_capability(given, schemas).but(fingerprint=take_fingerprint(run))
+        return Agent(capability, schemas, run, **callables)
     except _Unfit as error:
         raise ConfigurationError(f"{where}: {error}") from error
 
@@ -165,7 +167,6 @@ def _check_keys(given: Mapping[str, Any]) -> None:
 def _read_run(run: object) -> AgentRun:
     graph = _compile(cast(StateGraph[Any], run)) if isinstance(run, StateGraph) else run
     if isinstance(graph, Pregel):
-        _check_breakpoints(cast(AgentGraph, graph))
         return cast(AgentGraph, graph)
     if not callable(graph):
         raise _Unfit(
@@ -180,20 +181,6 @@ def _compile(graph: StateGraph[Any]) -> object:
         return graph.compile()
     except Exception as error:  # foreign code: what it raises is the reason
         raise _Unfit(f"`run` is a graph that does not compile: {describe(error)}") from error
-
-
-def _check_breakpoints(graph: AgentGraph) -> None:
-    """Refuse static breakpoints: they stop without a question.
-
-    To go on past one would skip what may be somebody's approval.
-    """
-    subgraphs = cast(Iterable[tuple[str, object]], graph.get_subgraphs(recurse=True))
-    for each in (graph, *(subgraph for _, subgraph in subgraphs)):
-        if isinstance(each, Pregel) and (each.interrupt_before_nodes or each.interrupt_after_nodes):
-            raise _Unfit(
-                "`run` has a static breakpoint (interrupt_before, interrupt_after),"
-                " which asks no question; use interrupt()"
-            )
 
 
 def _read_schemas(given: object) -> dict[str, JsonObject]:

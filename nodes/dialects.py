@@ -4,9 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from hitl_orchestrator.domain.asking import check_size, parse_question, read_open, read_options
+from hitl_orchestrator.domain.asking import (
+    CannotBeShown,
+    check_size,
+    describe_unshowable,
+    parse_question,
+    read_open,
+    read_options,
+)
 from hitl_orchestrator.domain.errors import Invalid, NotAQuestion
 from hitl_orchestrator.domain.fitting import REJECTED
 from hitl_orchestrator.domain.hitl import (
@@ -19,6 +25,7 @@ from hitl_orchestrator.domain.hitl import (
     ResponseType,
 )
 from hitl_orchestrator.domain.records import Json, JsonObject
+from hitl_orchestrator.nodes.display import choose_payload, leave_out_unshowable, make_json
 
 # a description of an action that is longer, or of several lines, is context and not the question
 HEADLINE_LENGTH = 300
@@ -110,19 +117,46 @@ _INBOX_FLAGS = {
 
 
 def _read(value: object, schema: JsonObject | None, asker: str) -> _Exchange:
+    displayed = leave_out_unshowable(value)
     try:
-        plain: Any = to_jsonable_python(value)
-    except PydanticSerializationError as error:
-        raise NotAQuestion(f"the question is not plain JSON: {error}") from error
-    check_size(plain)
+        plain: Any = make_json(displayed.value)
+        if known := _read_known(plain, schema):
+            return _refuse_unshowable(known, plain, displayed.reasons)
+        check_size(make_json(value))
+    except CannotBeShown as error:
+        return _read_unshowable(value, schema, asker, error)
     exchange = _read_plain(plain, schema, asker)
     whole = [question.but(payload=plain) for question in exchange.questions]
     return exchange._replace(questions=whole)
 
 
+def _refuse_unshowable(
+    exchange: _Exchange, plain: Json, reasons: Sequence[str | None]
+) -> _Exchange:
+    """Mark what is refused. Raise CannotBeShown where the dialect allows no refusal."""
+    questions: list[Question] = []
+    for number, question in enumerate(exchange.questions):
+        reason = reasons[number]
+        if reason is not None and not _find_refusal(question.action):
+            raise CannotBeShown(reason)
+        payload = choose_payload(plain, number)
+        questions.append(question.but(payload=payload, unshowable=reason))
+    return exchange._replace(questions=questions)
+
+
+def _read_unshowable(
+    value: object, schema: JsonObject | None, asker: str, error: CannotBeShown
+) -> _Exchange:
+    """Read our own form, which can be refused. Raise the error for anything else."""
+    match value:
+        case {"question": text, "kind": kind} if kind in _OUR_KINDS and schema is None:
+            question = describe_unshowable(text, Kind(cast(str, kind)), asker, error.detail)
+            return _Exchange([question], _word_as_ours, _take_only)
+        case _:
+            raise error
+
+
 def _read_plain(plain: Any, schema: JsonObject | None, asker: str) -> _Exchange:
-    if known := _read_known(plain, schema):
-        return known
     match plain:
         case {"question": _, "kind": kind} if kind in _OUR_KINDS:
             return _read_own(plain, schema)
@@ -267,14 +301,15 @@ def _ask(request: _ActionRequest, config: _ReviewConfig | None) -> Question:
     action: dict[str, Any] = {"name": request.name, "arguments": request.args}
     if config is not None:
         action["allowedDecisions"] = config.allowed_decisions
-    return parse_question(
+    question = parse_question(
         {
             "question": description if is_headline else f"Run {request.name}?",
-            "additionalContext": None if is_headline else description or None,
             "action": action,
             "responseSchema": config and config.args_schema,
         }
     )
+    # not measured with the action: LangChain's description repeats the arguments
+    return question.but(additionalContext=None if is_headline else description or None)
 
 
 def _word_for_langchain(question: Question, answer: Answer) -> JsonObject:
@@ -308,12 +343,17 @@ def _decide(question: Question, answer: Answer) -> tuple[Action, Decision, Json]
     """
     action = cast(Action, question.action)
     if isinstance(answer, Denied):
-        for refusal in (Decision.REJECT, Decision.RESPOND):
-            if refusal in action.allowedDecisions:
-                return action, refusal, answer.reason
+        if refusal := _find_refusal(action):
+            return action, refusal, answer.reason
         raise RefusalNotAllowed(answer.reason)
     if answer.editedArguments is not None:
         return action, Decision.EDIT, answer.editedArguments
     if answer.responseType is ResponseType.FREEFORM:
         return action, Decision.RESPOND, answer.freeformText
     return action, Decision.APPROVE, None
+
+
+def _find_refusal(action: Action | None) -> Decision | None:
+    """Return how a no is said, where the action allows it to be said."""
+    allowed = action.allowedDecisions if action else ()
+    return next((each for each in (Decision.REJECT, Decision.RESPOND) if each in allowed), None)

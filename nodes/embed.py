@@ -8,6 +8,7 @@ to the interrupt that waits for it.
 import asyncio
 import contextvars
 import inspect
+import itertools
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
@@ -19,19 +20,22 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.func import entrypoint
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
-from langgraph.types import Command, StateSnapshot
+from langgraph.types import Command, Interrupt, StateSnapshot
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
-from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable
+from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.schemas import mismatches
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.dialects import RefusalNotAllowed
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
+from hitl_orchestrator.nodes.fitness import read_state, sign
 from hitl_orchestrator.nodes.mishaps import tell_mishap
+from hitl_orchestrator.nodes.pauses import PauseLost, Pauses, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
+from hitl_orchestrator.nodes.stops import Stop, find_stops, is_raised, pass_stop, read_stop
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 from hitl_orchestrator.nodes.told import add_told, check_told, keep_told, read_told
 
@@ -42,7 +46,7 @@ MAX_WARNINGS = 50
 
 def embed_agent(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
     """Return what the agent does at a visit. Its thread is kept in the saver."""
-    graph = _prepare_graph(agent.run, saver)
+    graph = prepare_graph(agent.run, saver)
 
     async def work(task: Task, answers: Answers) -> Report:
         visit = _Visit(agent, graph, saver, task, answers)
@@ -56,13 +60,14 @@ def _fail(reason: str) -> Report:
     return Report(outcome=Outcome.FAILED, reason=_shorten(reason))
 
 
-def _prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
+def prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
     """Put it on our saver, whatever it was compiled with."""
     if isinstance(run, Pregel):
         graph = cast(AgentGraph, run)
         # which types of its state may be read back; copy() forgets them
         types = getattr(graph, "_serde_allowlist", None)
-        return graph.copy({"checkpointer": saver.with_allowlist(types) if types else saver})
+        kept = graph.copy({"checkpointer": saver.with_allowlist(types) if types else saver})
+        return watch_pauses(kept)
 
     async def function(task: Any) -> Any:
         try:
@@ -71,7 +76,7 @@ def _prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph
             # would end the process, and every other that takes the run over
             raise RuntimeError("the agent called sys.exit()") from error
 
-    return cast(AgentGraph, entrypoint(checkpointer=saver)(function))
+    return watch_pauses(cast(AgentGraph, entrypoint(checkpointer=saver)(function)))
 
 
 async def _call(run: Callable[[Any], Any], task: Any) -> object:
@@ -84,16 +89,18 @@ async def _call(run: Callable[[Any], Any], task: Any) -> object:
 async def _report(visit: "_Visit") -> Report:
     try:
         return await _run_alone(visit.work())
-    except (StoreUnavailable, Fenced):
+    except (StoreUnavailable, Fenced, Unfit):
         raise
     except RefusalNotAllowed as refused:
         # nothing that it could be told is certain to be heard as a no
         return _deny(refused.detail, visit.undelivered)
     except Invalid as error:
         return _fail(error.detail)
+    except PauseLost as lost:
+        return _fail(str(lost))
     except Exception as error:  # noqa: BLE001
         # a foreign agent may raise anything: it fails its step and nothing else
-        return _fail(tell_mishap(error, *visit.of))
+        return _fail(tell_mishap(error, *visit.of)).but(raised=True)
 
 
 def _deny(reason: str, undelivered: Sequence[str]) -> Report:
@@ -131,6 +138,7 @@ class _Visit:
         self.of = task, agent.capability.capabilityId
         self._answers = answers
         self._told: Mapping[str, str] = {}
+        self._passed = set[str]()  # the keys of stops that it has gone on from
         self.undelivered = [*answers]
 
     async def work(self) -> Report:
@@ -143,58 +151,85 @@ class _Visit:
         check_told(self._told, self._answers)
         ran = False
         while True:
-            if ran:
-                state = await self._graph.aget_state(config)
-            asks = {each.id: read_asks(self._agent, each) for each in state.interrupts}
-            self.undelivered = _list_answered(asks, self._answers)
+            asks = {each.id: read_asks(self._agent, each) for each in _list_own(state)}
+            stops = [
+                (stop, self._ask_to_go_on(stop))
+                for stop in await find_stops(self._graph, config, state)
+            ]
+            waiting = [*itertools.chain(*asks.values()), *(ask for _, ask in stops)]
+            self.undelivered = [ask.key for ask in waiting if ask.key in self._answers]
+            unanswered = [ask for ask in waiting if ask.key not in self._answers]
+            is_stopped = any(ask in unanswered for _, ask in stops)
+            if unanswered and (is_stopped or not _has_died(state)):
+                # not before all are answered: the others' nodes would run again
+                return Report(outcome=Outcome.ASKING, asks=tuple(unanswered))
+            replies = {} if unanswered else self._word_replies(state, asks)
+            edits = [
+                await pass_stop(self._graph, stop, self._answers[ask.key]) for stop, ask in stops
+            ]
+            if any(edits):
+                # the next nodes may be others now
+                state, ran = await read_state(self._agent, self._graph, config), False
+                continue
             # not `next`: that is empty too when the last checkpoint of a step is missing
             if state.created_at is not None and not state.tasks:
                 made = _find_outputs(self._agent, self._graph, state.values)
                 return _build_report(self._agent, made)
-            unanswered = _list_unanswered(asks, self._answers)
-            if unanswered and not _has_died(state):
-                # not before all are answered: the others' nodes would run again
-                return Report(outcome=Outcome.ASKING, asks=tuple(unanswered))
-            if ran and not asks:
+            if ran and not waiting:
                 raise Invalid(
-                    "It stopped at a static breakpoint (interrupt_before, interrupt_after),"
-                    " which asks no question; use interrupt()"
+                    "It stopped at a static breakpoint (interrupt_before, interrupt_after)"
+                    " of a graph that cannot be found in it"
                 )
+            step: Any = Command(resume=replies) if replies else None
             if state.created_at is None:
                 step = _build_input(self._agent, self._graph, self._task)
-            elif asks and not unanswered:
-                step = self._resume(state, asks)
-            else:
-                step = None
-            written = keep_told(config, self._told)
+            if not unanswered:
+                told = {ask.key: self._answers[ask.key] for ask in waiting}
+                self._told = add_told(self._told, told)
+                self.undelivered = []
+            pauses = Pauses()
+            written = keep_told(pauses.within(config), self._told)
             await self._graph.ainvoke(step, written, durability="sync")
-            ran = True
+            self._passed |= {ask.key for _, ask in stops}
+            state, ran = await read_state(self._agent, self._graph, config), True
+            pauses.check_rest(state)
+
+    def _ask_to_go_on(self, stop: Stop) -> Ask:
+        """Return the question whether to go on; the next one, where the last yes did not help."""
+        number = 0
+        while stop.raised is not None and self._is_used_up(f"{stop.key}.{number}"):
+            number += 1
+        question = read_stop(stop, self._agent.capability.displayName)
+        return Ask(key=f"{stop.key}.{number}", question=question)
+
+    def _is_used_up(self, key: str) -> bool:
+        """Tell whether a node was run again with this answer, in this visit or one before."""
+        stem, _, number = key.rpartition(".")
+        return key in self._passed or f"{stem}.{int(number) + 1}" in self._answers
 
     async def _find_thread(self) -> tuple[RunnableConfig, StateSnapshot]:
-        config = locate_thread(self._task)
-        state = await self._graph.aget_state(config)
+        config = sign(locate_thread(self._task), self._agent)
+        state = await read_state(self._agent, self._graph, config)
         if state.created_at is None:
             old = await find_old_thread(self._saver, self._task, self._answers)
             if old is not None:
-                return old, await self._graph.aget_state(old)
+                config = sign(old, self._agent)
+                return config, await read_state(self._agent, self._graph, config)
         return config, state
 
-    def _resume(self, state: StateSnapshot, asks: Mapping[str, Sequence[Ask]]) -> Command[Any]:
+    def _word_replies(
+        self, state: StateSnapshot, asks: Mapping[str, Sequence[Ask]]
+    ) -> dict[str, Json]:
         replies: dict[str, Json] = {}
-        for interrupt in state.interrupts:
-            given = {ask.key: self._answers[ask.key] for ask in asks[interrupt.id]}
-            replies[interrupt.id] = word_answers(self._agent, interrupt, [*given.values()])
-            self._told = add_told(self._told, given)
-        self.undelivered = []
-        return Command(resume=replies)
+        for interrupt in _list_own(state):
+            given = [self._answers[ask.key] for ask in asks[interrupt.id]]
+            replies[interrupt.id] = word_answers(self._agent, interrupt, given)
+        return replies
 
 
-def _list_answered(asks: Mapping[str, Sequence[Ask]], answers: Answers) -> list[str]:
-    return [ask.key for several in asks.values() for ask in several if ask.key in answers]
-
-
-def _list_unanswered(asks: Mapping[str, Sequence[Ask]], answers: Answers) -> list[Ask]:
-    return [ask for several in asks.values() for ask in several if ask.key not in answers]
+def _list_own(state: StateSnapshot) -> list[Interrupt[Any]]:
+    """Return those that something can be returned to: not NodeInterrupts, which are stops."""
+    return [each for each in state.interrupts if not is_raised(each)]
 
 
 def _has_died(state: StateSnapshot) -> bool:

@@ -8,13 +8,14 @@ from typing import Any, cast
 
 from langgraph.types import Interrupt
 
-from hitl_orchestrator.domain.asking import parse_question
+from hitl_orchestrator.domain.asking import CannotBeShown, describe_unshowable, parse_question
 from hitl_orchestrator.domain.errors import Invalid, NotAQuestion
-from hitl_orchestrator.domain.hitl import Answer, Denied, Question
+from hitl_orchestrator.domain.hitl import Answer, Denied, Kind, Question
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.state import Ask
 from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.dialects import build_reply, read_questions, word_raw
+from hitl_orchestrator.nodes.display import choose_payload, make_json
 from hitl_orchestrator.nodes.plain import make_plain
 
 
@@ -48,6 +49,17 @@ def word_answers(agent: Agent, interrupt: Interrupt[Any], answers: Sequence[Answ
 
 
 def _read_questions(agent: Agent, interrupt: Interrupt[Any]) -> list[Question]:
+    try:
+        return _read_said(agent, interrupt)
+    except CannotBeShown as error:
+        if agent.denied is None and agent.answer is None:
+            raise
+        # the mapping says how a refusal is put
+        name = agent.capability.displayName
+        return [describe_unshowable(None, Kind.OPEN, name, error.detail)]
+
+
+def _read_said(agent: Agent, interrupt: Interrupt[Any]) -> list[Question]:
     if agent.ask is None:
         schema = _get_schema(interrupt)
         return read_questions(interrupt.value, schema, agent.capability.displayName)
@@ -55,7 +67,7 @@ def _read_questions(agent: Agent, interrupt: Interrupt[Any]) -> list[Question]:
     payloads = said if isinstance(said, list) else [said]
     if not payloads:
         raise NotAQuestion("the mapping's `ask` returned no question")
-    whole = make_plain("What was handed to interrupt()", interrupt.value)
+    whole = choose_payload(make_json(interrupt.value), 0)
     return [parse_question(payload).but(payload=whole) for payload in payloads]
 
 

@@ -69,6 +69,7 @@ def _put(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[As
         request=request,
         fingerprint=judged.fingerprint,
         keys=(judged.ask.key,),
+        agentFingerprint=registry[step.capabilityId].fingerprint,
         repeats=refused.repeats if refused else None,
         cause=refused.cause if refused else None,
         expiresInSeconds=judged.ask.question.expiresInSeconds or state.run.requestTtlSeconds,

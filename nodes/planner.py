@@ -33,8 +33,11 @@ def build_planner(registry: Registry, propose: Propose | None = None) -> Node:
         state = Snapshot.of(state_json)
         considered = to_consider(state)
         happened: list[Event] = []
-        if state.plan is None or set(considered) - set(state.considered):
-            plan, happened = await _think(state, considered, registry, propose)
+        is_retry = _is_retry(state)
+        if state.plan is None or is_retry or set(considered) - set(state.considered):
+            # who had begun goes on: no model is asked for another plan
+            asked = None if is_retry else propose
+            plan, happened = await _think(state, considered, registry, asked)
             if isinstance(plan, RunError):
                 ending = Ending(result=Result(outputs={}), error=plan)
                 return _build_writes(state, considered, ending, happened)
@@ -49,6 +52,11 @@ def build_planner(registry: Registry, propose: Propose | None = None) -> Node:
         return _build_writes(state, considered, None, [*happened, *report_handovers(ready)])
 
     return node
+
+
+def _is_retry(state: Snapshot) -> bool:
+    """Tell whether the run was retried, and the plan has not been looked at since."""
+    return state.plan is not None and state.plan.version == state.run.retriedAt
 
 
 def report_handovers(steps: Sequence[Step]) -> list[Event]:
@@ -68,7 +76,8 @@ async def _think(
 ) -> tuple[Plan | RunError, list[Event]]:
     """Return the first plan, or the next version of it, or why there is none; and what happened."""
     first = state.plan is None
-    task = planning.build_task(state, registry)
+    build_task = planning.build_retry_task if _is_retry(state) else planning.build_task
+    task = build_task(state, registry)
     chosen, warnings = await _choose(state, task, propose)
     plan = planning.first_plan(chosen) if first else planning.revised(state, chosen)
     happened = [_enter(Phase.PLANNING if first else Phase.REVIEW), *warnings]
@@ -115,6 +124,8 @@ def _enter(phase: Phase) -> Event:
 
 def _report_plan(state: Snapshot, plan: Plan, considered: list[str]) -> Event:
     reasons = [_explain(state, one) for one in considered if one not in state.considered]
+    if _is_retry(state):
+        reasons.insert(0, "the run is retried")
     reason = "; ".join(reasons) or "the first plan"
     shown = plan_with_statuses(state.but(plan=plan), running=False) or plan
     data: JsonObject = {

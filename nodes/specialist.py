@@ -16,6 +16,8 @@ from hitl_orchestrator.domain.plan import Step, StepStatus
 from hitl_orchestrator.domain.progress import last_denial, questions_of
 from hitl_orchestrator.domain.records import JsonObject, Record
 from hitl_orchestrator.domain.state import Asked, Facet, Outcome, Report, Snapshot
+from hitl_orchestrator.nodes.attempts import try_again
+from hitl_orchestrator.nodes.calls import Calls, counting, find_calls
 
 
 class Context(Record):
@@ -150,12 +152,24 @@ async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[
         reason = "keeps asking a question that was denied"
         return Report(outcome=Outcome.FAILED, reason=reason, undelivered=_list_keys(asked))
     answers = {key: _answer(one) for one in asked for key in one.keys}
+
+    async def attempt() -> Report:
+        return await _work_in_time(capability, work, task, answers)
+
+    report = await try_again(capability, task.stepId, attempt)
+    return _judge(capability, report, last_denial(asked))
+
+
+async def _work_in_time(capability: Capability, work: Work, task: Task, answers: Answers) -> Report:
+    calls = Calls(within=find_calls())
     try:
-        report = await asyncio.wait_for(work(task, answers), capability.timeoutSeconds)
+        with counting(calls):
+            report = await asyncio.wait_for(work(task, answers), capability.timeoutSeconds)
     except TimeoutError:
         reason = f"took longer than its {capability.timeoutSeconds:g} seconds"
-        return Report(outcome=Outcome.FAILED, reason=reason)
-    return _judge(capability, report, last_denial(asked))
+        report = Report(outcome=Outcome.FAILED, reason=reason, raised=True)
+    # what cannot be stopped is not begun again beside itself
+    return report.but(raised=False) if calls.are_running else report
 
 
 def _judge(capability: Capability, report: Report, denial: str | None) -> Report:

@@ -1,4 +1,4 @@
-"""What the commands do that are no calls of the API: work, migrate, verify the audit, prune."""
+"""What the commands do that are no calls of the API."""
 
 import asyncio
 import sys
@@ -12,7 +12,8 @@ from hitl_orchestrator.checkpoints.migrate import migrate as migrate_database
 from hitl_orchestrator.checkpoints.pool import Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.domain.errors import ConfigurationError
-from hitl_orchestrator.server.services import open_place, open_services
+from hitl_orchestrator.server.preflight import check_unfinished
+from hitl_orchestrator.server.services import agents_of, open_place, open_services
 from hitl_orchestrator.server.settings import Settings, load_settings
 from hitl_orchestrator.server.signals import end_with_zero
 from hitl_orchestrator.server.steering import drop_steering
@@ -65,6 +66,24 @@ def audit_verify(run_id: str | None) -> int:
         found = f"{broken} broken" if broken else "all whole"
         _print(f"{chains} chains, {entries} entries: {found}")
         return 1 if broken else 0
+
+    return asyncio.run(run())
+
+
+def preflight() -> int:
+    """Return the exit code; 0: the agents here fit every run that has not ended."""
+
+    async def run() -> int:
+        settings = load_settings()
+        agents = agents_of(settings)
+        fitting = misfits = 0
+        async with _database() as pool:
+            await check_migrated(pool)
+            async for run_id, misfit in check_unfinished(pool, agents):
+                _print(f"{run_id}: {misfit or 'fits'}")
+                fitting, misfits = fitting + (not misfit), misfits + bool(misfit)
+        _print(f"{fitting} runs fit the agents here, {misfits} would be held")
+        return 1 if misfits else 0
 
     return asyncio.run(run())
 

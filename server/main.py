@@ -20,10 +20,10 @@ R = TypeVar("R")
 
 app = typer.Typer(
     help="LangGraph agents ask, people answer.\n\n"
-    "serve, work, migrate, prune and audit use the database: DATABASE_URL, or an embedded Postgres "
-    "in HITL_DATA_DIR (default: .data). The other commands call a server: the one that HITL_URL "
-    "and API_KEY name, or the one that runs with that data folder. All of these are variables of "
-    "the environment, or lines in .env.\n\n"
+    "serve, work, migrate, preflight, prune and audit use the database: DATABASE_URL, or an "
+    "embedded Postgres in HITL_DATA_DIR (default: .data). The other commands call a server: the "
+    "one that HITL_URL and API_KEY name, or the one that runs with that data folder. All of these "
+    "are variables of the environment, or lines in .env.\n\n"
     "Exit codes: 0 done; 1 the server said no, or the run failed or was cancelled; 2 wrong usage; "
     "3 a person is needed.",
     no_args_is_help=True,
@@ -112,6 +112,23 @@ def migrate() -> None:
     from hitl_orchestrator.server import commands
 
     commands.migrate()
+
+
+@app.command()
+@_report_errors
+def preflight() -> None:
+    """Say which runs fit the agents of HITL_AGENTS, and why one does not.
+
+    Looks at all runs that have not ended, and changes nothing: run it with the agents of the next
+    version before they are deployed. Exits with 1 if a run would be held.
+
+    \b
+    Example:
+      HITL_AGENTS=next/letters.py:agent hitl preflight
+    """
+    from hitl_orchestrator.server import commands
+
+    raise typer.Exit(commands.preflight())
 
 
 @app.command()

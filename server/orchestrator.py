@@ -25,6 +25,7 @@ from hitl_orchestrator.domain.errors import (
     Invalid,
     NotFound,
     OrchestratorError,
+    RunHeld,
     StoreUnavailable,
 )
 from hitl_orchestrator.domain.hitl import (
@@ -50,6 +51,9 @@ FRAMES_AT_ONCE = 50  # read for a stream
 # when a run rests, the first call with a key is about to be answered; whoever repeats it asks again
 FIRST_CALL_SECONDS, FIRST_CALL_TRIES = 0.05, 20
 
+STOP_SECONDS = 1.0  # a driver hears at once of a cancel, and ends what can be ended
+
+Wait = Callable[[str, float], Awaitable[Run]]  # a run's id and seconds
 Act = Callable[[PgTransaction], Awaitable[str]]  # a use case; returns the run's id
 
 
@@ -61,8 +65,12 @@ class Done(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """`live_workers`: with a queue, how many processes take jobs from it."""
+    """`live_workers`: with a queue, how many processes take jobs from it.
 
+    `held_runs`: how many wait for agents that are not plugged in.
+    """
+
+    held_runs: int
     live_workers: int | None = None
 
 
@@ -76,6 +84,7 @@ class Orchestrator:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._store = services.store
+        self._fleet = services.fleet
         self._waiting = Waiting(services.wakeups)
 
     @classmethod
@@ -119,10 +128,10 @@ class Orchestrator:
         once: Once | None = None,
         wait_seconds: float = 0,
     ) -> Done:
-        """Take all responses, or none. Raise NotFound, RequestNotPending, RunEnded, or Invalid."""
+        """Take all responses, or none. Raise as `graph.runs.answer` does."""
 
         async def act(tx: PgTransaction) -> str:
-            return await runs.answer(tx, ref, request_id, responses, by)
+            return await runs.answer(tx, ref, request_id, responses, by, self._fleet.check)
 
         return await self._perform(act, once, wait_seconds)
 
@@ -138,7 +147,7 @@ class Orchestrator:
         """Deny one request; its run goes on. Raise as `answer` does."""
 
         async def act(tx: PgTransaction) -> str:
-            return await runs.deny(tx, ref, request_id, reason, by)
+            return await runs.deny(tx, ref, request_id, reason, by, self._fleet.check)
 
         return await self._perform(act, once, wait_seconds)
 
@@ -159,15 +168,29 @@ class Orchestrator:
         async def act(tx: PgTransaction) -> str:
             return await runs.remove(tx, ref, request_id, reason, by)
 
-        return await self._perform(act, once, wait_seconds)
+        done = await self._perform(act, once, wait_seconds)
+        return await self._wait_for_stop(done, once)
 
     async def cancel(self, ref: RunRef, reason: str, by: By, once: Once | None = None) -> Done:
-        """Stop a queued, running or paused run. Raise NotFound or RunEnded."""
+        """Stop a queued, running or paused run. Raise NotFound or RunEnded.
+
+        The run is `stillWorking` where its work goes on: nobody can stop a synchronous agent.
+        """
 
         async def act(tx: PgTransaction) -> str:
             return await runs.cancel(tx, ref, reason, by)
 
-        return await self._perform(act, once)
+        return await self._wait_for_stop(await self._perform(act, once), once)
+
+    async def retry(
+        self, ref: RunRef, by: By, once: Once | None = None, wait_seconds: float = 0
+    ) -> Done:
+        """Let a failed run go on where it failed. Raise NotFound, RunNotFailed or ThreadBusy."""
+
+        async def act(tx: PgTransaction) -> str:
+            return await runs.retry(tx, ref, by)
+
+        return await self._perform(act, once, wait_seconds)
 
     async def refuse(self, error: OrchestratorError, once: Once) -> NoReturn:
         """Raise an error found before the call was one, and keep it for its Idempotency-Key."""
@@ -281,19 +304,21 @@ class Orchestrator:
     async def check_ready(self) -> Readiness:
         """Raise ConfigurationError or StoreUnavailable when no run could be driven here now."""
         await check_migrated(self._store.pool)
+        held_runs = await self._store.count_held()
         if self._services.settings.dispatch == "queue":
-            return Readiness(await self._services.live_workers())
+            return Readiness(held_runs, await self._services.live_workers())
         if not self._services.drivers.alive:
             raise StoreUnavailable("The driver of this process has stopped.")
-        return Readiness()
+        return Readiness(held_runs)
 
     async def measure(self) -> bytes:
         """Return the metrics in Prometheus' text format; NaN for what is out of reach."""
         try:
             depth, oldest = await self._store.queue_depth()
+            held: float = await self._store.count_held()
         except StoreUnavailable:
-            depth, oldest = nan, nan
-        return self._services.telemetry.exposition(depth, oldest)
+            depth, oldest, held = nan, nan, nan
+        return self._services.telemetry.exposition(depth, oldest, held)
 
     def log(self, name: str, **fields: str | float | bool | None) -> None:
         """Write a line to the log of the process; what is None is left out."""
@@ -322,6 +347,8 @@ class Orchestrator:
         async with self._store.transaction() as tx:
             kept = await tx.find_outcome(once) if once else None
             outcome = read_outcome(kept) if kept else await _try(tx, act)
+            if isinstance(outcome, RunHeld) and not kept:
+                await self._fleet.hold(tx, outcome)
             if once and not kept:
                 await tx.keep_outcome(once, write_outcome(outcome, wait_seconds))
         if once and kept:
@@ -330,13 +357,23 @@ class Orchestrator:
         if isinstance(outcome, OrchestratorError):
             raise outcome
         if wait_seconds:
-            outcome = await self._wait_after(outcome, once, wait_seconds)
+            outcome = await self._wait_after(outcome, once, self.wait, wait_seconds)
         return Done(outcome)
 
-    async def _wait_after(self, run: Run, once: Once | None, seconds: float) -> Run:
+    async def _wait_for_stop(self, done: Done, once: Once | None) -> Done:
+        """Wait a moment for whoever drove the cancelled run to say that its work has ended."""
+        if done.replayed or not done.run.stillWorking:
+            return done
+
+        async def wait(run_id: str, seconds: float) -> Run:
+            return await self._waiting.wait_for_stop(self._store, run_id, seconds)
+
+        return Done(await self._wait_after(done.run, once, wait, STOP_SECONDS))
+
+    async def _wait_after(self, run: Run, once: Once | None, wait: Wait, seconds: float) -> Run:
         """What was asked for is done: a database out of reach only cuts the waiting short."""
         with suppress(StoreUnavailable):
-            run = await self.wait(run.runId, seconds)
+            run = await wait(run.runId, seconds)
             if once:
                 async with self._store.transaction() as tx:
                     await tx.keep_outcome(once, write_outcome(run))

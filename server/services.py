@@ -20,6 +20,7 @@ from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
 from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, connection_pool
+from hitl_orchestrator.checkpoints.processes import Process
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.tasks import end_tasks
@@ -27,11 +28,15 @@ from hitl_orchestrator.checkpoints.transaction import claim_inline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.needs import list_offers
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
+from hitl_orchestrator.nodes.calls import find_calls
+from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.proposal import build_proposer
 from hitl_orchestrator.server.drivers import Drivers, every
+from hitl_orchestrator.server.fleet import Fleet
 from hitl_orchestrator.server.keyfile import generated_key
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
@@ -49,6 +54,7 @@ class Services:
     settings: Settings
     store: Store
     registry: Registry
+    fleet: Fleet
     drivers: Drivers
     wakeups: Wakeups
     telemetry: Telemetry
@@ -61,18 +67,32 @@ class ThreadACall(ThreadPoolExecutor):
     """Gives each synchronous call a thread of its own.
 
     An agent that hangs must not keep the others waiting for a place in a pool, nor the process
-    from ending.
+    from ending. Whoever counts calls where it is made counts it until it has ended.
     """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         done = Future[T]()
+        calls = find_calls()
+        if calls:
+            calls.begin()
+
+        def end() -> None:
+            # before the caller hears of it: it may look whether all have ended
+            if calls:
+                calls.end()
 
         def call() -> None:
-            if done.set_running_or_notify_cancel():
-                try:
-                    done.set_result(fn(*args, **kwargs))
-                except BaseException as error:  # noqa: BLE001  # the caller's, through its future
-                    done.set_exception(error)
+            if not done.set_running_or_notify_cancel():
+                end()
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001  # the caller's, through its future
+                end()
+                done.set_exception(error)
+            else:
+                end()
+                done.set_result(result)
 
         Thread(target=call, daemon=True).start()
         return done
@@ -101,10 +121,20 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         jobs = queue.queue(database_url)
         if queued := settings.dispatch == "queue":
             await stack.enter_async_context(jobs.open_async())
+        registry = build_registry(agents)
+        offers = sorted(list_offers(registry))
         dispatch = (
-            queue.enqueueing(jobs) if queued else claim_inline(driver_id, settings.claim_seconds)
+            queue.enqueueing(jobs)
+            if queued
+            else claim_inline(driver_id, settings.claim_seconds, offers)
         )
-        store = Store(pool, saver, dispatch, telemetry.committed)
+        store = Store(pool, saver, dispatch, telemetry.committed, offers)
+        fleet = Fleet(
+            store,
+            Inspector(agents, saver),
+            Process(driver_id, frozenset(offers), drives=not queued),
+            settings.claim_seconds,
+        )
         graph = build(agents, saver, build_proposer(model) if model else None)
 
         def rehydrated(run_id: str) -> None:
@@ -121,6 +151,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             settings.drain_seconds,
             requeue,
             rehydrated,
+            fleet,
         )
         wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
         await stack.enter_async_context(drivers)
@@ -128,12 +159,15 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         stack.push_async_callback(end_tasks, tidying)
 
         async def drive_queued(concurrency: int) -> None:
+            drivers.take_jobs()
+            await fleet.start_driving()
             await queue.work(jobs, drivers.drive_to_rest, concurrency)
 
         yield Services(
             settings,
             store,
-            build_registry(agents),
+            registry,
+            fleet,
             drivers,
             wakeups,
             telemetry,

@@ -50,6 +50,11 @@ class Telemetry:
             "Age of the oldest pending request",
             registry=self._registry,
         )
+        self._held = Gauge(
+            "hitl_held_runs",
+            "Runs that wait for agents that are not plugged in",
+            registry=self._registry,
+        )
         self._requests = Counter(
             "hitl_requests_total",
             "Requests, refused ones among them",
@@ -111,10 +116,13 @@ class Telemetry:
             name, **{field: value for field, value in fields.items() if value is not None}
         )
 
-    def exposition(self, queue_depth: float, oldest_pending_seconds: float) -> bytes:
+    def exposition(
+        self, queue_depth: float, oldest_pending_seconds: float, held_runs: float
+    ) -> bytes:
         """Write the metrics for Prometheus. NaN: not known now."""
         self._depth.set(queue_depth)
         self._oldest.set(oldest_pending_seconds)
+        self._held.set(held_runs)
         return generate_latest(self._registry)
 
     def _count(self, run: StoredRun, event: Event) -> None:

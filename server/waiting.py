@@ -44,6 +44,14 @@ class Waiting:
 
         return await self._wait_while(_is_at_work, run_id, read, seconds)
 
+    async def wait_for_stop(self, store: Store, run_id: str, seconds: float) -> Run:
+        """Return the run once nothing works for it any more; else as `wait_for_rest` does."""
+
+        async def read() -> Run:
+            return await store.show(RunRef(run_id))
+
+        return await self._wait_while(_is_still_working, run_id, read, seconds)
+
     async def wait_for_answer(
         self, store: Store, request_id: str, seconds: float
     ) -> AnsweredRequest:
@@ -120,7 +128,11 @@ class Waiting:
 
 
 def _is_at_work(run: Run) -> bool:
-    return run.status in AT_WORK
+    return run.status in AT_WORK and run.held is None
+
+
+def _is_still_working(run: Run) -> bool:
+    return run.stillWorking
 
 
 def _is_pending(request: AnsweredRequest) -> bool:

@@ -10,7 +10,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.pregel import Pregel
 from typing_extensions import TypedDict
 
-from hitl_orchestrator.domain.capability import Capability
+from hitl_orchestrator.domain.capability import Capability, Retries
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.planning import Unreachable, chain
 from hitl_orchestrator.nodes.agents import (
@@ -96,6 +96,7 @@ def test_a_mapping_with_everything() -> None:
             optionalInputFacets=["audience"],
             reworks=["brief"],
             timeoutSeconds=5,
+            retries={"attempts": 3, "seconds": 0.5},
             facets={"brief": schema, "audience": schema},
             input=dict,
             output=dict,
@@ -104,10 +105,11 @@ def test_a_mapping_with_everything() -> None:
     )
     assert (
         agent.capability.timeoutSeconds,
+        agent.capability.retries,
         agent.capability.reworks,
         agent.input,
         agent.output,
-    ) == (5, ("brief",), dict, dict)
+    ) == (5, Retries(attempts=3, seconds=0.5), ("brief",), dict, dict)
     assert agent.capability.contract.output == {
         "type": "object",
         "properties": {"brief": schema},
@@ -118,7 +120,12 @@ def test_a_mapping_with_everything() -> None:
 
 @pytest.mark.parametrize(
     "runs",
-    [lambda: graph(), lambda: graph().compile(), lambda: around(graph().compile()).compile()],
+    [
+        lambda: graph(),
+        lambda: graph().compile(),
+        lambda: graph().compile(interrupt_before=["write"], interrupt_after="*"),
+        lambda: around(graph().compile(interrupt_before=["write"])).compile(),
+    ],
 )
 def test_run_may_be_a_graph(runs: Callable[[], Any]) -> None:
     assert isinstance(read_agent(mapping(run=runs()), "here").run, Pregel)
@@ -143,6 +150,16 @@ def test_run_may_be_whatever_is_called(called: Any) -> None:
         ({"inputFacets": ["a", "a"]}, "the facet a is named twice"),
         ({"inputFacets": ["a"], "optionalInputFacets": ["a"]}, "the facet a is named twice"),
         ({"outputFacets": ["b", "b"]}, "the facet b is named twice"),
+        ({"retries": 3}, "`retries`: Input should be a valid dictionary"),
+        ({"retries": {"attempts": 3}}, "`retries.seconds`: Field required"),
+        (
+            {"retries": {"attempts": 0, "seconds": 1}},
+            "`retries.attempts`: Input should be greater than or equal to 1",
+        ),
+        (
+            {"retries": {"attempts": 1, "seconds": -1}},
+            "`retries.seconds`: Input should be greater than or equal to 0",
+        ),
         ({"timeoutSeconds": 0}, "`timeoutSeconds`: Input should be greater than 0"),
         ({"timeoutSeconds": "soon"}, "`timeoutSeconds`: Input should be a valid number"),
         ({"facets": {"brief": {"type": "strin"}}}, "`facets.brief` is not a JSON Schema"),
@@ -157,9 +174,6 @@ def test_run_may_be_whatever_is_called(called: Any) -> None:
             "`run` must be a function, a compiled LangGraph graph or a StateGraph, not str",
         ),
         ({"run": StateGraph(State)}, "`run` is a graph that does not compile: ValueError"),
-        ({"run": graph().compile(interrupt_before=["write"])}, "static breakpoint"),
-        ({"run": graph().compile(interrupt_after=["write"])}, "static breakpoint"),
-        ({"run": around(graph().compile(interrupt_before=["write"]))}, "static breakpoint"),
         ({"input": "task"}, "`input` must be a function, not str"),
         ({"output": 5}, "`output` must be a function, not int"),
         (

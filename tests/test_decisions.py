@@ -1,6 +1,7 @@
 """What a decision comes to, for every status of a run and a request: no database, no clock."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from hitl_orchestrator.domain.errors import (
     NotFound,
     RequestNotPending,
     RunEnded,
+    RunNotFailed,
 )
 from hitl_orchestrator.domain.hitl import (
     NOBODY,
@@ -26,8 +28,9 @@ from hitl_orchestrator.domain.hitl import (
     ResponseType,
     Settled,
 )
+from hitl_orchestrator.domain.plan import Plan, Step, StepStatus
 from hitl_orchestrator.domain.ports import Change, Claim, Locked
-from hitl_orchestrator.domain.run import RunStatus, StoredRun
+from hitl_orchestrator.domain.run import Held, RunStatus, StoredRun
 from hitl_orchestrator.domain.state import Ending, Result, RunError, RunSettings
 from hitl_orchestrator.graph import decisions
 from tests.contracts import registry, summary
@@ -253,6 +256,41 @@ def test_a_start_that_nobody_can_finish_is_refused() -> None:
         decisions.start(REGISTRY, SETTINGS.but(agents=("b",)), {}, NOW)
 
 
+def test_a_retry_shows_what_failed_as_open_and_forgets_how_the_run_ended() -> None:
+    steps = tuple(
+        Step(stepId=name, capabilityId="a", label="A", status=StepStatus(status), reason="r")
+        for name, status in (("s1", "completed"), ("s2", "failed"), ("s3", "skipped"))
+    )
+    state = locked("failed", asked(status="resolved"))
+    failed = state.run.but(plan=Plan(version=2, steps=steps), error=RunError(message="m"))
+    change = decisions.retry(replace(state, run=failed), BY)
+    assert (change.run.status, change.drive, change.run.retrying) == ("queued", True, True)
+    assert (change.run.error, change.run.result, [*change.settled]) == (None, None, [])
+    assert change.run.plan is not None
+    assert [step.status for step in change.run.plan.steps] == ["completed", "pending", "skipped"]
+    (event,) = change.events
+    assert (event.kind, event.message, event.operator, event.note) == (
+        "run_retried",
+        "retried",
+        ADA,
+        "a note",
+    )
+
+
+@pytest.mark.parametrize("run", [status for status in RunStatus if status != "failed"])
+def test_only_a_failed_run_is_retried(run: RunStatus) -> None:
+    with pytest.raises(RunNotFailed) as refused:
+        decisions.retry(locked(run, asked()), BY)
+    assert refused.value.more == {"runStatus": run}
+
+
+def test_what_ends_with_its_run_was_decided_by_nobody() -> None:
+    state = locked("running", asked())
+    ended = decisions.fail(state, Claim("run", "token"), "broken")
+    cancelled = decisions.cancel(state, "enough", BY)
+    assert [each.settled.withRun for each in (*ended.settled, *cancelled.settled)] == [True, False]
+
+
 def test_only_who_holds_the_claim_ends_a_run() -> None:
     state = locked("running", asked())
     with pytest.raises(Fenced):
@@ -278,3 +316,61 @@ def test_an_end_with_an_error_fails_and_one_without_completes() -> None:
         "run_failed",
         "s1",
     )
+
+
+HELD = Held(reason="no agent a is plugged in", capabilityId="a", since=NOW)
+
+
+def held(run: str, *requests: HitlRequest) -> Locked:
+    state = locked(run, *requests)
+    return replace(state, run=state.run.but(held=HELD))
+
+
+@pytest.mark.parametrize("run", list(RunStatus))
+def test_a_run_is_held_in_every_state_but_its_end_and_only_once(run: str) -> None:
+    change = decisions.hold(locked(run, asked()), "a", "no agent a is plugged in")
+    assert decisions.hold(held(run, asked()), "a", "another reason") is None
+    if run in ENDED:
+        assert change is None
+        return
+    assert change is not None
+    (event,) = change.events
+    assert (change.run.held, change.run.status, change.settled) == (HELD, run, ())
+    assert (event.kind, event.reason, event.originAgent) == (
+        "run_held",
+        "no agent a is plugged in",
+        "a",
+    )
+
+
+@pytest.mark.parametrize("run", list(RunStatus))
+def test_a_held_run_is_let_go_and_driven_where_it_was_at_work(run: str) -> None:
+    change = decisions.let_go(held(run, asked()), {"q1": "f2"})
+    if run in ENDED:
+        assert change is None
+        return
+    assert change is not None
+    assert (change.run.held, change.run.status, change.fitted) == (None, run, {"q1": "f2"})
+    assert change.drive is (run in ("queued", "running"))
+    assert [event.kind for event in change.events] == ["run_let_go"]
+
+
+def test_a_run_that_fits_under_another_fingerprint_is_noted_without_a_word() -> None:
+    assert decisions.let_go(locked("awaiting_hitl", asked()), {}) is None
+    change = decisions.let_go(locked("awaiting_hitl", asked()), {"q1": "f2"})
+    assert change is not None
+    assert (change.fitted, change.events, change.drive) == ({"q1": "f2"}, [], False)
+
+
+def test_a_decision_about_a_held_run_that_fits_now_lets_it_go() -> None:
+    decided = answer(held("awaiting_hitl", asked()))
+    assert decided is not None
+    change = decisions.take_fitting(decided, {"q1": "f2"})
+    assert (change.run.held, change.fitted, change.drive) == (None, {"q1": "f2"}, True)
+    assert [event.kind for event in change.events] == ["run_let_go", "question_answered"]
+
+
+def test_a_held_run_can_be_given_up() -> None:
+    for change in (cancel(held("awaiting_hitl", asked())), remove(held("running", asked()))):
+        assert change is not None
+        assert (change.run.status, change.run.held) == ("cancelled", None)

@@ -91,7 +91,7 @@ def commands(group: Any) -> set[str]:
 
 
 def test_the_operators_page_has_every_log_event_and_every_metric() -> None:
-    exposition = Telemetry().exposition(0, 0).decode()
+    exposition = Telemetry().exposition(0, 0, 0).decode()
     metrics = {
         name
         for name in re.findall(r"^# TYPE (\S+)", exposition, re.MULTILINE)

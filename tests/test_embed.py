@@ -456,7 +456,7 @@ async def test_a_breakpoint_that_was_not_seen_at_the_start_fails_the_step(step_o
 
     report = await step_of(agent(graph(WithAnswer, outer))).visit()
     assert report.outcome is Outcome.FAILED
-    assert "static breakpoint" in (report.reason or "")
+    assert "a graph that cannot be found in it" in (report.reason or "")
 
 
 async def test_an_answer_of_null_is_an_answer(step_of: Steps) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from hitl_orchestrator.domain.json_values import Unstorable, check_storable
 from hitl_orchestrator.domain.records import Json, describe_misfit
+from hitl_orchestrator.server.api.body import parse_body
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -49,6 +50,16 @@ def test_what_is_let_through_a_checkpoint_gives_back(value: Json) -> None:
         return
     serializer = JsonPlusSerializer()
     assert serializer.loads_typed(serializer.dumps_typed(value)) == value
+
+
+@given(JSON)
+def test_what_an_agent_may_propose_a_body_may_hold(value: Json) -> None:
+    try:
+        check_storable(value)
+    except Unstorable:
+        return
+    sent = json.dumps({"editedArguments": value}).encode()
+    assert parse_body("application/json", sent) == {"editedArguments": value}
 
 
 class Inner(BaseModel):

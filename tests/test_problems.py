@@ -42,9 +42,12 @@ def test_the_contracts_codes() -> None:
         "Conflict": 409,
         "RequestNotPending": 409,
         "RunEnded": 409,
+        "RunHeld": 409,
+        "RunNotFailed": 409,
         "ThreadBusy": 409,
         "StoreUnavailable": 503,
         "Fenced": 503,
+        "Unfit": 503,
         "ConfigurationError": 500,
     }
 

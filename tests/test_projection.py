@@ -18,7 +18,7 @@ from hitl_orchestrator.domain.hitl import (
 )
 from hitl_orchestrator.domain.ports import Claim, Locked, Update
 from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.run import RunStatus, StoredRun
+from hitl_orchestrator.domain.run import Held, RunStatus, StoredRun
 from hitl_orchestrator.domain.state import (
     Asked,
     Ending,
@@ -34,6 +34,7 @@ from hitl_orchestrator.graph.projection import (
     Broken,
     Continue,
     Drained,
+    HeldBack,
     Next,
     Rest,
     ResumeWith,
@@ -209,6 +210,7 @@ BROKEN = Broken(RunError(message="broken"))
         (BROKEN, [], {}, "failed", None),
         (BROKEN, [QUESTION], SETTLED, "failed", None),
         (Drained(), [QUESTION], {}, "running", None),
+        (HeldBack("a", "no node ask"), [], SETTLED, "running", None),
     ],
     ids=[
         "it waits: paused",
@@ -218,6 +220,7 @@ BROKEN = Broken(RunError(message="broken"))
         "it broke: failed",
         "it broke though somebody waits: failed, and nobody is asked more",
         "this process ends: the run goes on elsewhere",
+        "its agent does not fit: held, whatever was answered",
     ],
 )
 def test_what_a_stop_comes_to(
@@ -230,4 +233,13 @@ def test_what_a_stop_comes_to(
     concluded = conclude(FIRST, CLAIM, locked(settled), updates, stop)
     run = concluded.change.run
     assert (run.status, concluded.next) == (status, following)
-    assert (run.claimToken is None) is (status != "running"), "only a run at rest is free"
+    is_at_rest = status != "running" or isinstance(stop, HeldBack)
+    assert (run.claimToken is None) is is_at_rest, "only a run at rest is free"
+
+
+def test_what_was_written_before_it_was_held_is_kept() -> None:
+    stop = HeldBack("a", "no node ask")
+    change = conclude(FIRST, CLAIM, locked(), [QUESTION, EVENT], stop).change
+    assert [row.request.requestId for row in change.asked] == ["q1"]
+    assert change.run.held == Held(reason="no node ask", capabilityId="a", since=NOW)
+    assert [event.kind for event in change.events] == ["question_asked", "warned", "run_held"]

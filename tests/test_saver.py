@@ -389,7 +389,7 @@ async def test_what_comes_during_a_flush_waits_for_the_next(
 async def test_what_jsonb_refuses_does_not_stop_the_run(saver: BufferedSaver) -> None:
     async with saver.unit() as unit:
         at = await checkpoint(
-            saver, nul="a\0", surrogate="\ud800", infinite=float("inf"), plain="a"
+            saver, nul="a\0", surrogate="\ud800", infinite=float("inf"), huge=1e30, plain="a"
         )
         await saver.flush(unit, nothing)
     found = await saver.aget_tuple(at)
@@ -398,6 +398,7 @@ async def test_what_jsonb_refuses_does_not_stop_the_run(saver: BufferedSaver) ->
         "nul": "a\0",
         "surrogate": "?",
         "infinite": float("inf"),
+        "huge": 1e30,
         "plain": "a",
     }
 

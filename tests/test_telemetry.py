@@ -70,7 +70,7 @@ def lines(log: StringIO) -> list[dict[str, Any]]:
 
 def metrics(telemetry: Telemetry) -> dict[tuple[str, ...], float]:
     """By name and label values."""
-    families = text_string_to_metric_families(telemetry.exposition(2, 60.5).decode())
+    families = text_string_to_metric_families(telemetry.exposition(2, 60.5, 1).decode())
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in families
@@ -102,7 +102,7 @@ def test_what_people_wrote_is_in_no_line_and_no_label(log: StringIO) -> None:
         RUN, [event.but(kind=kind) for kind in EventKind for event in (ASKED, ANSWERED)]
     )
     assert "SECRET" not in log.getvalue()
-    assert b"SECRET" not in telemetry.exposition(0, 0)
+    assert b"SECRET" not in telemetry.exposition(0, 0, 0)
 
 
 def test_the_lines_are_the_contracts(log: StringIO) -> None:

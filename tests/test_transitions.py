@@ -16,13 +16,13 @@ from hitl_orchestrator.domain.transitions import RequestAct, RunAct, request_aft
 LIFECYCLE = Path(__file__).parents[1] / "docs" / "hitl-lifecycle.md"
 
 RUNS = """
-               drive    pause          answer   complete   fail    cancel
-queued         running  -              -        -          -       cancelled
-running        running  awaiting_hitl  running  completed  failed  cancelled
-awaiting_hitl  -        -              running  -          -       cancelled
-completed      -        -              -        -          -       -
-failed         -        -              -        -          -       -
-cancelled      -        -              -        -          -       -
+               drive    pause          answer   complete   fail    cancel     retry
+queued         running  -              -        -          -       cancelled  -
+running        running  awaiting_hitl  running  completed  failed  cancelled  -
+awaiting_hitl  -        -              running  -          -       cancelled  -
+completed      -        -              -        -          -       -          -
+failed         -        -              -        -          -       -          queued
+cancelled      -        -              -        -          -       -          -
 """
 REQUESTS = """
           answer    expire  remove  deny

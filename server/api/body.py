@@ -11,7 +11,6 @@ from hitl_orchestrator.domain.json_values import Unstorable, check_storable
 from hitl_orchestrator.domain.records import Json, JsonObject
 
 MAX_DEPTH = 32
-LARGEST = 2.0**63  # jsonb makes a whole number of 1e30, which no checkpoint can hold
 
 
 def parse_body(content_type: str | None, raw: bytes) -> Json:
@@ -28,7 +27,7 @@ def parse_body(content_type: str | None, raw: bytes) -> Json:
         raise Invalid(_TOO_DEEP) from error
     except ValueError as error:
         raise Invalid(f"The body is not JSON: {error}.") from error
-    _check_shape(value)
+    _check_depth(value)
     try:
         check_storable(value)
     except Unstorable as error:
@@ -56,8 +55,8 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-def _check_shape(value: Json) -> None:
-    """Raise Invalid for what is nested too deep, or a number that nothing here can hold."""
+def _check_depth(value: Json) -> None:
+    """Raise Invalid for what is nested too deep."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         below = list[Json]()
@@ -66,8 +65,6 @@ def _check_shape(value: Json) -> None:
                 below += item.values()
             elif isinstance(item, list):
                 below += item
-            elif isinstance(item, float) and abs(item) > LARGEST:
-                raise Invalid(f"The body holds a number larger than {LARGEST:g}.")
         level = below
     if level:
         raise Invalid(_TOO_DEEP)

@@ -64,6 +64,13 @@ FIELDS: dict[str, str] = {
     "Run.maxHitlRequests": "Questions that it may ask.",
     "Run.result": "What it came to; null until it ends.",
     "Run.error": "Why it failed.",
+    "Run.held": "Why it waits for other agents than those that are plugged in; null: it does not. "
+    "A held run takes no decision, and goes on by itself where agents are plugged in that fit.",
+    "Held.reason": "What does not fit, and how.",
+    "Held.capabilityId": "The agent that is missing, or is not the one that asked.",
+    "Held.since": "When that was found.",
+    "Run.stillWorking": "Whether work goes on that could not be stopped when the run was: "
+    "until it ends, the thread takes no other run.",
     "Run.metadata": "The caller's own, and `auditLog`: what was done to the run, when and by whom.",
     "Runs.runs": "Newest first.",
     "Resumed.run": "The run as it is now.",
@@ -151,6 +158,7 @@ EXAMPLES: dict[str, Any] = {
         "reason": "The release was postponed",
         "operator": {"id": "operator-7", "displayName": "Ada"},
     },
+    "Retry": {"operator": {"id": "operator-7", "displayName": "Ada"}, "note": "The model is back"},
     "Resume": {
         "runId": "run_0f8c2f6b5d9e4b1a8c7d6e5f4a3b2c1d",
         "requestId": "hitl_req_7d1f",

@@ -26,7 +26,8 @@ and query parameters are refused.
 WHEN = {
     401: "The key is missing or wrong.",
     404: "There is no such run, thread, or request of that run.",
-    409: "The request is not pending any more, the run has ended, or the thread has an active run.",
+    409: "The request is not pending any more, the run has ended (or, to be retried, has not "
+    "failed) or is held, or the thread has a run that is active or `stillWorking`.",
     413: "The body has more than 1 MiB.",
     422: "Body, query or header does not fit. Nothing is saved.",
     503: "The database is out of reach, or this client holds too many streams or waiting calls; "
@@ -48,7 +49,9 @@ EVENTS: Responses = {
 READY: Responses = {
     200: {
         "description": "Ready.",
-        "content": {"application/json": {"example": {"status": "ready", "liveWorkers": 2}}},
+        "content": {
+            "application/json": {"example": {"status": "ready", "heldRuns": 0, "liveWorkers": 2}}
+        },
     }
 }
 METRICS: Responses = {
@@ -109,7 +112,11 @@ PROBLEM = {
             "format": "date-time",
             "description": "409: when somebody was first.",
         },
-        "runStatus": {"type": "string", "description": "409: the status the run ended with."},
+        "runStatus": {"type": "string", "description": "409: the run's status."},
+        "held": {
+            "description": "409: which agent does not fit, and why. The decision was not taken.",
+            "$ref": "#/components/schemas/Held",
+        },
     },
     "example": {
         "type": "urn:hitl:request-not-pending",

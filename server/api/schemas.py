@@ -99,14 +99,21 @@ class StartRun(Body):
         )
 
 
-class Cancel(Body):
-    reason: Reason
+class Signed(Body):
     operator: Person | None = None
     note: Note | None = None
 
     @property
     def by(self) -> By:
         return By(self.operator, self.note)
+
+
+class Retry(Signed):
+    pass
+
+
+class Cancel(Signed):
+    reason: Reason
 
 
 def _with(field: str) -> JsonDict:

@@ -7,7 +7,13 @@ person is needed.
 import typer
 
 from hitl_orchestrator.server.terminal.command import report_errors
-from hitl_orchestrator.server.terminal.operator_commands import answer, cancel, deny, remove
+from hitl_orchestrator.server.terminal.operator_commands import (
+    answer,
+    cancel,
+    deny,
+    remove,
+    retry,
+)
 from hitl_orchestrator.server.terminal.query_commands import pending, show
 from hitl_orchestrator.server.terminal.run_command import run
 
@@ -19,3 +25,4 @@ app.command()(report_errors(answer))
 app.command()(report_errors(deny))
 app.command()(report_errors(remove))
 app.command()(report_errors(cancel))
+app.command()(report_errors(retry))

@@ -75,12 +75,19 @@ class Api:
     def cancel(self, run_id: str, body: JsonObject) -> RunJson:
         return self._call("POST", f"{_run_path(run_id)}/cancel", body)
 
+    def retry(self, run_id: str, body: JsonObject) -> RunJson:
+        return self._call("POST", f"{_run_path(run_id)}/retry", body)
+
     def pending(
         self, agent: str | None = None, urgency: str | None = None, thread_id: str | None = None
     ) -> QueueJson:
         return self._call(
             "GET", "/api/hitl/pending", agent=agent, urgency=urgency, threadId=thread_id
         )
+
+    def count_held(self) -> int:
+        """Return how many runs wait for agents that are not plugged in."""
+        return self._call("GET", "/readyz").get("heldRuns", 0)
 
     def request(self, request_id: str) -> AnsweredRequestJson:
         return self._call("GET", f"/api/hitl/requests/{_encode_id(request_id)}")
@@ -104,20 +111,27 @@ class Api:
         return self._call("POST", "/api/hitl/remove", {**_name_request(request), **body})
 
     def frames(self, run_id: str) -> Iterator[FrameJson]:
-        """Yield a run's frames from the first to the last, each once, across lost connections."""
+        """Yield a run's frames from the first to the last, each once, across lost connections.
+
+        A frame that ends a run is the last unless the run was retried: then others follow it.
+        """
         patience, headers = _Patience(self.patience_seconds), dict[str, str]()
+        has_ended = False
         while True:
             try:
                 with self._open_stream(run_id, headers) as stream:
                     patience = _Patience(self.patience_seconds)
                     for event in stream.iter_sse():
                         frame: FrameJson = event.json()
-                        yield frame
-                        if frame["type"] in LAST_FRAMES:
-                            return
                         headers["Last-Event-ID"] = event.id
+                        has_ended = frame["type"] in LAST_FRAMES
+                        yield frame
+                if has_ended:
+                    return
                 failure = NoAnswer(f"The server at {self.url} closed the stream of {run_id}.")
             except (httpx.RequestError, ValueError, _Unavailable) as error:
+                if has_ended:
+                    return
                 failure = self._explain(error)
             patience.wait(failure)
 

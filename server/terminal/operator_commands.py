@@ -1,4 +1,4 @@
-"""The commands of an operator: `hitl answer`, `hitl deny`, `hitl remove` and `hitl cancel`."""
+"""The commands of an operator: `hitl answer`, `deny`, `remove`, `cancel` and `retry`."""
 
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -176,7 +176,30 @@ def cancel(
       hitl cancel run_0d9c --reason "wrong changelog"
     """
     cancelled = open_api().cancel(run_id, _give_reason(reason, operator, note))
-    print_done(f"Run {cancelled['runId']} is {cancelled['status']}.", cancelled, as_json)
+    line = f"Run {cancelled['runId']} is {cancelled['status']}."
+    if cancelled.get("stillWorking"):
+        from hitl_orchestrator.server.terminal.run_views import STILL_WORKING
+
+        line = f"{line} {STILL_WORKING}"
+    print_done(line, cancelled, as_json)
+
+
+def retry(
+    run_id: RunId,
+    note: Note = None,
+    operator: Operator = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a failed run go on where it failed; nothing is asked or done again that was.
+
+    \b
+    Example:
+      hitl retry run_0d9c --note "the model is back"
+    """
+    from hitl_orchestrator.server.terminal.client import sign
+
+    retried = open_api().retry(run_id, sign(operator or find_login(), note))
+    print_done(f"Run {retried['runId']} is {retried['status']}.", retried, as_json)
 
 
 def _give_reason(reason: str, operator: str | None, note: str | None) -> "JsonObject":

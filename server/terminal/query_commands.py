@@ -32,11 +32,24 @@ def pending(
     Example:
       hitl pending --urgency high
     """
-    queue = open_api().pending(agent, urgency, thread)
+    api = open_api()
+    queue = api.pending(agent, urgency, thread)
     if as_json:
         print_json(queue)
     else:
         _print_queue(queue)
+        _print_held(api)
+
+
+def _print_held(api: "Api") -> None:
+    from hitl_orchestrator.server.terminal.console import Terminal
+    from hitl_orchestrator.server.terminal.errors import ClientError
+
+    with suppress(ClientError):  # it answers, but could not drive
+        if held := api.count_held():
+            Terminal().say(
+                f"{held} held, for agents that are not plugged in: `hitl show RUN_ID` says why."
+            )
 
 
 def _print_queue(queue: "QueueJson") -> None:

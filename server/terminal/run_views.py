@@ -37,20 +37,20 @@ _GLYPHS = {
     "failed": ("✘", "red"),
     "skipped": ("–", "dim"),
 }
+STILL_WORKING = "Its work cannot be stopped and goes on; its thread takes no other run meanwhile."
 _FRAME_STYLES = {"warning": "yellow", "error": "red", "complete": "green", "handoff": "default"}
 
 
 def draw_run(run: RunJson) -> RenderableType:
-    parts: list[RenderableType] = [
-        make_facts(
-            {
-                "Run": run["runId"],
-                "Thread": run["threadId"],
-                "Status": run["status"],
-                "Objective": run["objective"],
-            }
-        )
-    ]
+    facts = {
+        "Run": run["runId"],
+        "Thread": run["threadId"],
+        "Status": run["status"],
+        "Objective": run["objective"],
+    }
+    if held := run.get("held"):
+        facts["Held"] = held["reason"]
+    parts: list[RenderableType] = [make_facts(facts)]
     if plan := run["plan"]:
         title = Text(f"Plan, version {plan['version']}", "bold")
         parts += [Text(), title, draw_plan(plan["steps"])]
@@ -103,6 +103,8 @@ def draw_result(run: RunJson) -> RenderableType:
     parts: list[RenderableType] = [
         Text.assemble("The run is ", (status, STATUS_STYLES.get(status, "")), _describe_end(run))
     ]
+    if run.get("stillWorking"):
+        parts.append(Text(STILL_WORKING, "yellow"))
     result = run["result"] or ResultJson(outputs={})
     for facet, value in result["outputs"].items():
         parts += _draw_output(facet, value)

@@ -92,6 +92,10 @@ class RunErrorJson(TypedDict):
     message: str
 
 
+class HeldJson(TypedDict):
+    reason: str
+
+
 class RunJson(TypedDict):
     runId: str
     threadId: str
@@ -102,6 +106,8 @@ class RunJson(TypedDict):
     requests: list[RequestJson]
     result: ResultJson | None
     error: RunErrorJson | None
+    held: NotRequired[HeldJson | None]
+    stillWorking: NotRequired[bool]
     metadata: JsonObject
 
 

@@ -17,3 +17,4 @@ agent: dict[str, Any] = {
     "timeoutSeconds": 0.3,
     "run": run,
 }
+forever = {**agent, "capabilityId": "hangs.unbounded", "timeoutSeconds": 600}

@@ -89,7 +89,7 @@ async def test_beyond_loopback_any_name_will_do(database_url: str) -> None:
 async def test_health_readiness_and_the_description_need_no_key(api: httpx.AsyncClient) -> None:
     del api.headers["Authorization"]
     assert (await api.get("/healthz")).json() == {"status": "alive"}
-    assert (await api.get("/readyz")).json() == {"status": "ready"}
+    assert (await api.get("/readyz")).json() == {"status": "ready", "heldRuns": 0}
     assert (await api.get("/openapi.json")).status_code == 200
     page = await api.get("/docs")
     assert '<h2 id="POST /api/runs">' in page.text
@@ -101,7 +101,11 @@ async def test_health_readiness_and_the_description_need_no_key(api: httpx.Async
 
 async def test_with_a_queue_readiness_counts_the_workers(database_url: str) -> None:
     async with started(database_url, dispatch="queue") as api:
-        assert (await api.get("/readyz")).json() == {"status": "ready", "liveWorkers": 0}
+        assert (await api.get("/readyz")).json() == {
+            "status": "ready",
+            "heldRuns": 0,
+            "liveWorkers": 0,
+        }
 
 
 async def test_metrics_tell_how_much_waits(api: httpx.AsyncClient) -> None:

@@ -33,7 +33,7 @@ STARTS: list[Json] = [
     START | {"inputs": {"a": ["\udfff"]}},
     START | {"inputs": {"a": DEEP}},
     START | {"inputs": {"a": 2**64}},
-    START | {"inputs": {"a": -1e300}},
+    START | {"inputs": {"a": -(2**63) - 1}},
     START | {"inputs": {"objective": "another"}},
     START | {"outputs": "survey"},
     START | {"outputs": ["a b"]},

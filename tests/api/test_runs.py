@@ -27,6 +27,7 @@ async def test_a_run_is_started_asks_is_answered_and_ends(api: httpx.AsyncClient
         "maxHitlRequests",
         "result",
         "error",
+        "held",
         "metadata",
         "createdAt",
         "updatedAt",

@@ -211,4 +211,7 @@ agents = [
     number,
     worded,
     refusable,
+    task_group,
+    breakpoint_,
+    node_interrupt,
 ]

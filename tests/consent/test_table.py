@@ -15,6 +15,8 @@ from hitl_orchestrator.domain.hitl import Answered, ResponseType
 from tests.api.calls import Json, started
 from tests.consent import gates
 
+pytestmark = pytest.mark.filterwarnings("ignore:NodeInterrupt is deprecated")
+
 NOT_RESUMED = "not resumed"
 REASON = "…"
 ANSWERED = Answered(responseType=ResponseType.APPROVAL, approved=True).json_object()
@@ -37,7 +39,7 @@ class Row(NamedTuple):
 
 
 APPROVED = {"approved": True}
-MAIL = "Run send_mail?"
+MAIL, GO_ON = "Run send_mail?", "Go on with act?"
 ROWS = [
     Row(
         "ours",
@@ -101,6 +103,15 @@ ROWS = [
         True,
         {"refused": REASON},
     ),
+    Row("task_group", "in an anyio task group", ("open", "Pay?"), APPROVED, True),
+    Row(
+        "breakpoint",
+        "`interrupt_before`, `interrupt_after`",
+        ("approval", "Go on with act?"),
+        APPROVED,
+        None,
+    ),
+    Row("node_interrupt", "`NodeInterrupt`", ("approval", GO_ON), APPROVED, None),
 ]
 
 REFUSALS = {

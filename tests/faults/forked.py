@@ -136,9 +136,10 @@ def working(database_url: str, *agents: str, **settings: str) -> AbstractContext
     )
 
 
-def finished(database_url: str, *arguments: str) -> tuple[int, str]:
+def finished(database_url: str, *arguments: str, **settings: str) -> tuple[int, str]:
     """`hitl …` to its end: its exit code, and what it said."""
-    with forked(hitl, *arguments, environment=_with(database_url)) as process:
+    environment = {**_with(database_url), **settings}
+    with forked(hitl, *arguments, environment=environment) as process:
         return process.end(), process.said()
 
 

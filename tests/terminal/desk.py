@@ -56,11 +56,17 @@ form = asking("form", kind="form", responseSchema={
         "price": {"type": "number"},
         "vegan": {"type": "boolean", "default": False},
     }})
+
+def break_off(task):
+    raise ValueError("broken as asked")
+
+broken = {**words, "capabilityId": "asks.broken", "outputFacets": ["broken"], "facets": {},
+    "run": break_off}
 nested = asking("nested", kind="form", responseSchema={
     "type": "object", "properties": {"tags": {"type": "array"}},
 })
 """
-ASKING_AGENTS = ("words", "open_choice", "anything", "form", "nested")
+ASKING_AGENTS = ("words", "open_choice", "anything", "form", "nested", "broken")
 
 
 def asked(facet: str) -> list[str]:

@@ -156,3 +156,21 @@ def test_a_question_is_removed_and_a_run_cancelled(desk: Desk) -> None:
     assert json.loads(cancelled.stdout)["status"] == "cancelled"
     assert "The run is cancelled: wrong source" in desk.hitl("show", second["runId"]).stdout
     assert desk.hitl("cancel", second["runId"], "--reason", "again").returncode == 1
+
+
+def test_a_failed_run_is_retried_and_its_stream_tells_of_both_ends(desk: Desk) -> None:
+    failed = json.loads(desk.hitl(*asked("broken"), "--json").stdout)
+    assert failed["status"] == "failed"
+    note = ["--note", "it is mended", "--operator", "ada"]
+    retried = desk.hitl("retry", failed["runId"], *note)
+    assert (retried.returncode, retried.stdout) == (0, f"Run {failed['runId']} is queued.\n")
+    run = desk.at_rest(failed["runId"])
+    assert run["status"] == "failed"
+    entry = next(one for one in run["metadata"]["auditLog"] if one["action"] == "retry")
+    assert (entry["note"], entry["operator"]["id"]) == ("it is mended", "ada")
+    types = [frame["type"] for frame in desk.api.frames(failed["runId"])]
+    assert [type_ for type_ in types if type_ in ("start", "error")] == ["start", "error"] * 2
+    paused = desk.paused()
+    refused = desk.hitl("retry", paused["runId"])
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "is awaiting_hitl; only a failed run can be retried" in refused.stderr

@@ -20,6 +20,7 @@ COMMANDS = [
     "deny",
     "remove",
     "cancel",
+    "retry",
     "audit verify",
 ]
 
@@ -98,6 +99,7 @@ def test_wrong_usage_is_told_in_one_line_and_ends_with_2(
         "deny hitl_1",
         "remove hitl_1",
         "cancel run_1",
+        "retry",
         "pending --urgency extreme",
         "answer",
         "frobnicate",
@@ -121,6 +123,7 @@ def test_what_the_command_line_does_not_know_ends_with_2(arguments: str, tmp_pat
         "deny hitl_1 --reason x",
         "remove hitl_1 --reason x",
         "cancel run_1 --reason x",
+        "retry run_1",
     ],
 )
 def test_a_server_that_does_not_answer_is_told_in_one_line(arguments: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hitl_orchestrator.server.terminal.command import print_json
 from hitl_orchestrator.server.terminal.question_views import draw_question, draw_request
 from hitl_orchestrator.server.terminal.run_views import (
+    STILL_WORKING,
     draw_frame,
     draw_plan,
     draw_queue,
@@ -250,6 +251,11 @@ def test_a_failed_and_a_cancelled_run_say_why() -> None:
     assert "The run is cancelled: changed my mind" in shown(
         draw_result(ended_run(status="cancelled", result=None, metadata=log))
     )
+
+
+def test_a_run_that_could_not_be_stopped_says_so() -> None:
+    told = shown(draw_result(ended_run(status="cancelled", result=None, stillWorking=True)))
+    assert STILL_WORKING in " ".join(told.split())
 
 
 def test_the_queue_shows_how_long_each_question_waits() -> None:

@@ -35,6 +35,7 @@ COMPONENTS = {
     "NotDoneJson": "NotDone",
     "ResultJson": "Result",
     "RunErrorJson": "RunError",
+    "HeldJson": "Held",
     "RunJson": "Run",
     "RunsJson": "Runs",
     "PausedRunJson": "PausedRun",

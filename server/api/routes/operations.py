@@ -22,13 +22,13 @@ async def healthz() -> dict[str, str]:
 async def readyz(hitl: TheOrchestrator) -> Response:
     """Tell whether the database is reachable and up to date, and the driver alive (`inline`).
 
-    With `queue`, how many workers live.
+    With `queue`, how many workers live. How many runs are held never makes it 503.
     """
     try:
         readiness = await hitl.check_ready()
     except (StoreUnavailable, ConfigurationError) as error:
         return respond(write_plain(503, error.detail))
-    ready: dict[str, str | int] = {"status": "ready"}
+    ready: dict[str, str | int] = {"status": "ready", "heldRuns": readiness.held_runs}
     if readiness.live_workers is not None:
         ready["liveWorkers"] = readiness.live_workers
     return JSONResponse(ready)

@@ -1,4 +1,4 @@
-"""Runs: start, look, cancel, listen; and who can be planned with."""
+"""Runs: start, look, cancel, retry, listen; and who can be planned with."""
 
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from hitl_orchestrator.server.api.routes import (
 from hitl_orchestrator.server.api.schemas import (
     Cancel,
     Capabilities,
+    Retry,
     Runs,
     ShownCapability,
     StartRun,
@@ -80,11 +81,32 @@ async def show_run(run_id: RunId, hitl: TheOrchestrator, wait: Wait) -> Response
     response_description="The cancelled run.",
 )
 async def cancel_run(run_id: RunId, body: Cancel, call: TheCall) -> Response:
-    """Stop a queued, running or paused run. Its pending requests are denied with the reason."""
+    """Stop a queued, running or paused run. Its pending requests are denied with the reason.
+
+    Work of a synchronous agent cannot be stopped: until it ends, the run is `stillWorking`.
+    """
     ref = RunRef(run_id)
     act = call.hitl.cancel(ref, body.reason, body.by, call.once)
     done = await call.log("hitl_cancel_api", ref, None, body.operator, act)
     return respond_done(done, done.run)
+
+
+@router.post(
+    "/runs/{runId}/retry",
+    status_code=202,
+    response_model=Run,
+    responses=problems(404, 409, 413, 422),
+    response_description="The run, queued again.",
+)
+async def retry_run(run_id: RunId, body: Retry, call: TheCall, wait: Wait) -> Response:
+    """Let a failed run go on. Its failed steps go on from their own checkpoints.
+
+    Finished nodes, answers and decisions stay: nothing is asked or done again that was.
+    """
+    ref = RunRef(run_id)
+    act = call.hitl.retry(ref, body.by, call.once, wait)
+    done = await call.log("hitl_retry_api", ref, None, body.operator, act)
+    return respond_done(done, done.run, 202)
 
 
 @router.get(
@@ -99,7 +121,7 @@ async def run_events(
     """Send the run's frames as server-sent events, from the beginning or after `Last-Event-ID`.
 
     They end with the run: 204 if the event named is the last there will be, which tells a browser
-    not to come back.
+    not to come back. Those of a failed run go on when it is retried, behind its `error`.
     """
     after = int(last_event_id or 0)
     if await hitl.is_last_frame(run_id, after):

@@ -1,0 +1,86 @@
+"""The table `hitl_processes`: which processes live, and which agents each has."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+from hitl_orchestrator.checkpoints.pool import Connection
+
+REPORT = """WITH mine AS (
+    INSERT INTO hitl_processes (process_id, offers, drives, alive_until)
+    VALUES (%(process_id)s, %(offers)s, %(drives)s, now() + %(lease)s)
+    ON CONFLICT (process_id) DO UPDATE
+        SET drives = excluded.drives, alive_until = excluded.alive_until),
+gone AS (DELETE FROM hitl_processes WHERE alive_until < now() - interval '1 hour')
+SELECT h.last_held, p.process_id, p.offers, p.drives
+    FROM (SELECT max(held->>'since') AS last_held
+        FROM orchestrator_runs WHERE held IS NOT NULL) h
+    LEFT JOIN hitl_processes p ON p.alive_until > now() AND p.process_id <> %(process_id)s"""
+SIGN_OFF = "DELETE FROM hitl_processes WHERE process_id = ANY(%s)"
+HAS_FITTING = """SELECT EXISTS (SELECT FROM hitl_processes
+    WHERE drives AND alive_until > now() AND offers @> %s::text[]) AS there"""
+# Held ones too: somebody may have come who fits. Not those that are driven just now, nor those that
+# the process which asks could drive.
+UNFITTING = """SELECT run_id FROM orchestrator_runs r
+    WHERE status IN ('queued', 'running', 'awaiting_hitl')
+    AND (claim_token IS NULL OR claimed_until < now())
+    AND NOT EXISTS (SELECT FROM hitl_processes p
+        WHERE p.drives AND p.alive_until > now() AND r.needs <@ p.offers)
+    AND (held IS NOT NULL OR NOT needs <@ %s::text[]) ORDER BY created_at"""
+UNFINISHED = """SELECT run_id FROM orchestrator_runs
+    WHERE status IN ('queued', 'running', 'awaiting_hitl') ORDER BY created_at"""
+
+
+class Process(NamedTuple):
+    """`offers`: what it has of what runs need. `drives`: it does not only take calls."""
+
+    process_id: str
+    offers: frozenset[str]
+    drives: bool
+
+
+class Known(NamedTuple):
+    """What a process learns when it says that it lives. `last_held`: when; None: no run is."""
+
+    others: list[Process]
+    last_held: str | None
+
+
+async def report(conn: Connection, process: Process, lease: timedelta) -> Known:
+    """Keep its row for that long. Return the others that live."""
+    values = {
+        "process_id": process.process_id,
+        "offers": sorted(process.offers),
+        "drives": process.drives,
+        "lease": lease,
+    }
+    rows = await (await conn.execute(REPORT, values)).fetchall()
+    others = [
+        Process(row["process_id"], frozenset[str](row["offers"]), row["drives"])
+        for row in rows
+        if row["process_id"] is not None
+    ]
+    return Known(others, rows[0]["last_held"])
+
+
+async def sign_off(conn: Connection, process_ids: Sequence[str]) -> None:
+    await conn.execute(SIGN_OFF, (list(process_ids),))
+
+
+async def has_fitting(conn: Connection, needs: Collection[str]) -> bool:
+    """Tell whether one of those that live and drive has all of it."""
+    row = await (await conn.execute(HAS_FITTING, (sorted(needs),))).fetchone()
+    return bool(row and row["there"])
+
+
+async def unfitting(conn: Connection, offers: Collection[str]) -> list[str]:
+    """Return unfinished runs that no process that lives and drives has all agents for.
+
+    Without those that a process with these offers could go on with; held ones in any case.
+    """
+    rows = await conn.execute(UNFITTING, (sorted(offers),))
+    return [row["run_id"] for row in await rows.fetchall()]
+
+
+async def unfinished(conn: Connection) -> list[str]:
+    return [row["run_id"] for row in await (await conn.execute(UNFINISHED)).fetchall()]

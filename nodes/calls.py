@@ -1,0 +1,73 @@
+"""Synchronous calls of agents, each in a thread of its own: nobody can stop one that has begun.
+
+So it is counted for whom they work: a run that was cancelled, or a step that took too long, says
+that its work goes on.
+"""
+
+import asyncio
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+
+
+class Calls:
+    """The synchronous calls of one run, or of one visit of a step, that have not ended.
+
+    `within`: those of the whole, which counts them too. Made in the event loop.
+    """
+
+    def __init__(self, within: "Calls | None" = None) -> None:
+        self._within = within
+        self._number = 0
+        self._lock = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+
+    @property
+    def are_running(self) -> bool:
+        return self._number > 0
+
+    def begin(self) -> None:
+        with self._lock:
+            self._number += 1
+        if self._within:
+            self._within.begin()
+
+    def end(self) -> None:
+        """Count one less. For the thread that the call was made in."""
+        with self._lock:
+            self._number -= 1
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._ended.set)
+        if self._within:
+            self._within.end()
+
+    async def wait_for_end(self) -> None:
+        """Wait until none is running."""
+        while self.are_running:
+            await self._ended.wait()
+            self._ended.clear()
+
+
+_current: ContextVar[Calls | None] = ContextVar("calls", default=None)
+
+
+def find_calls() -> Calls | None:
+    """Return what counts the calls that are made here."""
+    return _current.get()
+
+
+def has_running_calls() -> bool:
+    calls = _current.get()
+    return calls is not None and calls.are_running
+
+
+@contextmanager
+def counting(calls: Calls) -> Generator[None]:
+    """Let it count the calls that are made inside."""
+    token = _current.set(calls)
+    try:
+        yield
+    finally:
+        _current.reset(token)
