@@ -6,6 +6,7 @@ from datetime import datetime
 from psycopg.types.json import Json
 
 from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.domain.errors import NotFound
 from hitl_orchestrator.domain.events import LAST_FRAMES, VOICES, Event, EventKind
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import StoredRun
@@ -18,15 +19,22 @@ INSERT = (
 # the stream that had ended goes on behind its last frame
 GO_ON = "UPDATE run_events SET last = false WHERE run_id = %s AND last"
 NOTIFY = "SELECT pg_notify(%s, %s)"
-OF_RUN = (
-    "SELECT seq, frame, last FROM run_events WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s"
-)
-COUNTER = "SELECT last FROM queue_counter FOR UPDATE"
-NUMBER = """WITH fresh AS (SELECT run_id, seq, row_number() OVER (ORDER BY at, run_id, seq) AS n
-        FROM run_events WHERE queue AND queue_seq IS NULL),
-    numbered AS (UPDATE run_events e SET queue_seq = %s + fresh.n FROM fresh
+# A row without a frame: the run is not there any more.
+OF_RUN = """(SELECT seq, frame, last FROM run_events
+        WHERE run_id = %(run)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s)
+    UNION ALL SELECT 0, NULL, true
+        WHERE NOT EXISTS (SELECT FROM orchestrator_runs WHERE run_id = %(run)s)
+    ORDER BY seq"""
+# A counter that fell behind (of an older program) would give numbers twice.
+COUNTER = """SELECT greatest(last, (SELECT max(queue_seq) FROM run_events)) AS last
+    FROM queue_counter FOR UPDATE"""
+# What a prune deletes at this moment is not waited for: it is locked, and so left out.
+NUMBER = """WITH taken AS MATERIALIZED (SELECT run_id, seq, at
+        FROM run_events WHERE queue AND queue_seq IS NULL FOR UPDATE SKIP LOCKED),
+    fresh AS (SELECT run_id, seq, row_number() OVER (ORDER BY at, run_id, seq) AS n FROM taken),
+    numbered AS (UPDATE run_events e SET queue_seq = %(last)s + fresh.n FROM fresh
         WHERE e.run_id = fresh.run_id AND e.seq = fresh.seq RETURNING 1)
-    UPDATE queue_counter SET last = last + (SELECT count(*) FROM numbered) RETURNING last"""
+    UPDATE queue_counter SET last = %(last)s + (SELECT count(*) FROM fresh) RETURNING last"""
 OF_QUEUE = """SELECT queue_seq AS seq, frame, false AS last FROM run_events
     WHERE queue_seq > %s ORDER BY queue_seq LIMIT %s"""
 
@@ -70,7 +78,11 @@ def _frame(run: StoredRun, seq: int, type_: str, event: Event, now: datetime) ->
 async def of_run(
     conn: Connection, run_id: str, after: int, limit: int
 ) -> list[tuple[int, JsonObject, bool]]:
-    rows = await (await conn.execute(OF_RUN, (run_id, after, limit))).fetchall()
+    """Return number, frame, and whether it is the last. Raise NotFound: there is no such run."""
+    wanted = {"run": run_id, "after": after, "limit": limit}
+    rows = await (await conn.execute(OF_RUN, wanted)).fetchall()
+    if any(row["frame"] is None for row in rows):
+        raise NotFound(f"There is no run {run_id}.")
     return [(row["seq"], row["frame"], row["last"]) for row in rows]
 
 
@@ -82,7 +94,8 @@ async def number_the_queue(conn: Connection) -> int:
     async with conn.transaction():
         # A statement of its own: the next one must see what was numbered while this one waited.
         counter = await (await conn.execute(COUNTER)).fetchone()
-        row = await (await conn.execute(NUMBER, (counter and counter["last"],))).fetchone()
+        last = {"last": counter and counter["last"]}
+        row = await (await conn.execute(NUMBER, last)).fetchone()
     return row["last"] if row else 0
 
 

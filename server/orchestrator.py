@@ -271,8 +271,7 @@ class Orchestrator:
 
         Raise NotFound, or Invalid where the run has no such frame.
         """
-        if not await self._store.frames(run_id, 0, 1):
-            raise NotFound(f"There is no run {run_id}.")
+        await self._store.frames(run_id, 0, 1)
         if seq == 0:
             return False
         found = await self._store.frames(run_id, seq - 1, 1)

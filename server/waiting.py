@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
-from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.errors import NotFound, StoreUnavailable
 from hitl_orchestrator.domain.hitl import AnsweredRequest, RequestStatus
 from hitl_orchestrator.domain.ports import Frame, RunRef
 from hitl_orchestrator.domain.run import Run, RunStatus
@@ -92,8 +92,8 @@ class Waiting:
     ) -> AsyncGenerator[Frame]:
         """Yield frames as they come, of one run until its last, of the queue (None) until `stop`.
 
-        Nothing is buffered: what a reader does not take is not read. A database out of reach is
-        waited for.
+        It ends too when the run is pruned. Nothing is buffered: what a reader does not take is not
+        read. A database out of reach is waited for.
         """
         with self._subscribe(run_id) as touched:
             while not self.stopped:
@@ -101,6 +101,8 @@ class Waiting:
                 try:
                     # A reader who leaves must not break a connection of the pool.
                     frames = await asyncio.shield(read(after))
+                except NotFound:
+                    return  # the run was pruned meanwhile
                 except StoreUnavailable:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(RETRY_SECONDS):
