@@ -292,7 +292,8 @@ async def flushing(
             while True:
                 await unit.changed.wait()
                 await asyncio.sleep(after_seconds)
-                if unit.changed.is_set():
+                # a flush under way takes it along, or leaves it for the next time
+                if unit.changed.is_set() and not unit.lock.locked():
                     with suppress(StoreUnavailable):
                         await flush()
         except Exception as error:  # noqa: BLE001  # raised below
