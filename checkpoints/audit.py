@@ -56,7 +56,7 @@ def _body(seq: int, action: str, event: Event, now: datetime) -> str:
 
 async def of_run(conn: Connection, run_id: str) -> list[AuditEntry]:
     rows = await (await conn.execute(OF_RUN, (run_id,))).fetchall()
-    return [AuditEntry.model_validate_json(row["body"]) for row in rows]
+    return [AuditEntry.read(json.loads(row["body"])) for row in rows]
 
 
 async def verify(

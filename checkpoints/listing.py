@@ -2,28 +2,34 @@
 
 import base64
 import json
-from collections.abc import Sequence
-from datetime import datetime
+import logging
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, LiteralString, TypeVar
 
 from psycopg import sql
 from psycopg.rows import DictRow
-from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from hitl_orchestrator.checkpoints import audit, requests, runs
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import HitlRequest, QueueCounts, RequestStatus, Urgency
 from hitl_orchestrator.domain.ports import Page, WaitingRun, Wanted
+from hitl_orchestrator.domain.records import describe_misfit
 from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
 
 _RUNS = sql.SQL(
-    """SELECT *, now() AS now FROM orchestrator_runs r WHERE {}
+    runs.SELECT
+    + """WHERE {}
     ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s"""
 )
-_WAITING = sql.SQL("""SELECT *, now() AS now FROM orchestrator_runs r
-    WHERE r.status = 'awaiting_hitl' AND r.pending_urgency IS NOT NULL AND {}
-    ORDER BY r.pending_urgency DESC, r.pending_since, r.run_id LIMIT %(limit)s""")
+_WAITING = sql.SQL(
+    runs.SELECT
+    + """WHERE r.status = 'awaiting_hitl'
+    AND r.pending_urgency IS NOT NULL AND {}
+    ORDER BY r.pending_urgency DESC, r.pending_since, r.run_id LIMIT %(limit)s"""
+)
 _ASKS = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id AND q.status = 'pending'
     AND (%(agent)s::text IS NULL OR q.origin_agent = %(agent)s)
     AND (%(urgency)s::text IS NULL OR q.urgency = %(urgency)s))"""
@@ -31,13 +37,15 @@ _AFTER_WAITING = """(r.pending_urgency < %(rank)s::int OR r.pending_urgency = %(
     AND (r.pending_since, r.run_id) > (%(since)s::timestamptz, %(id)s))"""
 
 
+_log = logging.getLogger("hitl.listing")
+
 C = TypeVar("C", bound=tuple[Any, ...])
 
 _REQUEST_KEYS = ("is_over", "urgent", "at", "request_id")
 _after_request = TypeAdapter(
     tuple[Annotated[int, Field(ge=0, le=1)], Annotated[int, Field(ge=-2, le=0)], AwareDatetime, str]
 )
-_URGENT = {Urgency.HIGH: -2, Urgency.NORMAL: -1, Urgency.LOW: 0}
+_URGENT: dict[str, int] = {Urgency.HIGH: -2, Urgency.NORMAL: -1, Urgency.LOW: 0}
 _after_newest = TypeAdapter(tuple[AwareDatetime, str])
 _after_waiting = TypeAdapter(tuple[Annotated[int, Field(ge=0, le=2)], AwareDatetime, str])
 
@@ -59,7 +67,10 @@ async def newest(
         "r.thread_id = %(thread_id)s": thread_id is not None,
         "(r.created_at, r.run_id) < (%(at)s::timestamptz, %(id)s)": cursor is not None,
     })  # fmt: skip
-    found = [await _shown(conn, row) for row in rows]
+    found: list[Run] = []
+    for row in rows:
+        with _leaving_out(row["run_id"]):
+            found.append(await _show(conn, row))
     return Page(
         found, _cursor(rows[-1]["created_at"].isoformat(), rows[-1]["run_id"]) if more else None
     )
@@ -87,8 +98,12 @@ async def waiting(
     })  # fmt: skip
     pending: dict[str, list[HitlRequest]] = {row["run_id"]: [] for row in rows}
     for row in await (await conn.execute(requests.PENDING_OF_RUNS, ([*pending],))).fetchall():
-        pending[row["run_id"]].append(requests.of_row(row))
-    found = [WaitingRun(runs.of_row(row), pending[row["run_id"]]) for row in rows]
+        with _leaving_out(row["request_id"]):
+            pending[row["run_id"]].append(requests.of_row(row))
+    found: list[WaitingRun] = []
+    for row in rows:
+        with _leaving_out(row["run_id"]):
+            found.append(WaitingRun(runs.of_row(row), pending[row["run_id"]]))
     if not more:
         return Page(found, None)
     return Page(
@@ -112,9 +127,11 @@ async def requests_in_order(
         after = {}  # of those that are over, the page has the first
     if wanted.status is not RequestStatus.PENDING and len(found) <= limit:
         found += await _select_over(conn, wanted, limit + 1 - len(found), after)
-    page = [requests.of_row(row) for row in found[:limit]]
-    more = len(found) > limit
-    return Page(page, _point_at(page[-1], found[limit - 1]["created_at"]) if more else None)
+    page: list[HitlRequest] = []
+    for row in found[:limit]:
+        with _leaving_out(row["request_id"]):
+            page.append(requests.of_row(row))
+    return Page(page, _point_at(found[limit - 1]) if len(found) > limit else None)
 
 
 async def _select_waiting(
@@ -143,11 +160,12 @@ def _choose(wanted: Wanted) -> dict[LiteralString, bool]:
     }
 
 
-def _point_at(last: HitlRequest, at: datetime) -> str:
+def _point_at(last: DictRow) -> str:
     """Return the cursor of the page after that request."""
-    is_over = last.status is not RequestStatus.PENDING
-    urgent = 0 if is_over else _URGENT[last.urgency]
-    return _cursor(str(int(is_over)), str(urgent), at.isoformat(), last.requestId)
+    is_over = last["status"] != RequestStatus.PENDING
+    urgent = 0 if is_over else _URGENT.get(last["urgency"], 0)
+    at = last["created_at"].isoformat()
+    return _cursor(str(int(is_over)), str(urgent), at, last["request_id"])
 
 
 async def count_pending(conn: Connection) -> QueueCounts:
@@ -200,7 +218,16 @@ async def _select(
     return await (await conn.execute(query.format(where), {**values, "limit": limit})).fetchall()
 
 
-async def _shown(conn: Connection, row: DictRow) -> Run:
+@contextmanager
+def _leaving_out(name: str) -> Generator[None]:
+    """Leave out a row that only a newer program can read: the others are listed all the same."""
+    try:
+        yield
+    except ValidationError as error:
+        _log.warning("%s was written by a newer program: %s", name, describe_misfit(error))
+
+
+async def _show(conn: Connection, row: DictRow) -> Run:
     asked = await requests.of_run(conn, row["run_id"]) if row["request_count"] else []
     return build_run_view(
         runs.of_row(row),

@@ -23,7 +23,11 @@ from hitl_orchestrator.domain.needs import Asker
 from hitl_orchestrator.domain.ports import Settlement
 from hitl_orchestrator.domain.state import Asked
 
-_SELECT = """SELECT r.*, coalesce((SELECT json_agg(a.response ORDER BY a.response_id)
+# By name, as in runs.py.
+_SELECT = """SELECT r.request_id, r.run_id, r.status, r.origin_agent, r.urgency,
+    r.agent_fingerprint, r.request, r.denial_reason, r.settled, r.resolved_by, r.resolved_at,
+    r.created_at, r.updated_at, r.expires_at, r.delivered_at,
+    coalesce((SELECT json_agg(a.response ORDER BY a.response_id)
     FROM hitl_responses a WHERE a.request_id = r.request_id), '[]') AS responses
     FROM hitl_requests r """
 OF_RUN = _SELECT + "WHERE r.run_id = %s ORDER BY r.position"
@@ -145,7 +149,7 @@ def asker_of(row: DictRow) -> Asker | None:
 
 
 def of_row(row: DictRow) -> HitlRequest:
-    return HitlRequest.model_validate(_read_fields(row))
+    return HitlRequest.read(_read_fields(row))
 
 
 def answered_of(row: DictRow) -> AnsweredRequest:
@@ -155,7 +159,7 @@ def answered_of(row: DictRow) -> AnsweredRequest:
         answer = settled.answer
     elif row["status"] == RequestStatus.DENIED:
         answer = Denied(reason=row["denial_reason"])
-    return AnsweredRequest.model_validate({**_read_fields(row), "answer": answer})
+    return AnsweredRequest.read({**_read_fields(row), "answer": answer})
 
 
 def _read_fields(row: DictRow) -> dict[str, Any]:
@@ -172,10 +176,10 @@ def _read_fields(row: DictRow) -> dict[str, Any]:
 
 
 def settled_of(row: DictRow) -> Settled | None:
-    return row["settled"] and Settled.model_validate(row["settled"])
+    return row["settled"] and Settled.read(row["settled"])
 
 
 def resolved_of(row: DictRow) -> tuple[Person | None, datetime] | None:
     if row["resolved_at"] is None:
         return None
-    return row["resolved_by"] and Person.model_validate(row["resolved_by"]), row["resolved_at"]
+    return row["resolved_by"] and Person.read(row["resolved_by"]), row["resolved_at"]

@@ -12,7 +12,14 @@ from hitl_orchestrator.domain.errors import Invalid, NotFound, ThreadBusy
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import StoredRun
 
-READ = "SELECT *, now() AS now FROM orchestrator_runs WHERE run_id = %s"
+# By name: what a newer program adds to the table meanwhile must not change what a prepared
+# statement returns, which Postgres refuses (0A000).
+SELECT = """SELECT r.run_id, r.thread_id, r.settings, r.metadata, r.status, r.plan, r.facets,
+    r.result, r.error, r.held, r.needs, r.retrying, r.created_at, r.updated_at,
+    r.claim_token, r.working_until, r.pending_urgency, r.pending_since,
+    r.request_count, r.event_count, r.audit_count, r.audit_head, r.last_update_id, now() AS now
+    FROM orchestrator_runs r """
+READ = SELECT + "WHERE r.run_id = %s"
 LOCK = READ + " FOR UPDATE"
 OF_THREAD = """SELECT run_id FROM orchestrator_runs WHERE thread_id = %s
     ORDER BY status IN ('queued', 'running', 'awaiting_hitl') DESC, created_at DESC, run_id DESC
@@ -171,7 +178,7 @@ def of_row(row: DictRow) -> StoredRun:
     times = {"createdAt": row["created_at"], "updatedAt": row["updated_at"]}
     fields["claimToken"] = row["claim_token"]
     fields["stillWorking"] = row["working_until"] is not None and row["working_until"] > row["now"]
-    return StoredRun.model_validate({**fields, **times})
+    return StoredRun.read({**fields, **times})
 
 
 def _facets(run: StoredRun) -> Json:

@@ -15,7 +15,12 @@ from hitl_orchestrator.checkpoints import (
     runs,
 )
 from hitl_orchestrator.checkpoints.claims import Offers
-from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
+from hitl_orchestrator.checkpoints.pool import (
+    Connection,
+    Pool,
+    blaming_the_database,
+    connection,
+)
 from hitl_orchestrator.checkpoints.processes import Known, Process
 from hitl_orchestrator.checkpoints.saver import BufferedSaver, Collected, flushing, not_yet_written
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
@@ -46,7 +51,7 @@ class Store:
     """Implements domain.ports.Memory.
 
     `dispatch` sees to it that a started or answered run is driven; `committed` is told of each
-    committed change.
+    committed change. `keeping`: the connections of heartbeats and sweeps; None: no others.
     """
 
     def __init__(
@@ -56,13 +61,16 @@ class Store:
         dispatch: Dispatch,
         committed: Committed,
         offers: Offers = None,
+        keeping: Pool | None = None,
     ) -> None:
         self.pool, self.saver, self.dispatch, self.committed = pool, saver, dispatch, committed
         self.offers = offers
+        self.keeping = keeping or pool
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[PgTransaction]:
-        async with connection(self.pool) as conn, conn.transaction():
+    async def transaction(self, *, keeps: bool = False) -> AsyncGenerator[PgTransaction]:
+        """Open one. `keeps`: it is a sweep's, on connections kept aside for that."""
+        async with connection(self.keeping if keeps else self.pool) as conn, conn.transaction():
             tx = PgTransaction(conn, self.dispatch)
             yield tx
         self.tell(tx)
@@ -153,62 +161,62 @@ class Store:
 
     async def report(self, process: Process, lease: timedelta) -> Known:
         """Say that this process lives."""
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             return await processes.report(conn, process, lease)
 
     async def sign_off(self, process_ids: Sequence[str]) -> None:
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             await processes.sign_off(conn, process_ids)
 
     async def unfitting(self, offers: Collection[str]) -> list[str]:
         """Return unfinished runs that nobody can go on with, as `processes.unfitting` has it."""
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             return await processes.unfitting(conn, offers)
 
     # -- who drives what
 
     async def take(self, claim: Claim, driver: str, lease: timedelta) -> bool:
-        async with connection(self.pool) as conn:
+        async with connection(self.saver.pool) as conn:
             return await claims.take(conn, claim, driver, lease, self.offers)
 
     async def take_lapsed(self, driver: str, lease: timedelta, limit: int) -> list[Claim]:
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             return await claims.take_lapsed(conn, driver, lease, limit, self.offers)
 
     async def take_left(self, driver: str, lease: timedelta, limit: int) -> list[Claim]:
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             return await claims.take_left(conn, driver, lease, limit, self.offers)
 
     async def leave(self, run_id: str) -> bool:
-        async with connection(self.pool) as conn:
+        async with connection(self.saver.pool) as conn:
             return await claims.leave(conn, run_id, self.offers)
 
     async def lapsed(self, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:
         """Return (run, thread) of what nobody drives."""
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             return await claims.lapsed(conn, left_alone, limit)
 
     async def beat(self, driver: str, lease: timedelta) -> set[str]:
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             return await claims.beat(conn, driver, lease)
 
     async def release(self, claim: Claim, driver: str | None) -> None:
         """Give the claim back. `driver`: it has ended all its work on the run; None: it has not."""
-        async with connection(self.pool) as conn:
+        async with connection(self.saver.pool) as conn:
             await claims.release(conn, claim, driver)
 
     async def keep_working(self, run_ids: Sequence[str], driver: str, lease: timedelta) -> None:
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             await claims.keep_working(conn, run_ids, driver, lease)
 
     async def expired(self, limit: int) -> list[str]:
         """Return the runs with a pending question whose time is over."""
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             rows = await (await conn.execute(requests.EXPIRED, (limit,))).fetchall()
         return [row["run_id"] for row in rows]
 
     async def forget_old_keys(self) -> None:
-        async with connection(self.pool) as conn:
+        async with connection(self.keeping) as conn:
             await idempotency.forget(conn)
 
 
@@ -220,7 +228,11 @@ class PgUnit:
 
     async def look(self) -> Locked:
         # not locked, which would cost a commit: the flush looks again
-        async with connection(self._store.pool) as conn:
+        with blaming_the_database():
+            return await self._look()
+
+    async def _look(self) -> Locked:
+        async with connection(self._store.saver.pool) as conn:
             locked = await PgTransaction(conn, self._store.dispatch).read(
                 RunRef(self._claim.run_id)
             )
@@ -236,7 +248,8 @@ class PgUnit:
             await tx.write(change, updates[-1].id if updates else None)
             return tx, change
 
-        tx, change = await self._store.saver.flush(self._collected, rows)
+        with blaming_the_database():
+            tx, change = await self._store.saver.flush(self._collected, rows)
         self._store.tell(tx)
         return change
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-from psycopg import OperationalError, sql
+from psycopg import Error, sql
 
 from hitl_orchestrator.checkpoints.events import CANCELLED_CHANNEL, CHANNEL
 from hitl_orchestrator.checkpoints.pool import open_whole
@@ -52,7 +52,7 @@ class Wakeups:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(OperationalError):
+            with suppress(Error):
                 async with await open_whole(self._conninfo) as conn:
                     for channel in (CHANNEL, CANCELLED_CHANNEL):
                         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))

@@ -19,6 +19,14 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def read(cls, kept: object) -> Self:
+        """Return what was kept as a record. Fields that a newer program added are left out.
+
+        A rolling update has two versions on one database. What callers send is validated instead.
+        """
+        return cls.model_validate(kept, extra="ignore")
+
     def json_object(self) -> JsonObject:
         return self.model_dump(mode="json")
 

@@ -178,9 +178,7 @@ class Snapshot(Record):
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "Snapshot":
-        return cls.model_validate(
-            {name: value for name, value in state.items() if name in cls.model_fields}
-        )
+        return cls.read({name: value for name, value in state.items() if name in cls.model_fields})
 
     def after(self, writes: list[tuple[str, Any]]) -> "Snapshot":
         """Fold in a finished task's writes, as LangGraph's reducers do."""
@@ -188,23 +186,17 @@ class Snapshot(Record):
         for channel, value in writes:
             match channel:
                 case "plan":
-                    changes[channel] = Plan.model_validate(value)
+                    changes[channel] = Plan.read(value)
                 case "considered":
                     changes[channel] = tuple(value)
                 case "result":
-                    changes[channel] = value and Ending.model_validate(value)
+                    changes[channel] = value and Ending.read(value)
                 case "facets":
-                    changes[channel] = self.facets | {
-                        k: Facet.model_validate(v) for k, v in value.items()
-                    }
+                    changes[channel] = self.facets | {k: Facet.read(v) for k, v in value.items()}
                 case "reports":
-                    changes[channel] = self.reports | {
-                        k: Report.model_validate(v) for k, v in value.items()
-                    }
+                    changes[channel] = self.reports | {k: Report.read(v) for k, v in value.items()}
                 case "questions":
-                    changes[channel] = self.questions | {
-                        k: Asked.model_validate(v) for k, v in value.items()
-                    }
+                    changes[channel] = self.questions | {k: Asked.read(v) for k, v in value.items()}
                 case _:
                     pass
         return self.but(**changes)

@@ -171,9 +171,9 @@ def record(state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Upda
     for channel, value in _list_writes(updates, locked.run.threadId):
         state = state.after([(channel, value)])
         if channel in ("events", TOLD):
-            happened += map(Event.model_validate, value)
+            happened += map(Event.read, value)
         if channel == "questions":
-            for one in map(Asked.model_validate, value.values()):
+            for one in map(Asked.read, value.values()):
                 if one.answer is not None and not one.undelivered:
                     delivered.append(one.request)
                     happened.append(_tell_delivery(one.request, locked))

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from langgraph.types import Send, interrupt
-from pydantic import TypeAdapter
 
 from hitl_orchestrator.domain import events
 from hitl_orchestrator.domain.capability import Capability
@@ -60,9 +59,6 @@ An agent's error comes back as a failed report; only the memory's own errors (St
 Fenced) are raised."""
 
 
-_settled = TypeAdapter(dict[str, Settled])
-
-
 def build_specialist(capability: Capability, work: Work) -> Node:
     """Return the node of one capability.
 
@@ -70,7 +66,7 @@ def build_specialist(capability: Capability, work: Work) -> Node:
     """
 
     async def node(visit_json: JsonObject) -> dict[str, Any]:
-        visit = Visit.model_validate(visit_json)
+        visit = Visit.read(visit_json)
         ended = _wait_for_answers(visit)
         asked = _replace_ended(visit.asked, ended)
         report = await _work(capability, work, visit.task, asked)
@@ -111,8 +107,8 @@ def _wait_for_answers(visit: Visit) -> list[Asked]:
         return []
     request_ids = [asked.request.requestId for asked in waiting]
     resumed = interrupt({"stepId": visit.task.stepId, "requestIds": request_ids})
-    answers = _settled.validate_python(resumed["answers"])
-    return [_end(asked, answers[asked.request.requestId]) for asked in waiting]
+    answers = resumed["answers"]
+    return [_end(asked, Settled.read(answers[asked.request.requestId])) for asked in waiting]
 
 
 def _deliver(asked: Sequence[Asked], ended: Sequence[Asked], report: Report) -> list[Asked]:

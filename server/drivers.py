@@ -76,7 +76,9 @@ class Drivers:
         self._loops = [
             asyncio.create_task(every(beat_seconds, self._beat)),
             asyncio.create_task(every(beat_seconds, self._report)),
-            asyncio.create_task(every(SWEEP_SECONDS, self._sweep)),
+            # neither waits for the other, nor ends with its errors
+            asyncio.create_task(every(SWEEP_SECONDS, self._take_over)),
+            asyncio.create_task(every(SWEEP_SECONDS, self._end_questions)),
         ]
         return self
 
@@ -198,13 +200,25 @@ class Drivers:
         if self._fleet:
             self._fleet.suspect()
 
-    async def _sweep(self) -> None:
-        """Take what nobody drives, and deny questions whose time is over."""
+    async def _end_questions(self) -> None:
+        """Deny questions whose time is over."""
         for run_id in await self._store.expired(_SWEEP_LIMIT):
-            async with self._store.transaction() as tx:
+            await self._expire(run_id)
+
+    async def _expire(self, run_id: str) -> None:
+        """Deny what is over. One run that cannot be read, or is locked, stops no other."""
+        try:
+            async with self._store.transaction(keeps=True) as tx:
                 await runs.expire(tx, run_id)
             self.start(tx.claims)
             self._suspect()
+        except StoreUnavailable:
+            _log.info("run %s cannot be written now; its questions expire later", run_id)
+        except Exception:  # noqa: BLE001  # perhaps a newer program's
+            _log.exception("the questions of run %s cannot be ended", run_id)
+
+    async def _take_over(self) -> None:
+        """Take what nobody drives."""
         if self._requeue:
             await self._requeue()
             if self._takes_jobs:

@@ -28,7 +28,7 @@ def write_outcome(outcome: Outcome, wait_seconds: float = 0) -> JsonObject:
 def read_outcome(kept: JsonObject) -> Outcome:
     """Read what was kept, perhaps by another version: an error of no known name is a Conflict."""
     if "run" in kept:
-        return Run.model_validate(kept["run"])
+        return Run.read(kept["run"])
     error = _errors().get(str(kept["error"]), Conflict)
     more = cast(JsonObject, kept["more"])
     return error(str(kept["detail"]), **more)  # pyright: ignore[reportArgumentType]

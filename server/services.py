@@ -19,7 +19,7 @@ from hitl_orchestrator.checkpoints import queue, retention
 from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
-from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, connection_pool
+from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, open_pools
 from hitl_orchestrator.checkpoints.processes import Process
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
@@ -42,7 +42,6 @@ from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
 
-MAX_CONNECTIONS = 20
 TIDY_SECONDS = 3600.0
 
 P = ParamSpec("P")
@@ -111,11 +110,10 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     asyncio.get_running_loop().set_default_executor(ThreadACall())
     database_url = settings.database_url or ""
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(
-            connection_pool(database_url, max_size=MAX_CONNECTIONS)
-        )
-        saver = BufferedSaver(pool)
-        await (migrate(pool, saver) if settings.auto_migrate else check_migrated(pool))
+        pools = await stack.enter_async_context(open_pools(database_url))
+        saver = BufferedSaver(pools.driving)
+        ready = migrate(saver.pool, saver) if settings.auto_migrate else check_migrated(saver.pool)
+        await ready
         telemetry = Telemetry(tracing())
         driver_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         jobs = queue.queue(database_url)
@@ -128,7 +126,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             if queued
             else claim_inline(driver_id, settings.claim_seconds, offers)
         )
-        store = Store(pool, saver, dispatch, telemetry.committed, offers)
+        store = Store(pools.calls, saver, dispatch, telemetry.committed, offers, pools.keeping)
         fleet = Fleet(
             store,
             Inspector(agents, saver),
@@ -171,7 +169,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             drivers,
             wakeups,
             telemetry,
-            lambda: _live_workers(pool, jobs),
+            lambda: _live_workers(pools.calls, jobs),
             drive_queued,
         )
 
@@ -184,7 +182,7 @@ def agents_of(settings: Settings) -> list[Agent]:
 async def _tidy(store: Store, settings: Settings) -> None:
     await store.forget_old_keys()
     if settings.retention_days is not None:
-        await retention.prune(store.pool, timedelta(days=settings.retention_days))
+        await retention.prune(store.saver.pool, timedelta(days=settings.retention_days))
 
 
 async def _requeue(
