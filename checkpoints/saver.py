@@ -47,12 +47,19 @@ from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
 from hitl_orchestrator.checkpoints.order import OrderedSaver
-from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
+from hitl_orchestrator.checkpoints.pool import (
+    Connection,
+    Pool,
+    blaming_the_database,
+    connection,
+)
 from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.ports import Update
+from hitl_orchestrator.domain.time_limits import paused_time
 
 T = TypeVar("T")
 
+RETRY_SECONDS = 0.5
 REFUSED_BY_JSONB = re.compile("[\0\ud800-\udfff]")
 
 
@@ -105,8 +112,8 @@ class BufferedSaver(OrderedSaver):
     async def unit(self) -> AsyncGenerator[Collected]:
         """Collect whatever LangGraph writes inside, to any thread, and store nothing.
 
-        Leaving drops what was not flushed. Delete and prune threads outside: they know only
-        what is stored.
+        Leaving drops what was not flushed. Inside, a read waits for a database out of reach.
+        Delete and prune threads outside: they know only what is stored.
         """
         unit = Collected()
         token = _unit.set(unit)
@@ -201,7 +208,10 @@ class BufferedSaver(OrderedSaver):
     # has greater numbers than anything stored.
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return await super(BufferedSaver, self._reading(config)).aget_tuple(config)
+        async def read() -> CheckpointTuple | None:
+            return await super(BufferedSaver, self._reading(config)).aget_tuple(config)
+
+        return await _read_patiently(read)
 
     async def alist(
         self,
@@ -211,19 +221,25 @@ class BufferedSaver(OrderedSaver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        found = super(BufferedSaver, self._reading(config)).alist(
-            config, filter=filter, before=before, limit=limit
-        )
+        async def read() -> list[CheckpointTuple]:
+            found = super(BufferedSaver, self._reading(config)).alist(
+                config, filter=filter, before=before, limit=limit
+            )
+            return [checkpoint async for checkpoint in found]
+
         # the connection is back before the caller looks at the first
-        for checkpoint in [checkpoint async for checkpoint in found]:
+        for checkpoint in await _read_patiently(read):
             yield checkpoint
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        return await super(BufferedSaver, self._reading(config)).aget_delta_channel_history(
-            config=config, channels=channels
-        )
+        async def read() -> Mapping[str, DeltaChannelHistory]:
+            return await super(BufferedSaver, self._reading(config)).aget_delta_channel_history(
+                config=config, channels=channels
+            )
+
+        return await _read_patiently(read)
 
     def _reading(self, config: RunnableConfig | None) -> Self:
         """Return this saver, as it were if what was collected for the thread were stored."""
@@ -250,6 +266,21 @@ class BufferedSaver(OrderedSaver):
                     yield cursor
             else:
                 yield cursor
+
+
+async def _read_patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """Read; in a unit wait for a database out of reach.
+
+    An error would drop the unit, and with it what has finished: it would be done again. None of
+    this is the agent's time.
+    """
+    if _unit.get() is None:
+        return await read()
+    with paused_time():
+        while True:
+            with suppress(StoreUnavailable), blaming_the_database():
+                return await read()
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def fits_inline(value: object) -> bool:

@@ -1,6 +1,5 @@
 """The node around every specialist: interrupt first, work after; a resume repeats nothing."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from hitl_orchestrator.domain.records import JsonObject, Record
 from hitl_orchestrator.domain.state import Asked, Facet, Outcome, Report, Snapshot
 from hitl_orchestrator.nodes.attempts import try_again
 from hitl_orchestrator.nodes.calls import Calls, counting, find_calls
+from hitl_orchestrator.nodes.time_limit import limit_time
 
 
 class Context(Record):
@@ -160,7 +160,9 @@ async def _work_in_time(capability: Capability, work: Work, task: Task, answers:
     calls = Calls(within=find_calls())
     try:
         with counting(calls):
-            report = await asyncio.wait_for(work(task, answers), capability.timeoutSeconds)
+            # not wait_for: on Python 3.11 that can swallow the cancellation of the run
+            async with limit_time(capability.timeoutSeconds):
+                report = await work(task, answers)
     except TimeoutError:
         reason = f"took longer than its {capability.timeoutSeconds:g} seconds"
         report = Report(outcome=Outcome.FAILED, reason=reason, raised=True)
