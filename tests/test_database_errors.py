@@ -1,22 +1,28 @@
 """Errors of the database that are no errors of a run: it is dropped, and tried again."""
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg import AsyncConnection, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import DivisionByZero, UndefinedTable
 
-from hitl_orchestrator.checkpoints.pool import connection, connection_pool
-from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.checkpoints.pool import check_reachable, connection, connection_pool
+from hitl_orchestrator.domain.errors import ConfigurationError, StoreUnavailable
 from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import NewRun, Run
 from hitl_orchestrator.server.orchestrator import Orchestrator
+from hitl_orchestrator.server.services import Services, open_services
 from hitl_orchestrator.server.settings import Settings
 from tests.processes import AGENTS
+from tests.temporary import temporary_folder
 
 USES_UNTIL_PREPARED = 8
 TABLES = (
@@ -36,10 +42,15 @@ RAISE = "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{}'; END $$"
 
 
 @pytest.fixture
-async def hitl(database_url: str) -> AsyncGenerator[Orchestrator]:
+async def services(database_url: str) -> AsyncGenerator[Services]:
     settings = Settings(database_url=database_url, agents=(str(AGENTS / "asks.py:agent"),))
-    async with Orchestrator.open(settings) as opened:
+    async with open_services(settings) as opened:
         yield opened
+
+
+@pytest.fixture
+def hitl(services: Services) -> Orchestrator:
+    return Orchestrator(services)
 
 
 @pytest.fixture
@@ -175,3 +186,128 @@ async def read_only(admin: AsyncConnection) -> AsyncGenerator[None]:
             sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name)
         )
         await admin.execute(others, own)
+
+
+async def test_who_answers_does_not_wait_for_ever_for_a_locked_run(
+    hitl: Orchestrator, database_url: str
+) -> None:
+    run = await pause(hitl)
+    async with await AsyncConnection.connect(database_url) as other:
+        await other.execute("SELECT FROM orchestrator_runs FOR UPDATE")
+        async with asyncio.timeout(30):
+            with pytest.raises(StoreUnavailable, match="too busy"):
+                await answer(hitl, run)
+    assert (await answer(hitl, run)).status == "completed"
+
+
+async def test_heartbeats_do_not_wait_for_those_who_call(database_url: str) -> None:
+    """All connections for calls, and all for runs, are taken by what waits for a lock."""
+    agents = (str(AGENTS / "hangs.py:forever"),)
+    settings = Settings(database_url=database_url, agents=agents, claim_seconds=2)
+    async with open_services(settings) as services, AsyncExitStack() as stack:
+        run = (await Orchestrator(services).start(NewRun(objective="Hang"))).run
+        for pool in (services.store.pool, services.store.saver.pool):
+            for _ in range(pool.max_size):
+                await stack.enter_async_context(connection(pool))
+        until = await read_claim(database_url, run.runId)
+        async with asyncio.timeout(30):
+            while await read_claim(database_url, run.runId) == until:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def read_claim(database_url: str, run_id: str) -> object:
+    """Return until when the run is claimed."""
+    query = "SELECT claimed_until FROM orchestrator_runs WHERE run_id = %s"
+    async with await AsyncConnection.connect(database_url) as conn:
+        row = await (await conn.execute(query, (run_id,))).fetchone()
+    return row and row[0]
+
+
+async def test_prepared_statements_that_are_there_already_end_no_run(
+    services: Services, hitl: Orchestrator
+) -> None:
+    """As behind a pooler that lends sessions: psycopg's names are taken, and some are gone."""
+    await warm_up(hitl)
+    store = services.store
+    for pool in (store.pool, store.saver.pool, store.keeping):
+        async with connection(pool) as conn:
+            await conn.execute("DEALLOCATE ALL", prepare=False)
+            for number in range(200):
+                statement = f"PREPARE _pg3_{number} AS SELECT 1"
+                await conn.execute(statement.encode(), prepare=False)
+    run = await insist(hitl, await pause_in_the_end(hitl))
+    assert run.status == "completed"
+
+
+async def pause_in_the_end(hitl: Orchestrator) -> Run:
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(StoreUnavailable):
+                return await pause(hitl)
+
+
+@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="there is no pgbouncer here")
+@pytest.mark.parametrize(
+    ("mode", "ignored", "said"),
+    [
+        ("transaction", "extra_float_digits", "passes no settings of a session on"),
+        ("transaction", "options", "passes no settings of a session on"),
+        ("session", "options", "passes no settings of a session on"),
+    ],
+)
+async def test_a_pooler_is_told_at_the_start(
+    database_url: str, mode: str, ignored: str, said: str
+) -> None:
+    async with pgbouncer(database_url, mode, ignored) as pooled:
+        with pytest.raises(ConfigurationError, match=said):
+            await check_reachable(pooled)
+
+
+@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="there is no pgbouncer here")
+async def test_a_pooler_that_lends_sessions_is_told_though_it_keeps_their_settings(
+    database_url: str, admin: AsyncConnection
+) -> None:
+    setting = "ALTER DATABASE {} SET idle_in_transaction_session_timeout = '10s'"
+    await admin.execute(sql.SQL(setting).format(sql.Identifier(admin.info.dbname)))
+    async with pgbouncer(database_url, "transaction", "options") as pooled:
+        with pytest.raises(ConfigurationError, match="another session"):
+            await check_reachable(pooled)
+    async with pgbouncer(database_url, "session", "options") as pooled:
+        await check_reachable(pooled)
+    await check_reachable(database_url)
+
+
+@asynccontextmanager
+async def pgbouncer(database_url: str, mode: str, ignored: str) -> AsyncGenerator[str]:
+    """Debian's, in front of that database; its address."""
+    parts = conninfo_to_dict(database_url)
+    with temporary_folder() as folder:
+        folder.chmod(0o777)  # its process is another user's
+        (folder / "users").write_text(f'"{parts["user"]}" "{parts["password"]}"\n')
+        database = f"host={parts['host']} port={parts.get('port', 5432)} dbname={parts['dbname']}"
+        lines = [
+            "[databases]",
+            f"pooled = {database} password={parts['password']}",
+            "[pgbouncer]",
+            "listen_port = 6432",
+            "listen_addr =",
+            f"unix_socket_dir = {folder}",
+            "auth_type = plain",
+            f"auth_file = {folder / 'users'}",
+            f"pool_mode = {mode}",
+            f"ignore_startup_parameters = {ignored}",
+        ]
+        (folder / "ini").write_text("\n".join(lines))
+        owner = Path(str(parts["host"])).owner()  # who may use the socket of Postgres
+        user = ["-u", owner] if os.geteuid() == 0 else []
+        process = await asyncio.create_subprocess_exec(
+            "pgbouncer", "-q", *user, str(folder / "ini"), stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            async with asyncio.timeout(30):
+                while not (folder / ".s.PGSQL.6432").exists():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            yield make_conninfo(database_url, host=str(folder), port=6432, dbname="pooled")
+        finally:
+            process.terminate()
+            await process.wait()

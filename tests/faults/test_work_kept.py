@@ -17,7 +17,7 @@ from tests.processes import AGENTS
 from tests.temporary import temporary_postgres
 
 RUNS = 5
-AWAY_SECONDS = 3 * ACQUIRE_TIMEOUT_SECONDS  # longer than anybody waits, and than `function` may take
+AWAY_SECONDS = 3 * ACQUIRE_TIMEOUT_SECONDS  # longer than anybody waits, or `function` may take
 
 
 @pytest.mark.parametrize("agent", ["agent", "function"])
