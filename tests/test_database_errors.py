@@ -277,6 +277,14 @@ async def test_a_pooler_that_lends_sessions_is_told_though_it_keeps_their_settin
     await check_reachable(database_url)
 
 
+def find_user(host: str) -> list[str]:
+    """Return as whom it has to run to use the socket of Postgres, and not as root."""
+    socket = Path(host)
+    if os.geteuid() != 0:
+        return []
+    return ["-u", socket.owner() if socket.is_dir() else "nobody"]
+
+
 @asynccontextmanager
 async def pgbouncer(database_url: str, mode: str, ignored: str) -> AsyncGenerator[str]:
     """Debian's, in front of that database; its address."""
@@ -298,8 +306,7 @@ async def pgbouncer(database_url: str, mode: str, ignored: str) -> AsyncGenerato
             f"ignore_startup_parameters = {ignored}",
         ]
         (folder / "ini").write_text("\n".join(lines))
-        owner = Path(str(parts["host"])).owner()  # who may use the socket of Postgres
-        user = ["-u", owner] if os.geteuid() == 0 else []
+        user = find_user(str(parts["host"]))
         process = await asyncio.create_subprocess_exec(
             "pgbouncer", "-q", *user, str(folder / "ini"), stderr=asyncio.subprocess.DEVNULL
         )
