@@ -155,7 +155,7 @@ def resume_map(
     for interrupt in interrupts:
         request_ids: list[str] = interrupt.value["requestIds"]
         if all(name in settled for name in request_ids):
-            ended = {name: settled[name].json_object() for name in request_ids}
+            ended: JsonObject = {name: settled[name].json_object() for name in request_ids}
             answers[interrupt.id] = {"answers": ended}
     return answers
 

@@ -91,7 +91,7 @@ def read_approvals(plain: Any, schema: JsonObject | None) -> Exchange | None:
             case {"type": "tool_approval"}:
                 return _read_tool_approval(_ActionRequest.model_validate(plain), schema)
             case {"action_request": {"action": _}} | [{"action_request": {"action": _}}]:
-                only: Any = plain[0] if isinstance(plain, list) else plain
+                only: Any = cast(list[Any], plain)[0] if isinstance(plain, list) else plain
                 return _read_human_interrupt(_HumanInterrupt.model_validate(only))
             case _:
                 return None

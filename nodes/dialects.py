@@ -85,9 +85,9 @@ def _read_unshowable(
     value: object, schema: JsonObject | None, asker: str, error: CannotBeShown
 ) -> Exchange:
     """Read our own form, which can be refused. Raise the error for anything else."""
-    match value:
+    match cast(Any, value):
         case {"question": text, "kind": kind} if kind in _OUR_KINDS and schema is None:
-            question = describe_unshowable(text, Kind(cast(str, kind)), asker, error.detail)
+            question = describe_unshowable(text, Kind(kind), asker, error.detail)
             return Exchange([question], _word_as_ours, take_only)
         case _:
             raise error
