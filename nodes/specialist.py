@@ -164,7 +164,9 @@ async def _work_in_time(capability: Capability, work: Work, task: Task, answers:
     calls = Calls(within=find_calls())
     try:
         with counting(calls):
-            report = await asyncio.wait_for(work(task, answers), capability.timeoutSeconds)
+            # not wait_for: on Python 3.11 that can swallow the cancellation of the run
+            async with asyncio.timeout(capability.timeoutSeconds):
+                report = await work(task, answers)
     except TimeoutError:
         reason = f"took longer than its {capability.timeoutSeconds:g} seconds"
         report = Report(outcome=Outcome.FAILED, reason=reason, raised=True)
