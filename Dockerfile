@@ -1,4 +1,5 @@
-FROM python:3.11-slim AS build
+# Not 3.11: its asyncio.wait_for, with which psycopg's pool waits, can swallow a cancellation.
+FROM python:3.13-slim AS build
 
 WORKDIR /src
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
@@ -11,7 +12,7 @@ COPY checkpoints ./checkpoints
 COPY server ./server
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
-FROM python:3.11-slim
+FROM python:3.13-slim
 
 COPY requirements.lock /tmp/
 RUN pip install --no-cache-dir --require-hashes -r /tmp/requirements.lock

@@ -1,7 +1,7 @@
 """The table `hitl_processes`: which processes live, and which agents each has."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from hitl_orchestrator.checkpoints.pool import Connection
@@ -12,7 +12,7 @@ REPORT = """WITH mine AS (
     ON CONFLICT (process_id) DO UPDATE
         SET drives = excluded.drives, alive_until = excluded.alive_until),
 gone AS (DELETE FROM hitl_processes WHERE alive_until < now() - interval '1 hour')
-SELECT h.last_held, p.process_id, p.offers, p.drives
+SELECT now() AS now, h.last_held, p.process_id, p.offers, p.drives
     FROM (SELECT max(held->>'since') AS last_held
         FROM orchestrator_runs WHERE held IS NOT NULL) h
     LEFT JOIN hitl_processes p ON p.alive_until > now() AND p.process_id <> %(process_id)s"""
@@ -40,10 +40,14 @@ class Process(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a process learns when it says that it lives. `last_held`: when; None: no run is."""
+    """What a process learns when it says that it lives. `last_held`: when; None: no run is.
+
+    `now`: the database's clock.
+    """
 
     others: list[Process]
     last_held: str | None
+    now: datetime
 
 
 async def report(conn: Connection, process: Process, lease: timedelta) -> Known:
@@ -60,7 +64,7 @@ async def report(conn: Connection, process: Process, lease: timedelta) -> Known:
         for row in rows
         if row["process_id"] is not None
     ]
-    return Known(others, rows[0]["last_held"])
+    return Known(others, rows[0]["last_held"], rows[0]["now"])
 
 
 async def sign_off(conn: Connection, process_ids: Sequence[str]) -> None:

@@ -4,10 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
 
 from procrastinate import App, PsycopgConnector, exceptions
-from procrastinate.signals import on_stop
 
 from hitl_orchestrator.checkpoints.pool import (
     ACQUIRE_TIMEOUT_SECONDS,
@@ -26,6 +24,7 @@ STALLED_SECONDS = 20.0  # without a heartbeat a worker is dead, and its jobs go 
 _HEARTBEAT_SECONDS = 5.0
 _POLL_SECONDS = 2.0  # the net under NOTIFY
 _RETRY_SECONDS = 0.5
+_END_SECONDS = 1.0  # of patience with procrastinate's worker, at the end
 _LIVE = """SELECT count(*) AS n FROM procrastinate_workers
     WHERE last_heartbeat > now() - make_interval(secs => %s)"""
 
@@ -68,8 +67,8 @@ async def defer(app: App, conn: Connection | None, run_id: str) -> bool:
     return False
 
 
-async def work(app: App, drive_run: DriveRun, concurrency: int) -> None:
-    """Take jobs until SIGTERM or SIGINT. `app` is open.
+async def work(app: App, drive_run: DriveRun, concurrency: int, told_to_end: asyncio.Event) -> None:
+    """Take jobs until told to end. `app` is open.
 
     What is under way then is left to the drivers, who drain it.
     """
@@ -78,8 +77,8 @@ async def work(app: App, drive_run: DriveRun, concurrency: int) -> None:
     async def drive(run_id: str) -> None:
         await drive_run(run_id)
 
-    async def take_jobs() -> NoReturn:
-        while True:
+    async def take_jobs() -> None:
+        while not told_to_end.is_set():
             with suppress(exceptions.ConnectorException):
                 await app.run_worker_async(
                     concurrency=concurrency,
@@ -91,19 +90,19 @@ async def work(app: App, drive_run: DriveRun, concurrency: int) -> None:
                     shutdown_graceful_timeout=0,
                     install_signal_handlers=False,
                 )
+            if told_to_end.is_set():
+                return
             # procrastinate's worker ends with its connection
             _log.warning("the queue cannot be reached now")
             await asyncio.sleep(_RETRY_SECONDS)
 
-    told_to_stop = asyncio.Event()
     taking = asyncio.create_task(take_jobs())
-    waiting = asyncio.create_task(told_to_stop.wait())
+    waiting = asyncio.create_task(told_to_end.wait())
     try:
-        with on_stop(told_to_stop.set):
-            await asyncio.wait([taking, waiting], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([taking, waiting], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await end_tasks(taking, waiting)
-    if not taking.cancelled():
+        await end_tasks(taking, waiting, within_seconds=_END_SECONDS)
+    if taking.done() and not taking.cancelled():
         taking.result()
 
 

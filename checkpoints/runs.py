@@ -39,6 +39,8 @@ UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
     request_count = %(request_count)s, event_count = %(event_count)s,
     audit_count = %(audit_count)s, audit_head = %(audit_head)s, last_update_id = %(last_update_id)s,
     claim_token = %(claim_token)s, retrying = %(retrying)s,
+    attempts = CASE WHEN %(claim_token)s::text IS NULL THEN 0
+        WHEN %(got_further)s THEN 1 ELSE attempts END,
     claimed_by = CASE WHEN %(claim_token)s::text IS NULL THEN NULL ELSE claimed_by END,
     working_by = CASE WHEN NOT %(still_working)s THEN NULL
         WHEN working_until > now() THEN working_by ELSE claimed_by END,
@@ -148,9 +150,17 @@ async def _insert(conn: Connection, run: StoredRun) -> bool:
 
 
 async def update(
-    conn: Connection, run: StoredRun, counters: Counters, needs: Collection[str]
+    conn: Connection,
+    run: StoredRun,
+    counters: Counters,
+    needs: Collection[str],
+    *,
+    got_further: bool,
 ) -> None:
-    """Write the row, in a pipeline or not. The caller holds its lock."""
+    """Write the row, in a pipeline or not. The caller holds its lock.
+
+    `got_further`: its attempts are counted anew, from the one that is under way.
+    """
     values = {
         "run_id": run.runId,
         "status": run.status,
@@ -168,6 +178,7 @@ async def update(
         "claim_token": run.claimToken,
         "retrying": run.retrying,
         "still_working": run.stillWorking,
+        "got_further": got_further,
     }
     await conn.execute(UPDATE, values)
 

@@ -74,6 +74,14 @@ def not_yet_written(updates: list[Update], last_id: str | None) -> list[Update]:
     return updates[ids.index(last_id) + 1 :] if last_id in ids else updates
 
 
+def has_finished_work(updates: Sequence[Update]) -> bool:
+    """Tell whether a task finished: not only was resumed, asked, or failed."""
+    for update in updates:
+        if any(channel not in WRITES_IDX_MAP for channel, _ in update.writes):
+            return True
+    return False
+
+
 class Collected:
     """What LangGraph wrote since the last flush, in its order."""
 

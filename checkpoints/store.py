@@ -14,7 +14,8 @@ from hitl_orchestrator.checkpoints import (
     requests,
     runs,
 )
-from hitl_orchestrator.checkpoints.claims import Offers
+from hitl_orchestrator.checkpoints.claims import Offers, Taker
+from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.pool import (
     Connection,
     Pool,
@@ -22,7 +23,13 @@ from hitl_orchestrator.checkpoints.pool import (
     connection,
 )
 from hitl_orchestrator.checkpoints.processes import Known, Process
-from hitl_orchestrator.checkpoints.saver import BufferedSaver, Collected, flushing, not_yet_written
+from hitl_orchestrator.checkpoints.saver import (
+    BufferedSaver,
+    Collected,
+    flushing,
+    has_finished_work,
+    not_yet_written,
+)
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
 from hitl_orchestrator.domain.errors import Fenced, NotFound
 from hitl_orchestrator.domain.hitl import AnsweredRequest, HitlRequest, QueueCounts
@@ -62,10 +69,12 @@ class Store:
         committed: Committed,
         offers: Offers = None,
         keeping: Pool | None = None,
+        clock: DatabaseClock | None = None,
     ) -> None:
         self.pool, self.saver, self.dispatch, self.committed = pool, saver, dispatch, committed
         self.offers = offers
         self.keeping = keeping or pool
+        self.clock = clock or DatabaseClock(settle_seconds=0)
 
     @asynccontextmanager
     async def transaction(self, *, keeps: bool = False) -> AsyncGenerator[PgTransaction]:
@@ -161,8 +170,11 @@ class Store:
 
     async def report(self, process: Process, lease: timedelta) -> Known:
         """Say that this process lives."""
+        asked_at = self.clock.monotonic()
         async with connection(self.keeping) as conn:
-            return await processes.report(conn, process, lease)
+            known = await processes.report(conn, process, lease)
+        self.clock.observe(known.now, asked_at)
+        return known
 
     async def sign_off(self, process_ids: Sequence[str]) -> None:
         async with connection(self.keeping) as conn:
@@ -175,17 +187,17 @@ class Store:
 
     # -- who drives what
 
-    async def take(self, claim: Claim, driver: str, lease: timedelta) -> bool:
+    async def take(self, claim: Claim, taker: Taker) -> Claim | None:
         async with connection(self.saver.pool) as conn:
-            return await claims.take(conn, claim, driver, lease, self.offers)
+            return await claims.take(conn, claim, taker)
 
-    async def take_lapsed(self, driver: str, lease: timedelta, limit: int) -> list[Claim]:
+    async def take_lapsed(self, token: str, taker: Taker, limit: int) -> list[Claim]:
         async with connection(self.keeping) as conn:
-            return await claims.take_lapsed(conn, driver, lease, limit, self.offers)
+            return await claims.take_lapsed(conn, token, taker, limit)
 
-    async def take_left(self, driver: str, lease: timedelta, limit: int) -> list[Claim]:
+    async def take_left(self, token: str, taker: Taker, limit: int) -> list[Claim]:
         async with connection(self.keeping) as conn:
-            return await claims.take_left(conn, driver, lease, limit, self.offers)
+            return await claims.take_left(conn, token, taker, limit)
 
     async def leave(self, run_id: str) -> bool:
         async with connection(self.saver.pool) as conn:
@@ -194,11 +206,16 @@ class Store:
     async def lapsed(self, left_alone: timedelta, limit: int) -> list[tuple[str, str]]:
         """Return (run, thread) of what nobody drives."""
         async with connection(self.keeping) as conn:
-            return await claims.lapsed(conn, left_alone, limit)
+            return await claims.lapsed(conn, left_alone, limit, self.clock.read())
 
-    async def beat(self, driver: str, lease: timedelta) -> set[str]:
+    async def beat(self, held: Sequence[Claim], lease: timedelta) -> set[tuple[str, str]]:
         async with connection(self.keeping) as conn:
-            return await claims.beat(conn, driver, lease)
+            return await claims.beat(conn, held, lease)
+
+    async def pass_on(self, claim: Claim) -> None:
+        """Give the claim of a run that this process has no place for to whoever has one."""
+        async with connection(self.keeping) as conn:
+            await claims.pass_on(conn, claim)
 
     async def release(self, claim: Claim, driver: str | None) -> None:
         """Give the claim back. `driver`: it has ended all its work on the run; None: it has not."""
@@ -244,8 +261,10 @@ class PgUnit:
         async def rows(conn: Connection, updates: list[Update]) -> tuple[PgTransaction, Change]:
             tx = PgTransaction(conn, self._store.dispatch)
             locked = await tx.lock(RunRef(self._claim.run_id))
-            change = decide(locked, not_yet_written(updates, tx.last_update_id(self._claim.run_id)))
-            await tx.write(change, updates[-1].id if updates else None)
+            fresh = not_yet_written(updates, tx.last_update_id(self._claim.run_id))
+            change = decide(locked, fresh)
+            got_further = change.run.claimToken is None or has_finished_work(fresh)
+            await tx.write(change, updates[-1].id if updates else None, got_further=got_further)
             return tx, change
 
         with blaming_the_database():

@@ -16,7 +16,8 @@ from hitl_orchestrator.checkpoints import (
     requests,
     runs,
 )
-from hitl_orchestrator.checkpoints.claims import Offers
+from hitl_orchestrator.checkpoints.claims import Offers, Taker
+from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.checkpoints.runs import Counters
 from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable, ThreadBusy
@@ -30,14 +31,25 @@ from hitl_orchestrator.domain.run import Run, StoredRun, build_run_view
 Dispatch = Callable[[Connection, StoredRun], Awaitable[Claim | None]]
 
 
-def claim_inline(driver: str, lease_seconds: float, offers: Offers = None) -> Dispatch:
-    """Let the process that commits the start or the answer drive the run itself, if it can."""
+def claim_inline(
+    driver: str,
+    lease_seconds: float,
+    offers: Offers = None,
+    clock: DatabaseClock | None = None,
+    has_place: Callable[[], bool] = lambda: True,
+) -> Dispatch:
+    """Let the process that commits the start or the answer drive the run itself, if it can.
+
+    Where it has no place for it the run is left to others, who are told with the commit.
+    """
     lease = timedelta(seconds=lease_seconds)
 
     async def claim_run(conn: Connection, run: StoredRun) -> Claim | None:
-        claim = Claim(run.runId, uuid4().hex)
-        is_taken = await claims.take(conn, claim, driver, lease, offers)
-        return claim if is_taken else None
+        if not has_place():
+            await claims.tell_left(conn, run.runId)
+            return None
+        taker = Taker(driver, lease, offers, believed=clock.read() if clock else None)
+        return await claims.take(conn, Claim(run.runId, uuid4().hex), taker)
 
     return claim_run
 
@@ -100,7 +112,10 @@ class PgTransaction:
     def last_update_id(self, run_id: str) -> str | None:
         return self._counters[run_id].last_update_id
 
-    async def write(self, change: Change, last_update_id: str | None = None) -> None:
+    async def write(
+        self, change: Change, last_update_id: str | None = None, *, got_further: bool = True
+    ) -> None:
+        """Write it whole. `got_further`: from here its attempts are counted anew."""
         run, at = change.run, await self.now()
         counters = self._counters.get(run.runId, Counters())
         async with self.conn.pipeline():
@@ -116,7 +131,8 @@ class PgTransaction:
             asked = counters.requests + len(change.asked)
             counters = Counters(asked, seq, count, head, last_update_id or counters.last_update_id)
             self._askers[run.runId] = askers = self._list_askers(change)
-            await runs.update(self.conn, run, counters, list_needs(run, askers.values()))
+            needs = list_needs(run, askers.values())
+            await runs.update(self.conn, run, counters, needs, got_further=got_further)
             if change.asked or change.settled:
                 await self.conn.execute(runs.MARK_PENDING, (run.runId,))
         if any(cursor.rowcount != 1 for cursor in settled):

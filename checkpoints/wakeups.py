@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from psycopg import Error, sql
 
+from hitl_orchestrator.checkpoints.claims import LEFT_CHANNEL
 from hitl_orchestrator.checkpoints.events import CANCELLED_CHANNEL, CHANNEL
 from hitl_orchestrator.checkpoints.pool import open_whole
 from hitl_orchestrator.checkpoints.tasks import end_tasks
@@ -24,8 +25,14 @@ class Wakeups:
     Events are set, never cleared, here: whoever waits clears its own before it reads.
     """
 
-    def __init__(self, conninfo: str, on_cancelled: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        on_cancelled: Callable[[str], None],
+        on_left: Callable[[], None] = lambda: None,
+    ) -> None:
         self._conninfo, self._on_cancelled = conninfo, on_cancelled
+        self._on_left = on_left
         self._waiting: dict[str | None, set[asyncio.Event]] = defaultdict(set)
 
     async def __aenter__(self) -> "Wakeups":
@@ -54,12 +61,14 @@ class Wakeups:
         while True:
             with suppress(Error):
                 async with await open_whole(self._conninfo) as conn:
-                    for channel in (CHANNEL, CANCELLED_CHANNEL):
+                    for channel in (CHANNEL, CANCELLED_CHANNEL, LEFT_CHANNEL):
                         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     self._wake_all()  # for what happened while nobody listened
                     async for notice in conn.notifies():
                         if notice.channel == CANCELLED_CHANNEL:
                             self._on_cancelled(notice.payload)
+                        elif notice.channel == LEFT_CHANNEL:
+                            self._on_left()
                         else:
                             self._wake(notice.payload)
             await asyncio.sleep(NET_SECONDS)

@@ -76,10 +76,14 @@ class Once(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The right to drive a run. `token` is the fence: whoever lost it writes nothing."""
+    """The right to drive a run. `token` is the fence: whoever lost it writes nothing.
+
+    `attempt`: how often it was claimed since it last got any further, this time included.
+    """
 
     run_id: str
     token: str
+    attempt: int = 1
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,19 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 
+def tell_way_out(error: BaseException) -> RuntimeError:
+    """Return what an agent raised that would end the process, as an ordinary error.
+
+    The next process would take the run over, and end too.
+    """
+    if isinstance(error, SystemExit):
+        told = RuntimeError("the agent called sys.exit()")
+    else:
+        told = RuntimeError(f"the agent raised {type(error).__name__}")
+    told.__cause__ = error
+    return told
+
+
 class Calls:
     """The synchronous calls of one run, or of one visit of a step, that have not ended.
 

@@ -28,6 +28,7 @@ from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.approvals import RefusalNotAllowed
+from hitl_orchestrator.nodes.calls import tell_way_out
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.fitness import read_state, sign
 from hitl_orchestrator.nodes.mishaps import tell_mishap
@@ -66,11 +67,7 @@ def prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
         return watch_pauses(kept)
 
     async def function(task: Any) -> Any:
-        try:
-            return make_plain("What it returned", await _call(run, task))
-        except SystemExit as error:
-            # would end the process, and every other that takes the run over
-            raise RuntimeError("the agent called sys.exit()") from error
+        return make_plain("What it returned", await _call(run, task))
 
     return watch_pauses(cast(AgentGraph, entrypoint(checkpointer=saver)(function)))
 
@@ -84,7 +81,7 @@ async def _call(run: Callable[[Any], Any], task: Any) -> object:
 
 async def _report(visit: "_Visit") -> Report:
     try:
-        return await _run_alone(visit.work())
+        return await _run_alone(_stay(visit.work()))
     except (StoreUnavailable, Fenced, Unfit):
         raise
     except RefusalNotAllowed as refused:
@@ -97,6 +94,22 @@ async def _report(visit: "_Visit") -> Report:
     except Exception as error:  # noqa: BLE001
         # a foreign agent may raise anything: it fails its step and nothing else
         return _fail(tell_mishap(error, *visit.of)).but(raised=True)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # not by us: something of the agent's own was cancelled, and it let that pass
+        return _fail("its work was cancelled, by none but itself").but(raised=True)
+
+
+async def _stay(work: Coroutine[Any, Any, Report]) -> Report:
+    """Let nothing that an agent raises end the process."""
+    try:
+        return await work
+    except (Exception, asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise tell_way_out(error) from error
 
 
 def _deny(reason: str, undelivered: Sequence[str]) -> Report:

@@ -4,6 +4,7 @@ One that was swallowed (`except Exception` around `interrupt()`) fails its node;
 group wrapped is unwrapped. Both at the border of each node, before what it made is written.
 """
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +15,8 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.pregel import Pregel
 from langgraph.types import Interrupt, StateSnapshot
+
+from hitl_orchestrator.nodes.calls import tell_way_out
 
 # Where LangGraph keeps a task's answers, an internal name: where it means something else, nothing
 # is noticed, and tests/test_pauses.py fails.
@@ -108,9 +111,15 @@ def _watch(config: RunnableConfig | None) -> Generator[None]:
         yield
     except BaseExceptionGroup as group:
         pause = _unwrap(group)
-        if pause is None:
+        if pause is not None:
+            raise pause from group
+        if isinstance(group, Exception):
             raise
-        raise pause from group
+        raise tell_way_out(group) from group
+    except (Exception, asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise tell_way_out(error) from error
     pauses = _pauses.get()
     if pauses is not None and config is not None:
         pauses.check_node(config.get("configurable", {}).get(NAMESPACE, ""))

@@ -31,13 +31,13 @@ async def _work(settings: Settings, concurrency: int) -> None:
             "HITL_DISPATCH is `inline`: the server drives the runs itself. "
             "Set HITL_DISPATCH=queue for both."
         )
-    with end_with_zero():
+    with end_with_zero(settings.drain_seconds) as told:
         async with (
             open_place(settings, needs_key=False) as place,
             open_services(place.settings) as services,
         ):
             _print(f"Driving runs from the queue, {concurrency} at a time.")
-            await services.drive_queued(concurrency)
+            await services.drive_queued(concurrency, told.event)
 
 
 def migrate() -> None:

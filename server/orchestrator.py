@@ -45,7 +45,7 @@ from hitl_orchestrator.graph import runs
 from hitl_orchestrator.server.outcomes import Outcome, read_outcome, read_wait, write_outcome
 from hitl_orchestrator.server.services import Services, open_place, open_services
 from hitl_orchestrator.server.settings import Settings
-from hitl_orchestrator.server.waiting import Waiting
+from hitl_orchestrator.server.waiting import AT_WORK, Waiting
 
 FRAMES_AT_ONCE = 50  # read for a stream
 # when a run rests, the first call with a key is about to be answered; whoever repeats it asks again
@@ -344,7 +344,7 @@ class Orchestrator:
 
     async def _perform(self, act: Act, once: Once | None, wait_seconds: float = 0) -> Done:
         """Do it in one transaction; return what it came to once that is durable, or raise it."""
-        async with self._store.transaction() as tx:
+        async with self._services.drivers.transaction() as tx:
             kept = await tx.find_outcome(once) if once else None
             outcome = read_outcome(kept) if kept else await _try(tx, act)
             if isinstance(outcome, RunHeld) and not kept:
@@ -352,13 +352,19 @@ class Orchestrator:
             if once and not kept:
                 await tx.keep_outcome(once, write_outcome(outcome, wait_seconds))
         if once and kept:
+            await self._see_to_it(kept)
             return _replay(await self._wait_for_first(once, kept))
-        self._services.drivers.start(tx.claims)
         if isinstance(outcome, OrchestratorError):
             raise outcome
         if wait_seconds:
             outcome = await self._wait_after(outcome, once, self.wait, wait_seconds)
         return Done(outcome)
+
+    async def _see_to_it(self, kept: JsonObject) -> None:
+        """Make sure that somebody drives the run of a call whose caller was not answered."""
+        run = read_outcome(kept)
+        if isinstance(run, Run) and run.status in AT_WORK:
+            await self._services.drivers.see_to_it(run.runId)
 
     async def _wait_for_stop(self, done: Done, once: Once | None) -> Done:
         """Wait a moment for whoever drove the cancelled run to say that its work has ended."""

@@ -16,6 +16,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from hitl_orchestrator.checkpoints import queue, retention
+from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
@@ -31,18 +32,20 @@ from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.needs import list_offers
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
-from hitl_orchestrator.nodes.calls import find_calls
+from hitl_orchestrator.nodes.calls import find_calls, tell_way_out
 from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.proposal import build_proposer
-from hitl_orchestrator.server.drivers import Drivers, every
+from hitl_orchestrator.server.drivers import BEATS_A_LEASE, Drivers, every
 from hitl_orchestrator.server.fleet import Fleet
 from hitl_orchestrator.server.keyfile import generated_key
+from hitl_orchestrator.server.places import Places
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
 
 TIDY_SECONDS = 3600.0
+END_SECONDS = 1.0  # of patience with what tidies up, when the process ends
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,8 +61,8 @@ class Services:
     wakeups: Wakeups
     telemetry: Telemetry
     live_workers: Callable[[], Awaitable[int]]
-    # with a queue: take jobs until told to stop; concurrency
-    drive_queued: Callable[[int], Awaitable[None]]
+    # with a queue: take jobs, so many at a time, until told to end
+    drive_queued: Callable[[int, asyncio.Event], Awaitable[None]]
 
 
 class ThreadACall(ThreadPoolExecutor):
@@ -86,9 +89,12 @@ class ThreadACall(ThreadPoolExecutor):
                 return
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001  # the caller's, through its future
+            except Exception as error:  # noqa: BLE001  # the caller's, through its future
                 end()
                 done.set_exception(error)
+            except BaseException as error:  # noqa: BLE001  # there it would end the process
+                end()
+                done.set_exception(tell_way_out(error))
             else:
                 end()
                 done.set_result(result)
@@ -121,12 +127,17 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             await stack.enter_async_context(jobs.open_async())
         registry = build_registry(agents)
         offers = sorted(list_offers(registry))
+        # a jump is believed once everybody has had two heartbeats
+        clock = DatabaseClock(1.5 * settings.claim_seconds / BEATS_A_LEASE)
+        places = Places(settings.max_driven)
         dispatch = (
             queue.enqueueing(jobs)
             if queued
-            else claim_inline(driver_id, settings.claim_seconds, offers)
+            else claim_inline(driver_id, settings.claim_seconds, offers, clock, places.has_one)
         )
-        store = Store(pools.calls, saver, dispatch, telemetry.committed, offers, pools.keeping)
+        store = Store(
+            pools.calls, saver, dispatch, telemetry.committed, offers, pools.keeping, clock
+        )
         fleet = Fleet(
             store,
             Inspector(agents, saver),
@@ -150,16 +161,21 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             requeue,
             rehydrated,
             fleet,
+            settings.max_attempts,
+            places,
         )
-        wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
+        wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop, places.look))
         await stack.enter_async_context(drivers)
-        tidying = asyncio.create_task(every(TIDY_SECONDS, lambda: _tidy(store, settings)))
-        stack.push_async_callback(end_tasks, tidying)
+        tidying = asyncio.create_task(
+            every(TIDY_SECONDS, lambda: _tidy(store, settings), lambda: False)
+        )
+        stack.push_async_callback(end_tasks, tidying, within_seconds=END_SECONDS)
 
-        async def drive_queued(concurrency: int) -> None:
+        async def drive_queued(concurrency: int, told_to_end: asyncio.Event) -> None:
             drivers.take_jobs()
             await fleet.start_driving()
-            await queue.work(jobs, drivers.drive_to_rest, concurrency)
+            at_once = min(concurrency, settings.max_driven)
+            await queue.work(jobs, drivers.drive_to_rest, at_once, told_to_end)
 
         yield Services(
             settings,

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FrameType
 
 import uvicorn
 
@@ -36,7 +37,10 @@ def serve(host: str | None, port: int | None) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    with _listen(settings.host, settings.port) as listener, end_with_zero():
+    with (
+        _listen(settings.host, settings.port) as listener,
+        end_with_zero(settings.drain_seconds) as told,
+    ):
         async with open_place(settings, needs_key=True) as place:
             address = f"http://{_write_address(listener)}"
             app = create_app(place.settings)
@@ -54,7 +58,7 @@ async def _serve(settings: Settings) -> None:
             async with app.router.lifespan_context(app):
                 with _announce(place, address):
                     server = _Server(
-                        config, lambda: _tell(address, place), app.state.hitl.end_waits
+                        config, lambda: _tell(address, place), app.state.hitl.end_waits, told.tell
                     )
                     await server.serve(sockets=[listener])
 
@@ -63,10 +67,18 @@ class _Server(uvicorn.Server):
     """Says that it is up once it is; sends home who waits before it closes their connections."""
 
     def __init__(
-        self, config: uvicorn.Config, up: Callable[[], None], down: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        up: Callable[[], None],
+        down: Callable[[], None],
+        told: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._up, self._down = up, down
+        self._up, self._down, self._told = up, down, told
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._told()
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -112,6 +112,20 @@ class Settings(BaseModel):
         validation_alias="HITL_DRAIN_SECONDS",
         description="seconds, more than 0, at most a year",
     )
+    max_driven: int = Field(
+        default=200,
+        ge=1,
+        le=100_000,
+        validation_alias="HITL_MAX_DRIVEN",
+        description="a whole number from 1 to 100000",
+    )
+    max_attempts: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        validation_alias="HITL_MAX_ATTEMPTS",
+        description="a whole number from 1 to 1000",
+    )
     auto_migrate: bool = Field(
         default=True, validation_alias="HITL_AUTO_MIGRATE", description="true or false"
     )

@@ -29,6 +29,7 @@ def test_without_any_the_defaults_are_the_contracts() -> None:
     assert settings.database_url is settings.api_key is settings.request_ttl_seconds is None
     assert (settings.hitl_enabled, settings.max_requests, settings.dispatch) == (True, 3, "inline")
     assert (settings.claim_seconds, settings.drain_seconds, settings.auto_migrate) == (30, 30, True)
+    assert settings.max_attempts == 5
     assert (settings.agents, settings.default_outputs) == (("hitl_orchestrator.desk:agents",), None)
     assert (settings.host, settings.port, settings.outbox_dir) == (
         "127.0.0.1",
@@ -74,6 +75,7 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
         ("HITL_REQUEST_TTL_SECONDS", "inf"),
         ("HITL_DISPATCH", "carrier pigeon"),
         ("HITL_CLAIM_SECONDS", "nan"),
+        ("HITL_MAX_ATTEMPTS", "0"),
         ("HITL_DRAIN_SECONDS", "-1"),
         ("HITL_DEFAULT_OUTPUTS", "published,no name"),
         ("HITL_DEFAULT_OUTPUTS", ","),

@@ -16,3 +16,16 @@ agent: dict[str, Any] = {
     "outputFacets": ["answer"],
     "run": run,
 }
+
+
+def ask(task: dict[str, Any]) -> dict[str, Any]:
+    return {"asked": interrupt({"question": "What now?", "kind": "freeform"})}
+
+
+asking: dict[str, Any] = {
+    "capabilityId": "asks.always",
+    "displayName": "Asker",
+    "inputFacets": ["objective"],
+    "outputFacets": ["asked"],
+    "run": ask,
+}

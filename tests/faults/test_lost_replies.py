@@ -1,0 +1,221 @@
+"""Every transition of a run, each with the reply to its COMMIT lost: it was committed, and nobody
+knows. Nothing stands still until a lease has run out, nothing is done twice.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from hitl_orchestrator.domain.run import Run
+from hitl_orchestrator.server.drivers import Drivers
+from tests.agents.counting import log_lines
+from tests.api.calls import started
+from tests.faults.one_life import RUN, opened, start
+from tests.faults.proxy import proxied
+from tests.processes import AGENTS
+
+Json = dict[str, Any]
+
+LEASE_SECONDS = 60  # nobody may wait for its end
+PATIENCE_SECONDS = 25
+COUNTER = (f"{AGENTS / 'counting.py'}:left",)
+# what stands in a statement of which transaction
+LIFE = {
+    "start": "INSERT INTO orchestrator_runs",
+    "pause": "INSERT INTO hitl_requests",
+    "answer": "INSERT INTO hitl_responses",
+    "end": "SET delivered_at",
+}
+
+
+@pytest.fixture(autouse=True)
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HITL_TEST_LOG", str(tmp_path / "log"))
+    return tmp_path / "log"
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await is_so():  # noqa: ASYNC110  # the moment is the database's
+            await asyncio.sleep(0.05)
+
+
+async def insist(client: httpx.AsyncClient, path: str, body: Json, key: str | None = None) -> Json:
+    """Call until it is no 503, with one Idempotency-Key."""
+    headers = {"Idempotency-Key": key or uuid4().hex}
+    while True:
+        response = await client.post(path, json=body, headers=headers)
+        if response.status_code != 503:
+            assert response.is_success, response.text
+            found = response.json()
+            return found.get("run", found)
+
+
+async def rest(client: httpx.AsyncClient, run: Json, *statuses: str) -> Json:
+    """Return the run once it has such a status."""
+    found: Json = {}
+
+    async def has_come() -> bool:
+        nonlocal found
+        response = await client.get(f"/api/runs/{run['runId']}")
+        found = response.json() if response.is_success else {"status": response.status_code}
+        return found["status"] in statuses
+
+    await until(has_come)
+    return found
+
+
+async def begin(client: httpx.AsyncClient) -> Json:
+    return await insist(client, "/api/runs", {"objective": "Count", "outputs": ["left"]})
+
+
+async def answer(client: httpx.AsyncClient, run: Json) -> Json:
+    request_id = run["pendingRequestId"]
+    response = {"requestId": request_id, "freeformText": "yes"}
+    body = {"runId": run["runId"], "requestId": request_id, "responses": [response]}
+    return await insist(client, "/api/hitl/resume", body)
+
+
+def actions(run: Json) -> Counter[str]:
+    return Counter(entry["action"] for entry in run["metadata"]["auditLog"])
+
+
+@pytest.mark.parametrize("moment", LIFE)
+async def test_each_moment_of_a_life(database_url: str, log: Path, moment: str) -> None:
+    async with (
+        proxied(database_url) as (proxy, url),
+        started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS) as client,
+    ):
+        loss = proxy.lose_reply(LIFE[moment])
+        run = await rest(client, await begin(client), "awaiting_hitl")
+        await answer(client, run)
+        run = await rest(client, run, "completed", "failed")
+        assert loss.happened.is_set()
+    assert (run["status"], run["result"]["outputs"]) == ("completed", {"left": "yes"})
+    assert actions(run) == {"start": 1, "request": 1, "resume": 1, "deliver": 1, "complete": 1}
+    assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared", "applied yes"]
+
+
+async def test_a_run_that_nobody_asks_for_again(database_url: str) -> None:
+    """The client gave up after its 503; a run beside it keeps the heartbeat going."""
+    async with (
+        proxied(database_url) as (proxy, url),
+        started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS) as client,
+    ):
+        proxy.lose_reply(LIFE["start"])
+        body = {"objective": "Count", "outputs": ["left"]}
+        assert (await client.post("/api/runs", json=body)).status_code == 503
+        (run,) = (await client.get("/api/runs")).json()["runs"]
+        assert (await rest(client, run, "awaiting_hitl"))["pendingRequestId"]
+
+
+@pytest.mark.parametrize("act", ["deny", "remove", "cancel"])
+async def test_what_an_operator_decides(database_url: str, act: str) -> None:
+    async with (
+        proxied(database_url) as (proxy, url),
+        started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS) as client,
+    ):
+        run = await rest(client, await begin(client), "awaiting_hitl")
+        loss = proxy.lose_reply("SET status =")
+        body: Json = {"reason": "no"}
+        if act == "cancel":
+            await insist(client, f"/api/runs/{run['runId']}/cancel", body)
+        else:
+            body |= {"runId": run["runId"], "requestId": run["pendingRequestId"]}
+            await insist(client, f"/api/hitl/{act}", body)
+        wanted = "completed" if act == "deny" else "cancelled"
+        run = await rest(client, run, wanted)
+        assert loss.happened.is_set()
+        assert run["requests"][0]["status"] == "denied"
+        assert max(actions(run).values()) == 1
+
+
+async def test_an_expiry(database_url: str) -> None:
+    settings = {"claim_seconds": LEASE_SECONDS, "request_ttl_seconds": 1}
+    async with (
+        proxied(database_url) as (proxy, url),
+        started(url, agents=COUNTER, **settings) as client,
+    ):
+        run = await rest(client, await begin(client), "awaiting_hitl", "completed")
+        loss = proxy.lose_reply("SET status =")
+        run = await rest(client, run, "completed")
+        assert loss.happened.is_set()
+        assert (run["result"]["outputs"], actions(run)["expire"]) == ({"left": "Expired"}, 1)
+
+
+async def test_a_failure_and_a_retry(database_url: str, tmp_path: Path) -> None:
+    """The agent's model is away; then it is there."""
+    (tmp_path / "away").touch()
+    agents = (f"{AGENTS / 'payer.py'}:agent",)
+    body = {"objective": "Pay", "inputs": {"log": str(tmp_path / "paid")}, "outputs": ["receipt"]}
+    async with (
+        proxied(database_url) as (proxy, url),
+        started(url, agents=agents, claim_seconds=LEASE_SECONDS) as client,
+    ):
+        run = await rest(client, await insist(client, "/api/runs", body), "awaiting_hitl")
+        request_id = run["pendingRequestId"]
+        response = {"requestId": request_id, "approved": True}
+        failure = proxy.lose_reply("SET delivered_at")
+        await insist(
+            client,
+            "/api/hitl/resume",
+            {"runId": run["runId"], "requestId": request_id, "responses": [response]},
+        )
+        run = await rest(client, run, "failed")
+        (tmp_path / "away").unlink()
+        retry = proxy.lose_reply("SET status =")
+        await insist(client, f"/api/runs/{run['runId']}/retry", {})
+        run = await rest(client, run, "completed")
+        assert (failure.happened.is_set(), retry.happened.is_set()) == (True, True)
+    assert log_lines(tmp_path / "paid").count("paid") == 1
+    assert actions(run)["retry"] == 1
+
+
+async def show(url: str) -> Run:
+    async with opened(url, "who looks", lambda _: None) as (store, _):
+        return await store.show(RUN)
+
+
+async def come_to_rest(database_url: str) -> None:
+    async def rests() -> bool:
+        return (await show(database_url)).status == "awaiting_hitl"
+
+    await until(rests)
+
+
+async def test_a_claim_of_the_sweep(database_url: str, log: Path) -> None:
+    async with opened(database_url, "dead", lambda _: None) as (store, _):
+        await start(store)  # and nobody drives it
+    async with proxied(database_url) as (proxy, url):
+        loss = proxy.lose_reply("WITH fresh")
+        await asyncio.sleep(0.1)  # the lease of `one_life`
+        async with (
+            opened(url, "another", lambda _: None) as (store, graph),
+            Drivers(graph, store, "another", LEASE_SECONDS, 5),
+        ):
+            await come_to_rest(database_url)
+            assert loss.happened.is_set()
+    assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared"]
+
+
+async def test_a_claim_that_is_given_back(database_url: str) -> None:
+    """And what is given back is driven at once by another."""
+    async with proxied(database_url) as (proxy, url):
+        loss = proxy.lose_reply("WITH released")
+        async with (
+            opened(url, "one", lambda _: None) as (store, graph),
+            Drivers(graph, store, "one", LEASE_SECONDS, 5) as drivers,
+        ):
+            drivers.start(await start(store))
+        assert loss.happened.is_set()
+    async with (
+        opened(database_url, "another", lambda _: None) as (store, graph),
+        Drivers(graph, store, "another", LEASE_SECONDS, 5),
+    ):
+        await come_to_rest(database_url)
