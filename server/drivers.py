@@ -25,7 +25,7 @@ from hitl_orchestrator.graph.build import Graph
 from hitl_orchestrator.graph.drive import drive
 from hitl_orchestrator.nodes.calls import Calls, counting
 from hitl_orchestrator.server.fleet import Fleet
-from hitl_orchestrator.server.places import Places
+from hitl_orchestrator.server.places import RunPlaces
 
 _log = logging.getLogger("hitl.drivers")
 
@@ -76,7 +76,7 @@ class Drivers:
         rehydrated: Callable[[str], None] = lambda run_id: None,
         fleet: Fleet | None = None,
         max_attempts: int = MAX_ATTEMPTS,
-        places: Places | None = None,
+        places: RunPlaces | None = None,
     ) -> None:
         self._graph = graph
         self._store = store
@@ -92,7 +92,7 @@ class Drivers:
         self._token = uuid4().hex  # of the next sweep
         self._calls: dict[str, Calls] = {}  # by run, of those driven here or still working
         self._lingering: dict[str, asyncio.Task[None]] = {}
-        self._places = places or Places(MAX_DRIVEN)
+        self._places = places or RunPlaces(MAX_DRIVEN)
         self._passing = set[asyncio.Task[None]]()
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False

@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Places:
+class RunPlaces:
     """At most so many. Who finds none leaves the run to others, and is told when one is free."""
 
     def __init__(self, most: int) -> None:

@@ -39,7 +39,7 @@ from hitl_orchestrator.nodes.proposal import build_proposer
 from hitl_orchestrator.server.drivers import BEATS_A_LEASE, Drivers, every
 from hitl_orchestrator.server.fleet import Fleet
 from hitl_orchestrator.server.keyfile import generated_key
-from hitl_orchestrator.server.places import Places
+from hitl_orchestrator.server.places import RunPlaces
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
@@ -129,7 +129,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         offers = sorted(list_offers(registry))
         # a jump is believed once everybody has had two heartbeats
         clock = DatabaseClock(1.5 * settings.claim_seconds / BEATS_A_LEASE)
-        places = Places(settings.max_driven)
+        places = RunPlaces(settings.max_driven)
         dispatch = (
             queue.enqueueing(jobs)
             if queued
