@@ -110,7 +110,7 @@ def _watch(config: RunnableConfig | None) -> Generator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        pause = _unwrap(cast(BaseExceptionGroup[BaseException], group))
+        pause = _unwrap(group)
         if pause is not None:
             raise pause from group
         if isinstance(group, Exception):

@@ -84,7 +84,7 @@ def asked(**payload: Any) -> HitlRequest:
         operatorPrompt="Answer",
         pendingNodeId="asker",
         contractSummary=summary("asker: objective -> brief"),
-        **question.model_dump(exclude={"expiresInSeconds"}),
+        **question.model_dump(exclude={"expiresInSeconds", "unshowable"}),
     )
 
 
