@@ -27,6 +27,6 @@ ENV HOST=0.0.0.0 PORT=8080
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"]
 
-# SIGTERM drains; give it HITL_DRAIN_SECONDS before anything kills it.
+# SIGTERM drains; give it HITL_DRAIN_SECONDS and 5 s before anything kills it.
 ENTRYPOINT ["hitl"]
 CMD ["serve"]

@@ -5,6 +5,7 @@ by another in its place.
 import asyncio
 import signal
 import socket
+import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
@@ -46,6 +47,14 @@ class Place:
         await self._follow()
         return ended
 
+    async def tell_to_end(self) -> tuple[int, float]:
+        """Return how it ended, and after how many seconds. Another follows."""
+        began = time.monotonic()
+        ended = await asyncio.to_thread(self._process.terminate)
+        seconds = time.monotonic() - began
+        await self._follow()
+        return ended, seconds
+
     async def freeze(self, seconds: float) -> None:
         frozen = self._process
         frozen.send(signal.SIGSTOP)
@@ -73,8 +82,9 @@ def server(database_url: str, log: Path, **settings: str) -> Generator[Place]:
 
 
 @contextmanager
-def worker(database_url: str, log: Path) -> Generator[Place]:
-    place = Place(lambda: working(database_url, *AGENTS, HITL_TEST_LOG=str(log), **QUICK))
+def worker(database_url: str, log: Path, **settings: str) -> Generator[Place]:
+    settings = {"HITL_TEST_LOG": str(log), **QUICK, **settings}
+    place = Place(lambda: working(database_url, *AGENTS, **settings))
     try:
         yield place
     finally:

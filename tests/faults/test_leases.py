@@ -19,14 +19,14 @@ from hitl_orchestrator.checkpoints.transaction import claim_inline
 from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
-from hitl_orchestrator.server.drivers import SWEEP_SECONDS
+from hitl_orchestrator.server.drivers import BEATS_A_LEASE, SWEEP_SECONDS
 from tests.agents.counting import log_lines
 from tests.api.calls import started
 from tests.contracts import registry
 from tests.processes import AGENTS
 
 RUNS = 4
-LEASE_SECONDS = 6
+LEASE_SECONDS = 24  # a beat every 6 s, and a sweep every 2: somebody sweeps before all have beaten
 LONGEST_WAIT_SECONDS = 30
 # now() of all sessions but of those that ask pg_catalog by name
 JUMPING = """CREATE SCHEMA jumped;
@@ -84,7 +84,7 @@ async def test_who_drives_goes_on_when_the_clock_of_the_database_jumps(
             async with started(database_url, agents=agents, claim_seconds=LEASE_SECONDS):
                 await asyncio.sleep(0.5)
                 await jump("1 hour")
-                await asyncio.sleep(LEASE_SECONDS + SWEEP_SECONDS)
+                await asyncio.sleep(LEASE_SECONDS / BEATS_A_LEASE + SWEEP_SECONDS)
         assert await finish(client, run_ids, log) == ["completed"] * RUNS
     assert log_lines(log).count("began") == RUNS, "an agent ran twice though no process had died"
 

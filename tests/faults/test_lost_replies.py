@@ -137,7 +137,7 @@ async def test_what_an_operator_decides(database_url: str, act: str) -> None:
 
 
 async def test_an_expiry(database_url: str) -> None:
-    settings = {"claim_seconds": LEASE_SECONDS, "request_ttl_seconds": 1}
+    settings: Json = {"claim_seconds": LEASE_SECONDS, "request_ttl_seconds": 1}
     async with (
         proxied(database_url) as (proxy, url),
         started(url, agents=COUNTER, **settings) as client,

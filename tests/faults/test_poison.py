@@ -65,6 +65,7 @@ def test_a_run_that_kills_its_process_again_and_again_fails_and_can_be_retried(
         run = start(client, name, log)
         assert live(process, run, "failed") is None, "it did not kill its process"
     ended: Json | None = None
+    retried: Json | None = None
     lives = 1
     while ended is None:
         lives += 1
