@@ -153,7 +153,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             rehydrated,
             fleet,
         )
-        wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop))
+        wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop, pool))
         await stack.enter_async_context(drivers)
         tidying = asyncio.create_task(every(TIDY_SECONDS, lambda: _tidy(store, settings)))
         stack.push_async_callback(end_tasks, tidying)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from fastapi.responses import StreamingResponse
 
 from hitl_orchestrator.domain.ports import Frame
+from hitl_orchestrator.server.feeds import Batch
 
 KEEP_ALIVE_SECONDS = 15.0
 HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no"}
@@ -16,12 +17,12 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-def stream_events(frames: AsyncGenerator[Frame]) -> EventStream:
+def stream_events(frames: AsyncGenerator[Batch]) -> EventStream:
     return EventStream(write_events(frames), headers=HEADERS)
 
 
 async def write_events(
-    frames: AsyncGenerator[Frame], keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    frames: AsyncGenerator[Batch], keep_alive_seconds: float = KEEP_ALIVE_SECONDS
 ) -> AsyncGenerator[bytes]:
     """Write each frame as an event, and a comment after so many seconds without one."""
     coming = asyncio.ensure_future(anext(frames, None))
@@ -31,10 +32,10 @@ async def write_events(
             if not coming.done():
                 yield b": keep-alive\n\n"
                 continue
-            frame = coming.result()
-            if frame is None:
+            batch = coming.result()
+            if batch is None:
                 return
-            yield _write_event(frame)
+            yield b"".join([_write_event(frame) for frame in batch])
             coming = asyncio.ensure_future(anext(frames, None))
     finally:
         coming.cancel()
