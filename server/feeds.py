@@ -10,16 +10,16 @@ from hitl_orchestrator.domain.ports import Frame
 
 RETRY_SECONDS = 0.5
 FRAMES_AT_ONCE = 50  # read, and kept: a listener that is further behind reads the table itself
-# To hand a frame on takes about 0.1 ms of the loop a listener. The pause behind it, a few times as
+# To hand frames on takes about 0.1 ms of the loop a listener. The pause behind it, ten times as
 # long, is for everybody else; what comes meanwhile is handed on together.
-PAUSE_SECONDS = 0.0004  # a listener
+PAUSE_SECONDS = 0.001  # a listener
 WOKEN_AT_ONCE = 10
 
 Batch = Sequence[Frame]
 ReadFrames = Callable[[int], Awaitable[Batch]]  # the next ones after that number
 
 
-class Feed:
+class SharedFeed:
     """The newest frames of one stream, for all of this process who listen to it.
 
     A listener reads the table by itself until it has caught up, and then waits here. What it does

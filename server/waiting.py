@@ -10,7 +10,7 @@ from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.hitl import AnsweredRequest, RequestStatus
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import Run, RunStatus
-from hitl_orchestrator.server.feeds import Batch, Feed, ReadFrames
+from hitl_orchestrator.server.feeds import Batch, ReadFrames, SharedFeed
 
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 
@@ -23,7 +23,7 @@ class Waiting:
     def __init__(self, wakeups: Wakeups) -> None:
         self._wakeups = wakeups
         self._waiting = set[asyncio.Event]()
-        self._feeds: dict[str | None, Feed] = {}
+        self._feeds: dict[str | None, SharedFeed] = {}
         self.stopped = False
 
     def stop(self) -> None:
@@ -98,7 +98,7 @@ class Waiting:
         """
         feed = self._feeds.get(run_id)
         if feed is None or feed.ended:
-            feed = self._feeds[run_id] = Feed(read, self._wakeups.subscribe(run_id))
+            feed = self._feeds[run_id] = SharedFeed(read, self._wakeups.subscribe(run_id))
         frames = feed.follow(after)
         try:
             async for batch in frames:
@@ -108,7 +108,7 @@ class Waiting:
             if feed.is_idle:
                 await self._close(run_id, feed)
 
-    async def _close(self, run_id: str | None, feed: Feed) -> None:
+    async def _close(self, run_id: str | None, feed: SharedFeed) -> None:
         if self._feeds.get(run_id) is feed:
             del self._feeds[run_id]  # whoever comes now gets another
         self._wakeups.unsubscribe(run_id, feed.touched)

@@ -1,7 +1,6 @@
 """Server-sent events."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 
 from fastapi.responses import StreamingResponse
@@ -44,8 +43,5 @@ async def write_events(
 
 
 def _write_event(frame: Frame) -> bytes:
-    """Without an `event:` field: EventSource.onmessage then sees every frame.
-
-    A frame's JSON has no line breaks.
-    """
-    return f"id: {frame.seq}\ndata: {json.dumps(frame.body, ensure_ascii=False)}\n\n".encode()
+    """Without an `event:` field: EventSource.onmessage then sees every frame."""
+    return f"id: {frame.seq}\ndata: {frame.text}\n\n".encode()

@@ -3,11 +3,13 @@
 python -m tests.bench.listeners
 """
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -18,21 +20,33 @@ from tests.processes import Running, serving
 from tests.temporary import temporary_postgres
 
 QUEUE = "/api/hitl/events"
-OF_QUEUE, OF_RUNS = (0, 60, 300, 1000), (1000,)
+OF_QUEUE, OF_RUNS = (60, 300, 1000), (1000,)
 WATCHED = 20  # paused runs that the streams of runs are of
-TIMES, WARMING = 40, 15
-AWAY_SECONDS = 2.5  # Postgres tells its counts that late
-HEAD = """| listeners | start, pause, answer, ms | ratio | transactions | events that arrived |
-| --- | ---: | ---: | ---: | ---: |
-"""
+ROUNDS, TIMES, WARMING = 3, 20, 5
+AWAY_SECONDS = 1.5  # Postgres tells its counts that late
+COLUMNS = (
+    "listeners",
+    "ms beside nobody",
+    "beside them",
+    "ratio",
+    "ms of the server's CPU",
+    "beside them",
+    "transactions",
+    "beside them",
+    "events that arrived",
+)
+HEAD = f"| {' | '.join(COLUMNS)} |\n| --- {'| ---: ' * (len(COLUMNS) - 1)}|\n"
 
 Json = dict[str, Any]
 
 
 class Cost(NamedTuple):
+    """Of one start, pause and answer."""
+
     ms: float  # the median
+    cpu_ms: float
     transactions: float
-    events: int  # that arrived in all
+    events: float  # that arrived in a whole round
 
 
 def start(client: httpx.Client) -> Json:
@@ -83,18 +97,39 @@ def listening(server: Running, count: int, paths: Sequence[str]) -> Generator[li
         arrived.append(int(process.stdout.readline()))
 
 
-def measure(server: Running, database_url: str, count: int, paths: Sequence[str]) -> Cost:
+def measure(
+    server: Running, database_url: str, count: int, paths: Sequence[str]
+) -> tuple[Cost, Cost]:
+    """Return what it costs beside nobody and beside so many, by turns: the machine has moods."""
+    alone, beside = list[Cost](), list[Cost]()
+    for _ in range(ROUNDS):
+        alone.append(measure_round(server, database_url, 0, ()))
+        beside.append(measure_round(server, database_url, count, paths))
+    return average(alone), average(beside)
+
+
+def measure_round(server: Running, database_url: str, count: int, paths: Sequence[str]) -> Cost:
     with server.client() as client, listening(server, count, paths) as arrived:
         for _ in range(WARMING):
             start_and_answer(client)
         took = list[float]()
-        before = count_transactions(database_url)
+        transactions, cpu = count_transactions(database_url), read_cpu_ms(server)
         for _ in range(TIMES):
             began = time.monotonic()
             start_and_answer(client)
             took.append(time.monotonic() - began)
-        transactions = count_transactions(database_url) - before
-    return Cost(median(took) * 1000, transactions / TIMES, sum(arrived))
+        cpu = read_cpu_ms(server) - cpu
+        transactions = count_transactions(database_url) - transactions
+    return Cost(median(took) * 1000, cpu / TIMES, transactions / TIMES, sum(arrived))
+
+
+def read_cpu_ms(server: Running) -> float:
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+def average(rounds: Sequence[Cost]) -> Cost:
+    return Cost(*(median(column) for column in zip(*rounds, strict=True)))
 
 
 def main() -> None:
@@ -105,23 +140,19 @@ def main() -> None:
 
 def measure_all(database_url: str) -> None:
     with serving(database_url, "asks.py:agent") as server:
-        alone = measure(server, database_url, 0, ())
-        tell("nobody", alone, alone)
-        for count in OF_QUEUE[1:]:
-            cost = measure(server, database_url, count, [QUEUE])
-            tell(f"{count} of the queue", cost, alone)
+        for count in OF_QUEUE:
+            tell(f"{count} of the queue", *measure(server, database_url, count, [QUEUE]))
         with server.client() as client:
             paths = [f"/api/runs/{start(client)['runId']}/events" for _ in range(WATCHED)]
         for count in OF_RUNS:
-            cost = measure(server, database_url, count, paths)
-            tell(f"{count} of {WATCHED} other runs", cost, alone)
+            tell(f"{count} of other runs", *measure(server, database_url, count, paths))
 
 
-def tell(what: str, cost: Cost, alone: Cost) -> None:
-    ratio = cost.ms / alone.ms
-    sys.stdout.write(
-        f"| {what} | {cost.ms:.0f} | {ratio:.2f} | {cost.transactions:.0f} | {cost.events} |\n"
-    )
+def tell(what: str, alone: Cost, beside: Cost) -> None:
+    cells = [f"{alone.ms:.0f}", f"{beside.ms:.0f}", f"{beside.ms / alone.ms:.2f}"]
+    cells += [f"{alone.cpu_ms:.0f}", f"{beside.cpu_ms:.0f}"]
+    cells += [f"{alone.transactions:.0f}", f"{beside.transactions:.0f}", f"{beside.events:.0f}"]
+    sys.stdout.write(f"| {what} | {' | '.join(cells)} |\n")
     sys.stdout.flush()
 
 
