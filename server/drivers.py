@@ -21,6 +21,7 @@ from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.build import Graph
 from hitl_orchestrator.graph.drive import drive
 from hitl_orchestrator.nodes.calls import Calls, counting
+from hitl_orchestrator.server.expiry import deny_expired
 from hitl_orchestrator.server.fleet import Fleet
 
 _log = logging.getLogger("hitl.drivers")
@@ -200,10 +201,8 @@ class Drivers:
 
     async def _sweep(self) -> None:
         """Take what nobody drives, and deny questions whose time is over."""
-        for run_id in await self._store.expired(_SWEEP_LIMIT):
-            async with self._store.transaction() as tx:
-                await runs.expire(tx, run_id)
-            self.start(tx.claims)
+        if claims := await deny_expired(self._store):
+            self.start(claims)
             self._suspect()
         if self._requeue:
             await self._requeue()
