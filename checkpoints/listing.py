@@ -120,14 +120,17 @@ async def requests_in_order(
 async def _select_waiting(
     conn: Connection, wanted: Wanted, limit: int, after: dict[str, Any]
 ) -> Sequence[DictRow]:
-    conditions = {**_choose(wanted), requests.AFTER_WAITING: bool(after)}
+    conditions: dict[LiteralString, bool] = {
+        **_choose(wanted),
+        requests.AFTER_WAITING: bool(after),
+    }
     return await _select(conn, requests.WAITING, limit, {**wanted._asdict(), **after}, conditions)
 
 
 async def _select_over(
     conn: Connection, wanted: Wanted, limit: int, after: dict[str, Any]
 ) -> Sequence[DictRow]:
-    conditions = {
+    conditions: dict[LiteralString, bool] = {
         **_choose(wanted),
         "r.status = %(status)s": wanted.status is not None,
         requests.AFTER_OVER: bool(after),

@@ -22,8 +22,7 @@ HAS_FITTING = """SELECT EXISTS (SELECT FROM hitl_processes
 # Held ones too: somebody may have come who fits. Not those that are driven just now, nor those that
 # the process which asks could drive.
 UNFITTING = """SELECT run_id FROM orchestrator_runs r
-    WHERE status IN ('queued', 'running', 'awaiting_hitl')
-    AND (claim_token IS NULL OR claimed_until < now())
+    WHERE status = ANY(%s) AND (claim_token IS NULL OR claimed_until < now())
     AND NOT EXISTS (SELECT FROM hitl_processes p
         WHERE p.drives AND p.alive_until > now() AND r.needs <@ p.offers)
     AND (held IS NOT NULL OR NOT needs <@ %s::text[]) ORDER BY created_at"""
@@ -73,12 +72,13 @@ async def has_fitting(conn: Connection, needs: Collection[str]) -> bool:
     return bool(row and row["there"])
 
 
-async def unfitting(conn: Connection, offers: Collection[str]) -> list[str]:
+async def unfitting(conn: Connection, offers: Collection[str], paused_too: bool) -> list[str]:
     """Return unfinished runs that no process that lives and drives has all agents for.
 
     Without those that a process with these offers could go on with; held ones in any case.
     """
-    rows = await conn.execute(UNFITTING, (sorted(offers),))
+    statuses = ["queued", "running", *(["awaiting_hitl"] if paused_too else [])]
+    rows = await conn.execute(UNFITTING, (statuses, sorted(offers)))
     return [row["run_id"] for row in await rows.fetchall()]
 
 

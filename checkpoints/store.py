@@ -160,10 +160,10 @@ class Store:
         async with connection(self.pool) as conn:
             await processes.sign_off(conn, process_ids)
 
-    async def unfitting(self, offers: Collection[str]) -> list[str]:
+    async def unfitting(self, offers: Collection[str], paused_too: bool) -> list[str]:
         """Return unfinished runs that nobody can go on with, as `processes.unfitting` has it."""
         async with connection(self.pool) as conn:
-            return await processes.unfitting(conn, offers)
+            return await processes.unfitting(conn, offers, paused_too)
 
     # -- who drives what
 

@@ -21,7 +21,8 @@ from hitl_orchestrator.domain.retry import rewind
 from hitl_orchestrator.domain.run import Held, StoredRun
 from hitl_orchestrator.domain.state import Asked, Ending, Result, RunError, Snapshot, first_state
 from hitl_orchestrator.domain.transitions import RunAct, run_after
-from hitl_orchestrator.graph.decisions import check_fence, end, tell_hold
+from hitl_orchestrator.graph.decisions import check_fence, end
+from hitl_orchestrator.graph.holding import tell_hold
 from hitl_orchestrator.nodes.attempts import TOLD
 
 # What to do with the graph next.
@@ -154,7 +155,7 @@ def resume_map(
     for interrupt in interrupts:
         request_ids: list[str] = interrupt.value["requestIds"]
         if all(name in settled for name in request_ids):
-            ended = {name: settled[name].json_object() for name in request_ids}
+            ended: JsonObject = {name: settled[name].json_object() for name in request_ids}
             answers[interrupt.id] = {"answers": ended}
     return answers
 

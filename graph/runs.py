@@ -13,7 +13,7 @@ from hitl_orchestrator.domain.ports import Change, Claim, Locked, RunRef, Transa
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import Held
 from hitl_orchestrator.domain.state import RunSettings
-from hitl_orchestrator.graph import decisions
+from hitl_orchestrator.graph import decisions, holding
 
 
 class Fits(NamedTuple):
@@ -84,12 +84,12 @@ async def _fit(tx: Transaction, locked: Locked, change: Change, check: CheckFit)
                 held=held.json_object(),
             )
         case Fits(fitted):
-            return decisions.take_fitting(change, fitted)
+            return holding.take_fitting(change, fitted)
 
 
 async def hold(tx: Transaction, run_id: str, capability_id: str, reason: str) -> None:
     """Hold the run. Whoever finds it first does it; a second time finds nothing to do."""
-    if change := decisions.hold(await tx.lock(RunRef(run_id)), capability_id, reason):
+    if change := holding.hold(await tx.lock(RunRef(run_id)), capability_id, reason):
         await tx.write(change)
 
 
@@ -99,7 +99,7 @@ async def recheck(tx: Transaction, run_id: str, check: CheckFit) -> Misfit | Non
     verdict = await check(tx, locked)
     if isinstance(verdict, Misfit):
         return verdict
-    if change := decisions.let_go(locked, verdict.fitted):
+    if change := holding.let_go(locked, verdict.fitted):
         await tx.write(change)
     return None
 

@@ -122,8 +122,9 @@ def _call_factory(found: object, settings: object, where: str) -> object:
             f"{where} fails when it is called with the settings: {describe(error)}"
         ) from error
     if isinstance(made, Coroutine):
-        made.close()  # it is refused, and would be complained about
-    return made
+        # it is refused, and would be complained about
+        cast("Coroutine[Any, Any, Any]", made).close()
+    return cast(object, made)
 
 
 def _read_all(found: object, where: str) -> list[Agent]:

@@ -28,19 +28,19 @@ def leave_out_unshowable(value: object) -> Displayed:
 
     Anything else is returned as it is.
     """
-    match value:
+    given: Any = value
+    match given:
         case {"action_requests": [*actions]}:
-            shown = [_check_action(action) for action in cast(list[Any], actions)]
-            whole = cast(Mapping[str, Any], value)
-            kept = {**whole, "action_requests": [one.value for one in shown]}
+            shown = [_check_action(action) for action in actions]
+            kept: dict[str, Any] = {**given, "action_requests": [one.value for one in shown]}
             return Displayed(kept, [one.reasons[0] for one in shown])
         case {"type": "tool_approval"}:
-            return _check_action(cast(Any, value))
-        case [{"action_request": {"action": _}} as only]:
-            one = _check_interrupt(cast(Mapping[str, Any], only))
+            return _check_action(given)
+        case [{"action_request": {"action": _}}]:
+            one = _check_interrupt(cast(list[Any], given)[0])
             return Displayed([one.value], one.reasons)
         case {"action_request": {"action": _}}:
-            return _check_interrupt(cast(Mapping[str, Any], value))
+            return _check_interrupt(given)
         case _:
             return Displayed(value)
 
@@ -77,8 +77,9 @@ def _check_action(action: Any) -> Displayed:
     if reason is None:
         return Displayed(action, [None])
     about = _describe(given.get("args"), reason)
-    kept = {"name": _write_name(given.get("name")), "args": {}, "description": about}
-    return Displayed({**_keep_type(given), **kept}, [reason])
+    name = _write_name(given.get("name"))
+    kept: dict[str, Any] = {**_keep_type(given), "name": name, "args": {}, "description": about}
+    return Displayed(kept, [reason])
 
 
 def _check_interrupt(interrupt: Mapping[str, Any]) -> Displayed:
@@ -86,7 +87,7 @@ def _check_interrupt(interrupt: Mapping[str, Any]) -> Displayed:
     if reason is None:
         return Displayed(interrupt, [None])
     asked: Mapping[str, Any] = interrupt["action_request"]
-    kept = {
+    kept: dict[str, Any] = {
         "action_request": {"action": _write_name(asked.get("action")), "args": {}},
         "config": interrupt.get("config"),
         "description": _describe(asked.get("args"), reason),

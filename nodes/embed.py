@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import run_in_executor, var_child_runnable_config
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -24,24 +24,20 @@ from langgraph.types import Command, Interrupt, StateSnapshot
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
 from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable, Unfit
-from hitl_orchestrator.domain.records import Json, JsonObject
-from hitl_orchestrator.domain.schemas import mismatches
+from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
-from hitl_orchestrator.nodes.dialects import RefusalNotAllowed
+from hitl_orchestrator.nodes.approvals import RefusalNotAllowed
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.fitness import read_state, sign
 from hitl_orchestrator.nodes.mishaps import tell_mishap
+from hitl_orchestrator.nodes.outputs import report_outputs, shorten
 from hitl_orchestrator.nodes.pauses import PauseLost, Pauses, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.stops import Stop, find_stops, is_raised, pass_stop, read_stop
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 from hitl_orchestrator.nodes.told import add_told, check_told, keep_told, read_told
-
-MAX_FACET_BYTES = 1024 * 1024
-MAX_TEXT_LENGTH = 2000  # of an agent's error, and of each of its warnings
-MAX_WARNINGS = 50
 
 
 def embed_agent(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
@@ -57,7 +53,7 @@ def embed_agent(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
 
 
 def _fail(reason: str) -> Report:
-    return Report(outcome=Outcome.FAILED, reason=_shorten(reason))
+    return Report(outcome=Outcome.FAILED, reason=shorten(reason))
 
 
 def prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
@@ -107,7 +103,7 @@ def _deny(reason: str, undelivered: Sequence[str]) -> Report:
     """End the step of an agent that is not resumed, with none of the answers it waits for."""
     lost = f"It was refused, so it got none of its {len(undelivered)} answers"
     warnings = (lost,) if len(undelivered) > 1 else ()
-    return Report(outcome=Outcome.DENIED, reason=_shorten(reason), warnings=warnings)
+    return Report(outcome=Outcome.DENIED, reason=shorten(reason), warnings=warnings)
 
 
 async def _run_alone(work: Coroutine[Any, Any, Report]) -> Report:
@@ -173,8 +169,7 @@ class _Visit:
                 continue
             # not `next`: that is empty too when the last checkpoint of a step is missing
             if state.created_at is not None and not state.tasks:
-                made = _find_outputs(self._agent, self._graph, state.values)
-                return _build_report(self._agent, made)
+                return report_outputs(self._agent, self._graph, state.values)
             if ran and not waiting:
                 raise Invalid(
                     "It stopped at a static breakpoint (interrupt_before, interrupt_after)"
@@ -256,88 +251,3 @@ def _build_message(task: Task) -> HumanMessage:
     if not facets:
         return HumanMessage(task.objective)
     return HumanMessage(f"{task.objective}\n\n{json.dumps(facets, ensure_ascii=False, indent=2)}")
-
-
-def _find_outputs(agent: Agent, graph: AgentGraph, values: Any) -> Mapping[str, Any]:
-    """Return what it made, by facet and not yet checked, and its `warnings`."""
-    if agent.output is not None:
-        values = agent.output(values)
-    elif isinstance(graph, CompiledStateGraph) and isinstance(values, Mapping):
-        return _find_in_state(agent, cast(Mapping[str, Any], values))
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping):
-        raise Invalid(
-            f"What it returned is of type {type(values).__name__},"
-            " not a mapping of its output facets"
-        )
-    return cast(Mapping[str, Any], values)
-
-
-def _find_in_state(agent: Agent, state: Mapping[str, Any]) -> Mapping[str, Any]:
-    outputs = agent.capability.outputFacets
-    found = {name: state[name] for name in outputs if name in state}
-    if not found and len(outputs) == 1:
-        for said in _find_said(state, agent.schemas.get(outputs[0], {})):
-            found = {outputs[0]: said}
-    return {name: state[name] for name in ("warnings",) if name in state} | found
-
-
-def _find_said(state: Mapping[str, Any], schema: JsonObject) -> list[Json]:
-    """Return the structured response or the text of the last message, whichever fits first.
-
-    If none fits, the first is returned, to say why it does not. Empty: it said nothing.
-    """
-    last = (state.get("messages") or [None])[-1]
-    text = last.text if isinstance(last, BaseMessage) else None
-    said = [
-        make_plain("What it said", each)
-        for each in (state.get("structured_response"), text)
-        if each is not None
-    ]
-    return sorted(said, key=lambda each: bool(mismatches(each, schema)))[:1]
-
-
-def _build_report(agent: Agent, made: Mapping[str, Any]) -> Report:
-    outputs = agent.capability.outputFacets
-    rest = {name: value for name, value in made.items() if name not in outputs}
-    said = rest.pop("warnings", None)
-    warnings = [f"returned {name}, which is none of its output facets: ignored" for name in rest]
-    warnings += _list_warnings(said)
-    facets = {
-        name: _check_facet(name, made[name], agent.schemas.get(name, {}))
-        for name in outputs
-        if name in made
-    }
-    return Report(
-        outcome=Outcome.COMPLETED,
-        facets=facets,
-        warnings=tuple(_shorten(warning) for warning in warnings[:MAX_WARNINGS]),
-    )
-
-
-def _list_warnings(said: object) -> list[str]:
-    if not said:
-        return []
-    if isinstance(said, list | tuple):
-        return [str(one) for one in cast(Sequence[object], said)]
-    return [str(said)]
-
-
-def _check_facet(name: str, value: object, schema: JsonObject) -> Json:
-    """Return it as JSON. Raises Invalid, which names the facet, the path and the rule."""
-    plain = make_plain(f"The facet {name}", value)
-    size = len(json.dumps(plain, ensure_ascii=False).encode())
-    if size > MAX_FACET_BYTES:
-        raise Invalid(f"The facet {name} has {size} bytes; {MAX_FACET_BYTES} are allowed")
-    if wrong := mismatches(plain, schema, f"/{name}"):
-        details = [
-            f"{one['path']} breaks the rule `{one['rule']}`: {one['message']}" for one in wrong
-        ]
-        raise Invalid(f"The facet {name} does not fit its schema: {'; '.join(details)}")
-    return plain
-
-
-def _shorten(text: str) -> str:
-    """Return it short enough, and storable."""
-    return text[:MAX_TEXT_LENGTH].replace("\0", "").encode(errors="replace").decode()

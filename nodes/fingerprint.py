@@ -6,7 +6,7 @@ code: an edit of a body changes nothing.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, cast, get_args, get_type_hints
@@ -45,7 +45,7 @@ def name_type(kind: type) -> str:
 def find_subgraphs(graph: Graph) -> dict[str, Graph]:
     """Return its subgraphs, at any depth, by their path of node names: `node|node`."""
     found: dict[str, Graph] = {}
-    for path, subgraph in graph.get_subgraphs(recurse=True):
+    for path, subgraph in cast(Iterable[tuple[str, object]], graph.get_subgraphs(recurse=True)):
         if isinstance(subgraph, Pregel):
             found[path] = cast(Graph, subgraph)
     return found
@@ -69,7 +69,7 @@ def _name_function(run: object) -> str:
 
 
 def _describe_graph(graph: Graph) -> JsonObject:
-    nodes: dict[str, Json] = {name: sorted(node.triggers) for name, node in graph.nodes.items()}
+    nodes: JsonObject = {name: [*sorted(node.triggers)] for name, node in graph.nodes.items()}
     channels = cast(Mapping[str, object], graph.channels)
     return {
         "nodes": nodes,
@@ -104,8 +104,9 @@ def _describe_type(kind: object) -> Json:
         return [_describe_type(one) for one in inner]
     if not isinstance(kind, type):
         return ""
-    if issubclass(kind, BaseModel):
-        return {name_type(kind): sorted(kind.model_fields)}
-    if is_dataclass(kind):
-        return {name_type(kind): sorted(field.name for field in fields(kind))}
-    return kind.__name__
+    given = cast("type[Any]", kind)
+    if issubclass(given, BaseModel):
+        return {name_type(given): [*sorted(given.model_fields)]}
+    if is_dataclass(given):
+        return {name_type(given): [*sorted(field.name for field in fields(given))]}
+    return given.__name__

@@ -122,7 +122,7 @@ def _is_another_function(
 def _judge(agent: Agent, graph: AgentGraph | None, found: CheckpointTuple) -> str | None:
     """Return why a graph does not fit its newest checkpoint. None as graph: it is not known."""
     name = agent.capability.capabilityId
-    where = found.config.get("configurable", {}).get("checkpoint_ns")
+    where: str = found.config.get("configurable", {}).get("checkpoint_ns", "")
     place = f" (in {_name_path(where)})" if where else ""
     if graph is None:
         is_open = _is_unfinished(found)

@@ -107,7 +107,7 @@ def _watch(config: RunnableConfig | None) -> Generator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        pause = _unwrap(cast(BaseExceptionGroup[BaseException], group))
+        pause = _unwrap(group)
         if pause is None:
             raise
         raise pause from group

@@ -25,8 +25,10 @@ def find_unreadable(kind: object, value: object) -> str | None:
         return _find_in_alternatives(inner, value)
     if origin is not None and inner:
         return _find_in_parts(inner, value)
-    if isinstance(kind, type) and (issubclass(kind, BaseModel) or is_dataclass(kind)):
-        return _find_in_object(kind, value)
+    if isinstance(kind, type):
+        given = cast("type[Any]", kind)
+        if issubclass(given, BaseModel) or is_dataclass(given):
+            return _find_in_object(given, value)
     return None
 
 

@@ -77,7 +77,7 @@ def preflight() -> int:
         settings = load_settings()
         agents = agents_of(settings)
         fitting = misfits = 0
-        async with _database() as pool:
+        async with _database(only_looks=True) as pool:
             await check_migrated(pool)
             async for run_id, misfit in check_unfinished(pool, agents):
                 _print(f"{run_id}: {misfit or 'fits'}")

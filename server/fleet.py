@@ -65,16 +65,17 @@ class Fleet:
         self._seen = None
 
     async def report(self) -> AsyncGenerator[Sequence[Claim]]:
-        """Say that this process lives. Where others came or went, look which runs fit now.
+        """Say that this process lives, and look which runs fit now that nobody drives.
 
-        Yield what this process is to drive.
+        At paused ones only where others came or went. Yield what this process is to drive.
         """
         known = await self._store.report(self._process, self._lease)
         self._others = known.others
         seen = ({other.offers for other in known.others if other.drives}, known.last_held)
-        if seen == self._seen or not self._judges:
+        if not self._judges:
             return
-        for run_id in await self._store.unfitting(self._process.offers):
+        # a process that died may have gone before the claims that it held
+        for run_id in await self._store.unfitting(self._process.offers, seen != self._seen):
             yield await self._recheck(run_id)
         self._seen = seen
 

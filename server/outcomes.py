@@ -31,7 +31,7 @@ def read_outcome(kept: JsonObject) -> Outcome:
         return Run.model_validate(kept["run"])
     error = _errors().get(str(kept["error"]), Conflict)
     more = cast(JsonObject, kept["more"])
-    return error(str(kept["detail"]), **more)  # pyright: ignore[reportArgumentType]
+    return error(str(kept["detail"]), **more)
 
 
 def read_wait(kept: JsonObject) -> float | None:

@@ -156,7 +156,7 @@ def log_as_json(stream: TextIO) -> None:
                 structlog.processors.format_exc_info,
                 ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(ensure_ascii=False),
-                lambda _logger, _name, line: escape_steering(line),
+                lambda _logger, _name, line: escape_steering(str(line)),
             ]
         )
     )

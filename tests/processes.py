@@ -18,7 +18,7 @@ API_KEY = "the-key-of-the-tests"
 AGENTS = Path(__file__).parent / "agents"
 DESK = "hitl_orchestrator.desk:agents"  # of HITL_AGENTS
 HITL = Path(sys.executable).with_name("hitl")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 _UP = re.compile(r"^HITL Orchestrator: (\S+)", re.MULTILINE)
 
 

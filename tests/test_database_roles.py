@@ -88,7 +88,11 @@ async def test_a_database_with_defaults_of_its_own_serves_as_any(
     await set_defaults(database_url, STRANGE)
     async with started(database_url, dispatch=dispatch) as api:
         if dispatch == "queue":
-            assert (await api.get("/readyz")).json() == {"status": "ready", "liveWorkers": 0}
+            assert (await api.get("/readyz")).json() == {
+                "status": "ready",
+                "liveWorkers": 0,
+                "heldRuns": 0,
+            }
             return
         run = await paused(api, "Wie heißt 東京?")
         assert (await api.get("/api/hitl/requests")).status_code == 200

@@ -32,7 +32,7 @@ from hitl_orchestrator.domain.plan import Plan, Step, StepStatus
 from hitl_orchestrator.domain.ports import Change, Claim, Locked
 from hitl_orchestrator.domain.run import Held, RunStatus, StoredRun
 from hitl_orchestrator.domain.state import Ending, Result, RunError, RunSettings
-from hitl_orchestrator.graph import decisions
+from hitl_orchestrator.graph import decisions, holding
 from tests.contracts import registry, summary
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -328,8 +328,8 @@ def held(run: str, *requests: HitlRequest) -> Locked:
 
 @pytest.mark.parametrize("run", list(RunStatus))
 def test_a_run_is_held_in_every_state_but_its_end_and_only_once(run: str) -> None:
-    change = decisions.hold(locked(run, asked()), "a", "no agent a is plugged in")
-    assert decisions.hold(held(run, asked()), "a", "another reason") is None
+    change = holding.hold(locked(run, asked()), "a", "no agent a is plugged in")
+    assert holding.hold(held(run, asked()), "a", "another reason") is None
     if run in ENDED:
         assert change is None
         return
@@ -345,7 +345,7 @@ def test_a_run_is_held_in_every_state_but_its_end_and_only_once(run: str) -> Non
 
 @pytest.mark.parametrize("run", list(RunStatus))
 def test_a_held_run_is_let_go_and_driven_where_it_was_at_work(run: str) -> None:
-    change = decisions.let_go(held(run, asked()), {"q1": "f2"})
+    change = holding.let_go(held(run, asked()), {"q1": "f2"})
     if run in ENDED:
         assert change is None
         return
@@ -356,8 +356,8 @@ def test_a_held_run_is_let_go_and_driven_where_it_was_at_work(run: str) -> None:
 
 
 def test_a_run_that_fits_under_another_fingerprint_is_noted_without_a_word() -> None:
-    assert decisions.let_go(locked("awaiting_hitl", asked()), {}) is None
-    change = decisions.let_go(locked("awaiting_hitl", asked()), {"q1": "f2"})
+    assert holding.let_go(locked("awaiting_hitl", asked()), {}) is None
+    change = holding.let_go(locked("awaiting_hitl", asked()), {"q1": "f2"})
     assert change is not None
     assert (change.fitted, change.events, change.drive) == ({"q1": "f2"}, [], False)
 
@@ -365,7 +365,7 @@ def test_a_run_that_fits_under_another_fingerprint_is_noted_without_a_word() -> 
 def test_a_decision_about_a_held_run_that_fits_now_lets_it_go() -> None:
     decided = answer(held("awaiting_hitl", asked()))
     assert decided is not None
-    change = decisions.take_fitting(decided, {"q1": "f2"})
+    change = holding.take_fitting(decided, {"q1": "f2"})
     assert (change.run.held, change.fitted, change.drive) == (None, {"q1": "f2"}, True)
     assert [event.kind for event in change.events] == ["run_let_go", "question_answered"]
 

@@ -25,12 +25,8 @@ from hitl_orchestrator.domain.hitl import (
 )
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.schemas import mismatches
-from hitl_orchestrator.nodes.dialects import (
-    HEADLINE_LENGTH,
-    RefusalNotAllowed,
-    build_reply,
-    read_questions,
-)
+from hitl_orchestrator.nodes.approvals import HEADLINE_LENGTH, RefusalNotAllowed
+from hitl_orchestrator.nodes.dialects import build_reply, read_questions
 
 ARGUMENTS: JsonObject = {"to": "ann@example.org", "text": "Hello"}
 EDITED: JsonObject = {"to": "bob@example.org", "text": "Hello"}

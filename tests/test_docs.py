@@ -100,8 +100,9 @@ def test_the_operators_page_has_every_log_event_and_every_metric() -> None:
     assert {name.partition("{")[0] for name in first_column(OPERATIONS, "## Metrics")} == metrics
     logged = {
         name
-        for path in (ROOT / "server").rglob("*.py")
-        for name in re.findall(r'\.log\(\s*"(\w+)"', path.read_text("utf-8"))
+        for room in ("server", "nodes")
+        for path in (ROOT / room).rglob("*.py")
+        for name in re.findall(r'(?:\.log|_log\.error)\(\s*"(\w+)"', path.read_text("utf-8"))
     }
     assert first_column(OPERATIONS, "## Logs") == logged | {
         voice.log for voice in VOICES.values() if voice.log
@@ -118,14 +119,14 @@ def test_the_agents_page_has_every_key_of_a_mapping() -> None:
 def test_the_readmes_agent_is_the_example() -> None:
     example = ast.parse(EXAMPLE.read_text("utf-8"))
     del example.body[0]  # its docstring
-    assert ast.dump(ast.parse(block(README, "python", "interrupt("))) == ast.dump(example)
+    assert ast.dump(ast.parse(block(README, "python", "async def run("))) == ast.dump(example)
 
 
 def test_the_readmes_agent_is_listed_asks_is_answered_and_its_result_is_in_the_run(
     database_url: str, tmp_path: Path
 ) -> None:
     pasted = tmp_path / "my_agent.py"
-    pasted.write_text(block(README, "python", "interrupt("), "utf-8")
+    pasted.write_text(block(README, "python", "async def run("), "utf-8")
     with serving(database_url, f"{pasted}:agent") as server, server.client() as client:
         listed = [
             one["capabilityId"] for one in answered(client.get("/api/capabilities"))["capabilities"]

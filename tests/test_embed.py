@@ -28,12 +28,8 @@ from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
 from hitl_orchestrator.domain.hitl import Answer, Answered, Kind, ResponseType
 from hitl_orchestrator.domain.state import Outcome, Report
 from hitl_orchestrator.nodes.agents import build_catalogue
-from hitl_orchestrator.nodes.embed import (
-    MAX_FACET_BYTES,
-    MAX_TEXT_LENGTH,
-    MAX_WARNINGS,
-    embed_agent,
-)
+from hitl_orchestrator.nodes.embed import embed_agent
+from hitl_orchestrator.nodes.outputs import MAX_FACET_BYTES, MAX_TEXT_LENGTH, MAX_WARNINGS
 from tests.steps import (
     NO,
     YES,

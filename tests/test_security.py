@@ -217,7 +217,9 @@ async def test_a_generated_key_does_not_serve_other_machines(place: Path, host: 
     assert not (place / "data").exists(), "nothing was started"
 
 
-@pytest.mark.parametrize("looks", [("audit", "verify"), ("prune", "--older-than", "1")])
+@pytest.mark.parametrize(
+    "looks", [("audit", "verify"), ("prune", "--older-than", "1"), ("preflight",)]
+)
 async def test_a_command_that_only_looks_makes_no_database(
     place: Path, looks: tuple[str, ...]
 ) -> None:

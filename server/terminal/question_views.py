@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
+from typing import cast
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from hitl_orchestrator.server.terminal.console import make_facts
 from hitl_orchestrator.server.terminal.text import join_lines, outline
-from hitl_orchestrator.server.terminal.wire import JsonObject, OptionJson, RequestJson
+from hitl_orchestrator.server.terminal.wire import Json, JsonObject, OptionJson, RequestJson
 
 _URGENCY_STYLES = {"high": "red", "normal": "yellow", "low": "blue"}
 _ANSWER_OPTIONS = {
@@ -147,12 +148,16 @@ def _draw_form(request: RequestJson) -> list[RenderableType]:
 
 def _draw_payload(request: RequestJson) -> list[RenderableType]:
     """Draw what the agent handed over, as far as it is not drawn above: nobody decides blind."""
-    rest = request.get("payload")
+    rest: Json = request.get("payload")
     if isinstance(rest, dict) and request["kind"] != "open":
-        rest = {name: value for name, value in rest.items() if name not in _DRAWN}
+        rest = _leave_out_drawn(cast(JsonObject, rest))
     if rest in (None, {}, request["question"]):
         return []
     return [Text(), Text("Handed over by the agent:"), Text("\n".join(outline(rest, "  ")))]
+
+
+def _leave_out_drawn(payload: JsonObject) -> JsonObject:
+    return {name: value for name, value in payload.items() if name not in _DRAWN}
 
 
 def _describe_contract(request: RequestJson) -> str:

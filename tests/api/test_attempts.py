@@ -79,7 +79,8 @@ async def test_after_the_last_attempt_the_step_has_failed_and_can_be_retried(
     run = await approve(api, await start(api, log, "payer.thrice"), wait=20)
     assert (run["status"], run["error"]["stepId"]) == ("failed", "s1")
     assert log_lines(log) == ["paid", *["model"] * 4]
-    said = "Payer (thrice) failed: ConnectionError: 503: the model is away; tried again in 0.5 s"
+    said = "Payer (thrice) failed: ConnectionError: 503: the model is away (agents/payer.py:33)"
+    said += "; tried again in 0.5 s"
     assert await list_warnings(api, run) == [f"{said} ({n} of 3)" for n in (1, 2, 3)]
     log.with_name("away").unlink()
     retried = await api.post(f"/api/runs/{run['runId']}/retry?wait=20", json={})
