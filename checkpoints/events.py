@@ -25,9 +25,11 @@ OF_RUN = """(SELECT seq, frame, last FROM run_events
     UNION ALL SELECT 0, NULL, true
         WHERE NOT EXISTS (SELECT FROM orchestrator_runs WHERE run_id = %(run)s)
     ORDER BY seq"""
+TO_NUMBER = "SELECT 1 FROM run_events WHERE queue AND queue_seq IS NULL LIMIT 1"
 # A counter that fell behind (of an older program) would give numbers twice.
-COUNTER = """SELECT greatest(last, (SELECT max(queue_seq) FROM run_events)) AS last
-    FROM queue_counter FOR UPDATE"""
+LAST = """SELECT greatest(last, (SELECT max(queue_seq) FROM run_events)) AS last
+    FROM queue_counter"""
+COUNTER = f"{LAST} FOR UPDATE"
 # What a prune deletes at this moment is not waited for: it is locked, and so left out.
 NUMBER = """WITH taken AS MATERIALIZED (SELECT run_id, seq, at
         FROM run_events WHERE queue AND queue_seq IS NULL FOR UPDATE SKIP LOCKED),
@@ -89,8 +91,11 @@ async def of_run(
 async def number_the_queue(conn: Connection) -> int:
     """Give the queue's new frames their numbers, and return the highest.
 
-    In the order in which they became visible.
+    In the order in which they became visible. Where nothing is new nobody is locked out.
     """
+    if await (await conn.execute(TO_NUMBER)).fetchone() is None:
+        row = await (await conn.execute(LAST)).fetchone()
+        return row["last"] if row else 0
     async with conn.transaction():
         # A statement of its own: the next one must see what was numbered while this one waited.
         counter = await (await conn.execute(COUNTER)).fetchone()

@@ -5,18 +5,21 @@ Whoever waits for a run, or for any, is woken when a transaction touched it.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 
 from psycopg import Error, sql
 
 from hitl_orchestrator.checkpoints.claims import LEFT_CHANNEL
 from hitl_orchestrator.checkpoints.events import CANCELLED_CHANNEL, CHANNEL
-from hitl_orchestrator.checkpoints.pool import open_whole
+from hitl_orchestrator.checkpoints.pool import Pool, connection, open_whole
 from hitl_orchestrator.checkpoints.tasks import end_tasks
+from hitl_orchestrator.domain.errors import StoreUnavailable
 
-# everybody is woken that often anyway: a NOTIFY may be lost while the connection is away
+# it is looked that often anyway: a NOTIFY may be lost while the connection is away
 NET_SECONDS = 2.0
+VERSIONS = """SELECT run_id, xmin::text AS version FROM orchestrator_runs
+    WHERE run_id = ANY(%s)"""
 
 
 class Wakeups:
@@ -30,9 +33,12 @@ class Wakeups:
         conninfo: str,
         on_cancelled: Callable[[str], None],
         on_left: Callable[[], None] = lambda: None,
+        pool: Pool | None = None,
     ) -> None:
-        self._conninfo, self._on_cancelled = conninfo, on_cancelled
+        """`pool`: to look what was touched without a word; None: everybody looks by themselves."""
+        self._conninfo, self._on_cancelled, self._pool = conninfo, on_cancelled, pool
         self._on_left = on_left
+        self._versions: dict[str, str] = {}
         self._waiting: dict[str | None, set[asyncio.Event]] = defaultdict(set)
 
     async def __aenter__(self) -> "Wakeups":
@@ -48,14 +54,23 @@ class Wakeups:
     @contextmanager
     def subscribed(self, run_id: str | None) -> Generator[asyncio.Event]:
         """Give an event that is set when that run was touched; None: any run."""
-        event = asyncio.Event()
-        self._waiting[run_id].add(event)
+        event = self.subscribe(run_id)
         try:
             yield event
         finally:
-            self._waiting[run_id].discard(event)
-            if not self._waiting[run_id]:
-                del self._waiting[run_id]
+            self.unsubscribe(run_id, event)
+
+    def subscribe(self, run_id: str | None) -> asyncio.Event:
+        event = asyncio.Event()
+        self._waiting[run_id].add(event)
+        return event
+
+    def unsubscribe(self, run_id: str | None, event: asyncio.Event) -> None:
+        """Do nothing where it was done before."""
+        waiting = self._waiting.get(run_id, set())
+        waiting.discard(event)
+        if not waiting:
+            self._waiting.pop(run_id, None)
 
     async def _listen(self) -> None:
         while True:
@@ -76,13 +91,40 @@ class Wakeups:
     async def _cast_the_net(self) -> None:
         while True:
             await asyncio.sleep(NET_SECONDS)
-            self._wake_all()
+            await self._wake_the_missed()
+
+    async def _wake_the_missed(self) -> None:
+        """Wake who waits for any run, or for one that is not as it was at the last look.
+
+        One look for all of them: thousands may wait for what nobody touches.
+        """
+        run_ids = [run_id for run_id in self._waiting if run_id]
+        try:
+            now = await self._find_versions(run_ids)
+        except StoreUnavailable:
+            now = {}
+        before, self._versions = self._versions, now
+        for run_id in run_ids:
+            if run_id not in now or before.get(run_id) != now[run_id]:
+                self._set(run_id)
+        self._set(None)
+
+    async def _find_versions(self, run_ids: Sequence[str]) -> dict[str, str]:
+        """Return what changes with each change of a run, of those that are there."""
+        if self._pool is None or not run_ids:
+            return {}
+        async with connection(self._pool) as conn:
+            rows = await (await conn.execute(VERSIONS, (run_ids,))).fetchall()
+        return {row["run_id"]: row["version"] for row in rows}
 
     def _wake(self, run_id: str) -> None:
-        for event in (*self._waiting.get(run_id, ()), *self._waiting.get(None, ())):
+        self._set(run_id)
+        self._set(None)
+
+    def _set(self, run_id: str | None) -> None:
+        for event in self._waiting.get(run_id, ()):
             event.set()
 
     def _wake_all(self) -> None:
-        for events in self._waiting.values():
-            for event in events:
-                event.set()
+        for run_id in self._waiting:
+            self._set(run_id)

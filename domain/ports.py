@@ -3,10 +3,12 @@
 `checkpoints` has it; the graph and its rules know this page alone.
 """
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from hitl_orchestrator.domain.events import Event
@@ -33,12 +35,18 @@ class Page(NamedTuple, Generic[T]):
     next_cursor: str | None
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True)
+class Frame:
     """An event of a stream, as it is sent. `is_last`: the stream ends with it."""
 
     seq: int
     body: JsonObject
     is_last: bool
+
+    @cached_property
+    def text(self) -> str:
+        """The body as JSON without line breaks, written once for all who get it."""
+        return json.dumps(self.body, ensure_ascii=False)
 
 
 class WaitingRun(NamedTuple):

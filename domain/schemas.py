@@ -1,27 +1,50 @@
-"""JSON Schema, as facets and forms use it."""
+"""JSON Schema, as facets and forms use it.
 
-from collections.abc import Iterable, Mapping
+Patterns are those of ECMA-262, as JSON Schema says. The engine matches them in linear time; those
+that need to go back and forth (look-around, back-references) it gives up after a while.
+"""
+
+from collections.abc import Mapping
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 from jsonschema_specifications import REGISTRY
-from referencing import Registry, Resource
+from referencing import Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from hitl_orchestrator.domain.checking import (
+    META_SCHEMA,
+    PATTERNS,
+    check_with_limit,
+    describe_unchecked,
+    estimate_work,
+    find_errors,
+    refers_to_itself,
+)
 from hitl_orchestrator.domain.records import Json, JsonObject
 
-MAX_MISMATCHES = 20
 REFERENCES = ("$ref", "$dynamicRef")
+# Characters of schema times characters of value: 10^9 took at most 0.3 s. What may take more is
+# checked in a process that can be ended; starting one takes 0.1 s.
+MAX_WORK = 10**9
+MAX_WORK_FOR_ALL = 10**7  # beyond it one mismatch is told, not all: each may quote much
+
+_meta = Draft202012Validator(META_SCHEMA, validate_formats=True, offline=True)
 
 
 def schema_error(schema: JsonObject) -> str | None:
     """Say why this is not a JSON Schema; None: it is one."""
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
+    for error in _meta.iter_errors(schema):
         return error.message
+    try:
+        _build(schema)
+    except ValidationError as error:
+        # of a reference: where it leads is asked of `dangling_reference`
+        is_pattern = isinstance(error.kind, ValidationErrorKind.Format)
+        return error.message if is_pattern else None
+    except ValueError as error:  # nested too deeply
+        return str(error)
     return None
 
 
@@ -49,29 +72,28 @@ def dangling_reference(schema: JsonObject) -> str | None:
 
 
 def mismatches(value: Json, schema: JsonObject, root: str = "") -> list[dict[str, str]]:
-    """Return [{path, rule, message}] of what does not fit.
+    """Return [{path, rule, message}] of what does not fit, or of what cannot be checked in time.
 
     Paths are JSON pointers below `root`. Remote `$ref`s are not fetched.
     """
-    validator = Draft202012Validator(schema, registry=Registry())
-    errors: Iterable[ValidationError] = validator.iter_errors(value)
-    try:
-        found = [
-            {
-                "path": root + _pointer(error),
-                "rule": str(error.validator),
-                "message": error.message[:500],
-            }
-            for error, _ in zip(errors, range(MAX_MISMATCHES), strict=False)
-        ]
-    except (Unresolvable, RecursionError) as error:
-        return [{"path": root, "rule": "$ref", "message": f"cannot be checked: {str(error)[:500]}"}]
-    return sorted(found, key=lambda mismatch: mismatch["path"])
+    if refers_to_itself(schema):
+        found = [describe_unchecked("$ref", "the schema refers to itself without end")]
+    elif (work := estimate_work(schema, value)) > MAX_WORK:
+        found = check_with_limit(schema, value)
+    else:
+        found = find_errors(schema, value, at_most_one=work > MAX_WORK_FOR_ALL)
+    return sorted(
+        [
+            {"path": root + each["path"], "rule": each["rule"], "message": each["message"]}
+            for each in found
+        ],
+        key=lambda mismatch: mismatch["path"],
+    )
 
 
-def _pointer(error: ValidationError) -> str:
-    return "".join(
-        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path
+def _build(schema: JsonObject) -> Draft202012Validator:
+    return Draft202012Validator(
+        schema, pattern_options=PATTERNS, validate_formats=False, offline=True
     )
 
 

@@ -24,6 +24,7 @@ from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.build import Graph
 from hitl_orchestrator.graph.drive import drive
 from hitl_orchestrator.nodes.calls import Calls, counting
+from hitl_orchestrator.server.expiry import deny_expired
 from hitl_orchestrator.server.fleet import Fleet
 from hitl_orchestrator.server.places import RunPlaces
 
@@ -338,21 +339,9 @@ class Drivers:
 
     async def _end_questions(self) -> None:
         """Deny questions whose time is over."""
-        for run_id in await self._store.expired(_SWEEP_LIMIT):
-            if self._draining:
-                return
-            await self._expire(run_id)
-
-    async def _expire(self, run_id: str) -> None:
-        """Deny what is over. One run that cannot be read, or is locked, stops no other."""
-        try:
-            async with self.transaction(keeps=True) as tx:
-                await runs.expire(tx, run_id)
+        if claims := await deny_expired(self._store, self._is_draining):
+            self.start(claims)
             self._suspect()
-        except StoreUnavailable:
-            _log.info("run %s cannot be written now; its questions expire later", run_id)
-        except Exception:  # noqa: BLE001  # perhaps a newer program's
-            _log.exception("the questions of run %s cannot be ended", run_id)
 
     async def _take_over(self) -> None:
         """Take what nobody drives."""

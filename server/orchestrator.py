@@ -42,12 +42,12 @@ from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
+from hitl_orchestrator.server.feeds import FRAMES_AT_ONCE, Batch
 from hitl_orchestrator.server.outcomes import Outcome, read_outcome, read_wait, write_outcome
 from hitl_orchestrator.server.services import Services, open_place, open_services
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.waiting import AT_WORK, Waiting
 
-FRAMES_AT_ONCE = 50  # read for a stream
 # when a run rests, the first call with a key is about to be answered; whoever repeats it asks again
 FIRST_CALL_SECONDS, FIRST_CALL_TRIES = 0.05, 20
 
@@ -279,10 +279,20 @@ class Orchestrator:
             raise Invalid(f"`Last-Event-ID` {seq} is no event of run {run_id}.")
         return found[0].is_last
 
-    def frames(self, run_id: str, after: int = 0) -> AsyncGenerator[Frame]:
+    async def frames(self, run_id: str, after: int = 0) -> AsyncGenerator[Frame]:
         """Yield a run's frames after that number, as they come, until the run's last."""
+        batches = self.run_batches(run_id, after)
+        try:
+            async for batch in batches:
+                for frame in batch:
+                    yield frame
+        finally:
+            await batches.aclose()
 
-        async def read(seq: int) -> Sequence[Frame]:
+    def run_batches(self, run_id: str, after: int = 0) -> AsyncGenerator[Batch]:
+        """Yield what `frames` does, several at a time where they come together."""
+
+        async def read(seq: int) -> Batch:
             return await self._store.frames(run_id, seq, FRAMES_AT_ONCE)
 
         return self._waiting.follow(run_id, read, after)
@@ -291,10 +301,10 @@ class Orchestrator:
         """Return the number of the newest frame of the queue; 0: there is none yet."""
         return await self._store.last_queue_frame()
 
-    def queue_frames(self, after: int) -> AsyncGenerator[Frame]:
+    def queue_batches(self, after: int) -> AsyncGenerator[Batch]:
         """Yield the frames of all runs' questions and ends after that number, as they come."""
 
-        async def read(seq: int) -> Sequence[Frame]:
+        async def read(seq: int) -> Batch:
             return await self._store.queue_frames(seq, FRAMES_AT_ONCE)
 
         return self._waiting.follow(None, read, after)

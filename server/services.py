@@ -164,7 +164,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             settings.max_attempts,
             places,
         )
-        wakeups = await stack.enter_async_context(Wakeups(database_url, drivers.stop, places.look))
+        wakeups = await stack.enter_async_context(
+            Wakeups(database_url, drivers.stop, places.look, pools.keeping)
+        )
         await stack.enter_async_context(drivers)
         tidying = asyncio.create_task(
             every(TIDY_SECONDS, lambda: _tidy(store, settings), lambda: False)

@@ -1,22 +1,20 @@
 """Waiting for what happens to runs, without asking the database again and again."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
-from hitl_orchestrator.domain.errors import NotFound, StoreUnavailable
 from hitl_orchestrator.domain.hitl import AnsweredRequest, RequestStatus
-from hitl_orchestrator.domain.ports import Frame, RunRef
+from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import Run, RunStatus
+from hitl_orchestrator.server.feeds import Batch, ReadFrames, SharedFeed
 
-RETRY_SECONDS = 0.5
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 
 T = TypeVar("T")
-ReadFrames = Callable[[int], Awaitable[Sequence[Frame]]]  # the next ones after that number
 
 
 class Waiting:
@@ -25,6 +23,7 @@ class Waiting:
     def __init__(self, wakeups: Wakeups) -> None:
         self._wakeups = wakeups
         self._waiting = set[asyncio.Event]()
+        self._feeds: dict[str | None, SharedFeed] = {}
         self.stopped = False
 
     def stop(self) -> None:
@@ -32,6 +31,8 @@ class Waiting:
         self.stopped = True
         for touched in self._waiting:
             touched.set()
+        for feed in self._feeds.values():
+            feed.stop()
 
     async def wait_for_rest(self, store: Store, run_id: str, seconds: float) -> Run:
         """Return the run once it has paused or ended, or as it is when the time is over.
@@ -89,36 +90,33 @@ class Waiting:
 
     async def follow(
         self, run_id: str | None, read: ReadFrames, after: int
-    ) -> AsyncGenerator[Frame]:
+    ) -> AsyncGenerator[Batch]:
         """Yield frames as they come, of one run until its last, of the queue (None) until `stop`.
 
-        It ends too when the run is pruned. Nothing is buffered: what a reader does not take is not
-        read. A database out of reach is waited for.
+        It ends too when the run is pruned. What all wait for is read once. A database out of reach
+        is waited for.
         """
-        with self._subscribe(run_id) as touched:
-            while not self.stopped:
-                touched.clear()
-                try:
-                    # A reader who leaves must not break a connection of the pool.
-                    frames = await asyncio.shield(read(after))
-                except NotFound:
-                    return  # the run was pruned meanwhile
-                except StoreUnavailable:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(RETRY_SECONDS):
-                            await touched.wait()
-                    continue
-                for frame in frames:
-                    yield frame
-                    after = frame.seq
-                    if frame.is_last:
-                        return
-                if not frames:
-                    await touched.wait()
+        feed = self._feeds.get(run_id)
+        if feed is None or feed.ended:
+            feed = self._feeds[run_id] = SharedFeed(read, self._wakeups.subscribe(run_id))
+        frames = feed.follow(after)
+        try:
+            async for batch in frames:
+                yield batch
+        finally:
+            await frames.aclose()
+            if feed.is_idle:
+                await self._close(run_id, feed)
+
+    async def _close(self, run_id: str | None, feed: SharedFeed) -> None:
+        if self._feeds.get(run_id) is feed:
+            del self._feeds[run_id]  # whoever comes now gets another
+        self._wakeups.unsubscribe(run_id, feed.touched)
+        await feed.close()
 
     @contextmanager
-    def _subscribe(self, run_id: str | None) -> Generator[asyncio.Event]:
-        """Give an event that is set when the run (None: any) was touched, or it is time to go."""
+    def _subscribe(self, run_id: str) -> Generator[asyncio.Event]:
+        """Give an event that is set when the run was touched, or it is time to go."""
         with self._wakeups.subscribed(run_id) as touched:
             self._waiting.add(touched)
             try:

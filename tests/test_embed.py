@@ -370,12 +370,12 @@ async def test_what_was_finished_before_a_failure_is_not_done_again(step_of: Ste
         (
             "agent",
             "The facet brief does not fit its schema: /brief/audience breaks the rule "
-            "`type`: 5 is not of type 'string'",
+            '`type`: 5 is not of type "string"',
         ),
         (
             "missing",
             "The facet brief does not fit its schema: /brief breaks the rule `required`: "
-            "'audience' is a required property",
+            '"audience" is a required property',
         ),
         ("text", "What it returned is of type str, not a mapping of its output facets"),
         ("not_a_number", "What it returned is not plain JSON: Out of range float values"),
@@ -411,7 +411,7 @@ async def test_a_facet_that_another_agent_defines_is_checked_too(step_of: Steps)
     report = await step_of(build_catalogue([mine, theirs])["stranger"]).visit()
     assert report.reason == (
         "The facet answer does not fit its schema: /answer breaks the rule `type`: 5 is "
-        "not of type 'string'"
+        'not of type "string"'
     )
 
 
@@ -548,7 +548,7 @@ async def test_what_was_said_last_and_does_not_fit_fails_the_step(step_of: Steps
     ).visit()
     assert report.reason == (
         "The facet answer does not fit its schema: /answer breaks the rule `maxLength`: "
-        "'long' is too long"
+        '"long" is longer than 2 characters'
     )
 
 

@@ -135,10 +135,10 @@ def test_a_form_that_does_not_fit_is_refused_with_the_paths() -> None:
     with pytest.raises(Invalid) as refused:
         settle(asked(kind="form", responseSchema=schema), [said(data={"a/b": [1, "two"]})])
     assert refused.value.more["errors"] == [
-        {"path": "/data", "rule": "required", "message": "'name' is a required property"},
-        {"path": "/data/a~1b/1", "rule": "type", "message": "'two' is not of type 'integer'"},
+        {"path": "/data", "rule": "required", "message": '"name" is a required property'},
+        {"path": "/data/a~1b/1", "rule": "type", "message": '"two" is not of type "integer"'},
     ]
-    assert "/data: 'name' is a required property" in refused.value.detail
+    assert '/data: "name" is a required property' in refused.value.detail
 
 
 def test_edited_arguments_that_the_action_does_not_take_are_refused_with_the_paths() -> None:
@@ -146,7 +146,7 @@ def test_edited_arguments_that_the_action_does_not_take_are_refused_with_the_pat
     with pytest.raises(Invalid) as refused:
         settle(request, [said(approved=True, editedArguments={"to": 5})])
     assert refused.value.more["errors"] == [
-        {"path": "/editedArguments/to", "rule": "type", "message": "5 is not of type 'string'"}
+        {"path": "/editedArguments/to", "rule": "type", "message": '5 is not of type "string"'}
     ]
 
 

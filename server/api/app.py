@@ -1,11 +1,13 @@
 """The ASGI app: read it downward."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.api import problems
@@ -40,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=ABOUT,
         lifespan=lifespan,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
@@ -61,9 +64,21 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(operations.router)
     describe(app)
 
+    @cache  # made once: it takes the loop for a moment, and needs no key
+    def build_docs() -> HTMLResponse:
+        return build_docs_page(app.openapi())
+
+    @cache
+    def write_openapi() -> bytes:
+        return json.dumps(app.openapi(), ensure_ascii=False).encode()
+
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return build_docs_page(app.openapi())
+        return build_docs()
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(write_openapi(), media_type="application/json")
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:

@@ -13,9 +13,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hitl_orchestrator.server.api.hosts import KnownHosts
+from hitl_orchestrator.server.api.limits import OpenPlaces
 from hitl_orchestrator.server.api.problems import respond, write_plain
 
 MAX_BODY_BYTES = 2**20
+NO_PLACE = "Too many calls without a key are open here: try again soon, or send the key."
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; object-src 'none'; base-uri 'none'; "
@@ -80,16 +82,20 @@ class BearerKey:
         self._app = app
         self._key = key.encode()
         self._hosts = hosts
+        self._places = OpenPlaces()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (refusal := self._refuse(scope)):
+        if scope["type"] != "http" or self._has_key(scope):
+            await self._app(scope, receive, send)
+        elif refusal := self._refuse(scope):
             await refusal(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            with self._places.taken_for(scope["path"]) as has_place:
+                app = self._app if has_place else respond(write_plain(503, NO_PLACE))
+                await app(scope, receive, send)
 
     def _refuse(self, scope: Scope) -> Response | None:
-        if self._has_key(scope):
-            return None  # a page that came here by another name does not know it
+        """Refuse a call that has no key. A page that came here by another name does not know it."""
         if not self._hosts.has(scope):
             return respond(
                 write_plain(

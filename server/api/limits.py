@@ -11,6 +11,30 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 STREAMS, WAITING_CALLS = 64, 512  # a client, in a process
+WITHOUT_KEY = 8  # calls of a path, in a process
+
+
+class OpenPlaces:
+    """The places for what needs no key, so many a path: strangers must not take the server's time.
+
+    A path's own, so that who holds those of the pages leaves the probes alone.
+    """
+
+    def __init__(self, each: int = WITHOUT_KEY) -> None:
+        self._each = each
+        self._taken = Counter[str]()
+
+    @contextmanager
+    def taken_for(self, path: str) -> Generator[bool]:
+        """Say whether there was a place."""
+        has_place = self._taken[path] < self._each
+        self._taken[path] += has_place
+        try:
+            yield has_place
+        finally:
+            self._taken[path] -= has_place
+            if not self._taken[path]:
+                del self._taken[path]
 
 
 class Places:

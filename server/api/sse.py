@@ -1,12 +1,12 @@
 """Server-sent events."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 
 from fastapi.responses import StreamingResponse
 
 from hitl_orchestrator.domain.ports import Frame
+from hitl_orchestrator.server.feeds import Batch
 
 KEEP_ALIVE_SECONDS = 15.0
 HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no"}
@@ -16,12 +16,12 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-def stream_events(frames: AsyncGenerator[Frame]) -> EventStream:
+def stream_events(frames: AsyncGenerator[Batch]) -> EventStream:
     return EventStream(write_events(frames), headers=HEADERS)
 
 
 async def write_events(
-    frames: AsyncGenerator[Frame], keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    frames: AsyncGenerator[Batch], keep_alive_seconds: float = KEEP_ALIVE_SECONDS
 ) -> AsyncGenerator[bytes]:
     """Write each frame as an event, and a comment after so many seconds without one."""
     coming = asyncio.ensure_future(anext(frames, None))
@@ -31,10 +31,10 @@ async def write_events(
             if not coming.done():
                 yield b": keep-alive\n\n"
                 continue
-            frame = coming.result()
-            if frame is None:
+            batch = coming.result()
+            if batch is None:
                 return
-            yield _write_event(frame)
+            yield b"".join([_write_event(frame) for frame in batch])
             coming = asyncio.ensure_future(anext(frames, None))
     finally:
         coming.cancel()
@@ -43,8 +43,5 @@ async def write_events(
 
 
 def _write_event(frame: Frame) -> bytes:
-    """Without an `event:` field: EventSource.onmessage then sees every frame.
-
-    A frame's JSON has no line breaks.
-    """
-    return f"id: {frame.seq}\ndata: {json.dumps(frame.body, ensure_ascii=False)}\n\n".encode()
+    """Without an `event:` field: EventSource.onmessage then sees every frame."""
+    return f"id: {frame.seq}\ndata: {frame.text}\n\n".encode()

@@ -183,4 +183,4 @@ async def queue_events(hitl: TheOrchestrator, last_event_id: LastEventId = None)
     after = int(last_event_id) if last_event_id else last
     if after > last:
         raise Invalid(f"`Last-Event-ID` {after} is no event of the queue.")
-    return stream_events(hitl.queue_frames(after))
+    return stream_events(hitl.queue_batches(after))

@@ -126,7 +126,7 @@ async def run_events(
     after = int(last_event_id or 0)
     if await hitl.is_last_frame(run_id, after):
         return Response(status_code=204, media_type=EventStream.media_type)
-    return stream_events(hitl.frames(run_id, after))
+    return stream_events(hitl.run_batches(run_id, after))
 
 
 @router.get(

@@ -1,0 +1,221 @@
+"""The check of a value against a schema, in bounded time.
+
+A schema whose references branch and return can take any time for a small value. What may take long
+is checked by this module as a process of its own, which ends after a second of work.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from jsonschema_rs import (
+    Draft202012Validator,
+    FancyRegexOptions,
+    ValidationError,
+    ValidationErrorKind,
+)
+
+Found = list[dict[str, str]]  # {path, rule, message}
+
+META_SCHEMA = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
+PATTERNS = FancyRegexOptions(backtrack_limit=100_000, size_limit=2**20, dfa_size_limit=2**20)
+MAX_MISMATCHES = 20
+MAX_MESSAGE = 500
+SECONDS = 1.0  # of work
+UNKNOWN = 2**63
+WAIT_SECONDS = 10.0  # on a machine that has no time for it
+TOO_LONG = "cannot be checked within a second"
+REFERENCES = ("$ref", "$dynamicRef")
+IN_PLACE, IN_PLACE_LISTS = ("not", "if", "then", "else"), ("allOf", "anyOf", "oneOf")
+
+
+def find_errors(schema: Any, value: Any, *, at_most_one: bool) -> Found:
+    validator: Draft202012Validator | None = None
+    try:
+        validator = Draft202012Validator(
+            schema, pattern_options=PATTERNS, validate_formats=False, offline=True
+        )
+        validator.validate(value)
+    except ValidationError as error:
+        # the schema's own: a reference that leads nowhere
+        is_of_schema = isinstance(error.kind, ValidationErrorKind.Referencing)
+        is_unchecked = isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded)
+        if is_of_schema or is_unchecked or validator is None:
+            return [describe_unchecked("pattern" if is_unchecked else "$ref", error.message)]
+        if at_most_one:
+            return [describe(error)]
+        first = zip(validator.iter_errors(value), range(MAX_MISMATCHES), strict=False)
+        return [describe(each) for each, _ in first]
+    except ValueError as error:  # nested too deeply, or not JSON
+        return [describe_unchecked("$ref", str(error))]
+    return []
+
+
+def describe(error: ValidationError) -> dict[str, str]:
+    pointer = "".join(
+        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path
+    )
+    return {"path": pointer, "rule": error.kind.name, "message": error.message[:MAX_MESSAGE]}
+
+
+def describe_unchecked(rule: str, why: str) -> dict[str, str]:
+    return {"path": "", "rule": rule, "message": f"cannot be checked: {why[:MAX_MESSAGE]}"}
+
+
+def estimate_work(schema: Any, value: Any) -> int:
+    """Return about how many characters of schema times characters of value are compared at most.
+
+    References are counted as what they lead to. Where they lead back, each level of the value may
+    be looked at as often as there are ways back.
+    """
+    try:
+        size, ways_back = _Unfolding(schema).measure()
+    except RecursionError:
+        return UNKNOWN
+    depth = _find_depth(value) if ways_back > 1 else 0
+    return size * len(json.dumps(value)) * max(1, ways_back) ** depth
+
+
+def refers_to_itself(schema: Any) -> bool:
+    """Tell whether a reference leads back to where it is, with nothing of the value in between."""
+    unfolding, ended = _Unfolding(schema), set[int]()
+    to_look = [*_list_subschemas(schema)]
+    while to_look:
+        if unfolding.leads_back(to_look.pop(), ended):
+            return True
+    return False
+
+
+class _Unfolding:
+    """A schema with each reference replaced by what it leads to."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+        self._measured: dict[str, tuple[int, int]] = {}
+        self._open: set[str] = set()
+
+    def measure(self) -> tuple[int, int]:
+        """Return its size in characters, and how many references in it lead back."""
+        return self._measure(self._schema)
+
+    def _measure(self, part: Any) -> tuple[int, int]:
+        size, ways_back = len(json.dumps(part)), 0
+        for reference in _list_references(part):
+            further, back = self._follow(reference)
+            size, ways_back = size + further, ways_back + back
+        return size, ways_back
+
+    def _follow(self, reference: str) -> tuple[int, int]:
+        if reference in self._open:
+            return 0, 1
+        if reference not in self._measured:
+            self._open.add(reference)
+            self._measured[reference] = self._measure(self._find(reference))
+            self._open.discard(reference)
+        return self._measured[reference]
+
+    def leads_back(self, part: Any, ended: set[int]) -> bool:
+        """Tell whether what is applied to the same value as the part is applied without end."""
+        begun = dict[int, None]()  # from the part to where it is looked now
+        to_look: list[Any] = [part]
+        while to_look:
+            one = to_look.pop()
+            if one is _END:
+                ended.add(begun.popitem()[0])
+            elif id(one) in begun:
+                return True
+            elif id(one) not in ended and isinstance(one, Mapping):
+                begun[id(one)] = None
+                to_look += [_END, *self._list_applied(cast(Mapping[str, Any], one))]
+        return False
+
+    def _list_applied(self, part: Mapping[str, Any]) -> list[Any]:
+        """Return the schemas that it applies to the same value."""
+        found: list[Any] = [part[name] for name in IN_PLACE if isinstance(part.get(name), Mapping)]
+        for name in IN_PLACE_LISTS:
+            if isinstance(some := part.get(name), list):
+                found += cast(list[Any], some)
+        if isinstance(by_name := part.get("dependentSchemas"), Mapping):
+            found += [*cast(Mapping[str, Any], by_name).values()]
+        references = [part[name] for name in REFERENCES if isinstance(part.get(name), str)]
+        return found + [self._find(reference) for reference in references if _is_plain(reference)]
+
+    def _find(self, reference: str) -> Any:
+        """Return what a pointer leads to; any other reference may lead to the whole."""
+        found = self._schema
+        for part in reference[2:].split("/") if reference.startswith("#/") else ():
+            name = part.replace("~1", "/").replace("~0", "~")
+            if not isinstance(found, Mapping) or name not in found:
+                return self._schema
+            found = cast(Any, found[name])
+        return found
+
+
+_END = object()
+
+
+def _is_plain(reference: str) -> bool:
+    return reference == "#" or reference.startswith("#/")
+
+
+def _list_subschemas(schema: Any) -> Iterator[Any]:
+    """Yield all mappings in it: schemas among them."""
+    within = [schema]
+    while within:
+        one = within.pop()
+        if isinstance(one, Mapping):
+            yield one
+        within += _list_children(one)
+
+
+def _list_references(part: Any) -> Iterator[str]:
+    """Yield what it refers to, save in the definitions, which are there to be referred to."""
+    within = [part]
+    while within:
+        one = within.pop()
+        if isinstance(one, Mapping):
+            named = cast(Mapping[str, Any], one)
+            yield from (named[name] for name in REFERENCES if isinstance(named.get(name), str))
+            within += [each for name, each in named.items() if name not in ("$defs", "definitions")]
+        elif isinstance(one, list):
+            within += cast(list[Any], one)
+
+
+def _find_depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [each for one in level for each in _list_children(one)]
+    return depth
+
+
+def _list_children(value: Any) -> Sequence[Any]:
+    if isinstance(value, dict):
+        return [*cast(dict[str, Any], value).values()]
+    return cast(list[Any], value) if isinstance(value, list) else ()
+
+
+def check_with_limit(schema: Any, value: Any) -> Found:
+    """Check in a process that is ended after a second of work."""
+    given = json.dumps([schema, value])
+    command = [sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {_CHILD}"]
+    try:
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return [{"path": "", "rule": "", "message": TOO_LONG}]
+    return json.loads(done.stdout)
+
+
+_CHILD = f"from {__name__} import answer; answer()"
+
+
+def answer() -> None:
+    """Check what stands on stdin, and write what was found; end, by a signal, after a second."""
+    schema, value = json.load(sys.stdin)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of this process' CPU
+    json.dump(find_errors(schema, value, at_most_one=True), sys.stdout)

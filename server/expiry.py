@@ -1,0 +1,49 @@
+"""Questions whose time is over."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.checkpoints.transaction import PgTransaction
+from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.ports import Claim
+from hitl_orchestrator.graph import runs
+
+AT_MOST, AT_ONCE = 1000, 4  # runs: a sweep, and side by side
+
+_log = logging.getLogger("hitl.drivers")
+
+
+async def deny_expired(store: Store, has_ended: Callable[[], bool]) -> Sequence[Claim]:
+    """Deny them all, before any of their runs goes on: the last one waits for its time, too.
+
+    Return what is to be driven now. `has_ended`: the process takes nothing more.
+    """
+    claims = list[Claim]()
+    waiting = await store.expired(AT_MOST)
+
+    async def deny() -> None:
+        while waiting and not has_ended():
+            claims.extend(await _expire(store, waiting.pop()))
+
+    denying = [asyncio.create_task(deny()) for _ in range(min(AT_ONCE, len(waiting)))]
+    if denying:
+        await asyncio.wait(denying)
+    for each in denying:
+        each.result()
+    return claims
+
+
+async def _expire(store: Store, run_id: str) -> Sequence[Claim]:
+    """Deny what is over. One run that cannot be read, or is locked, stops no other."""
+    tx: PgTransaction | None = None
+    try:
+        async with store.transaction(keeps=True) as tx:
+            await runs.expire(tx, run_id)
+    except StoreUnavailable:
+        _log.info("run %s cannot be written now; its questions expire later", run_id)
+    except Exception:  # noqa: BLE001  # perhaps a newer program's
+        _log.exception("the questions of run %s cannot be ended", run_id)
+    # also where the reply to the COMMIT was lost: who drives looks first whether the claim is there
+    return tx.claims if tx else ()
