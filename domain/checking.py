@@ -136,10 +136,12 @@ class _Unfolding:
         """Return the schemas that it applies to the same value."""
         found: list[Any] = [part[name] for name in IN_PLACE if isinstance(part.get(name), Mapping)]
         for name in IN_PLACE_LISTS:
-            if isinstance(some := part.get(name), list):
+            some: Any = part.get(name)
+            if isinstance(some, list):
                 found += cast(list[Any], some)
-        if isinstance(by_name := part.get("dependentSchemas"), Mapping):
-            found += [*cast(Mapping[str, Any], by_name).values()]
+        by_name: Any = part.get("dependentSchemas")
+        if isinstance(by_name, Mapping):
+            found += cast(Mapping[str, Any], by_name).values()
         references = [part[name] for name in REFERENCES if isinstance(part.get(name), str)]
         return found + [self._find(reference) for reference in references if _is_plain(reference)]
 
