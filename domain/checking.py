@@ -123,12 +123,13 @@ class _Unfolding:
         to_look: list[Any] = [part]
         while to_look:
             one = to_look.pop()
+            key = id(one)
             if one is _END:
                 ended.add(begun.popitem()[0])
-            elif id(one) in begun:
+            elif key in begun:
                 return True
-            elif id(one) not in ended and isinstance(one, Mapping):
-                begun[id(one)] = None
+            elif key not in ended and isinstance(one, Mapping):
+                begun[key] = None
                 to_look += [_END, *self._list_applied(cast(Mapping[str, Any], one))]
         return False
 
