@@ -203,7 +203,9 @@ async def test_who_answers_does_not_wait_for_ever_for_a_locked_run(
 async def test_heartbeats_do_not_wait_for_those_who_call(database_url: str) -> None:
     """All connections for calls, and all for runs, are taken by what waits for a lock."""
     agents = (str(AGENTS / "hangs.py:forever"),)
-    settings = Settings(database_url=database_url, agents=agents, claim_seconds=2)
+    settings = Settings(
+        database_url=database_url, agents=agents, claim_seconds=2, drain_seconds=0.2
+    )
     async with open_services(settings) as services, AsyncExitStack() as stack:
         run = (await Orchestrator(services).start(NewRun(objective="Hang"))).run
         for pool in (services.store.pool, services.store.saver.pool):
