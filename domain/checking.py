@@ -33,16 +33,21 @@ IN_PLACE, IN_PLACE_LISTS = ("not", "if", "then", "else"), ("allOf", "anyOf", "on
 
 
 def find_errors(schema: Any, value: Any, *, at_most_one: bool) -> Found:
+    """Return what does not fit, or why it cannot be checked."""
     try:
         validator = Draft202012Validator(
             schema, pattern_options=PATTERNS, validate_formats=False, offline=True
         )
+    except ValidationError as error:
+        is_reference = isinstance(error.kind, ValidationErrorKind.Referencing)
+        return [describe_unchecked("$ref" if is_reference else error.kind.name, error.message)]
+    except ValueError as error:  # nested too deeply
+        return [describe_unchecked("$ref", str(error))]
+    try:
         validator.validate(value)
     except ValidationError as error:
-        # the schema's own: a reference that leads nowhere
-        is_of_schema = isinstance(error.kind, ValidationErrorKind.Referencing)
-        if is_of_schema or isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded):
-            return [describe_unchecked("$ref" if is_of_schema else "pattern", error.message)]
+        if isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded):
+            return [describe_unchecked("pattern", error.message)]
         if at_most_one:
             return [describe(error)]
         first = zip(validator.iter_errors(value), range(MAX_MISMATCHES), strict=False)
@@ -126,13 +131,14 @@ class _Unfolding:
             elif id(one) in begun:
                 return True
             elif id(one) not in ended and isinstance(one, Mapping):
-                begun[id(one)] = None
-                to_look += [_END, *self._list_applied(cast(Mapping[str, Any], one))]
+                schema = cast(Mapping[str, Any], one)
+                begun[id(schema)] = None
+                to_look += [_END, *self._list_applied(schema)]
         return False
 
     def _list_applied(self, part: Mapping[str, Any]) -> list[Any]:
         """Return the schemas that it applies to the same value."""
-        found = [each for name in IN_PLACE if isinstance(each := part.get(name), Mapping)]
+        found = [part[name] for name in IN_PLACE if name in part]
         for name in IN_PLACE_LISTS:
             if isinstance(some := part.get(name), list):
                 found += cast(list[Any], some)
