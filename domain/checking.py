@@ -33,18 +33,21 @@ IN_PLACE, IN_PLACE_LISTS = ("not", "if", "then", "else"), ("allOf", "anyOf", "on
 
 
 def find_errors(schema: Any, value: Any, *, at_most_one: bool) -> Found:
-    validator: Draft202012Validator | None = None
+    """Return what does not fit, or why it cannot be checked."""
     try:
         validator = Draft202012Validator(
             schema, pattern_options=PATTERNS, validate_formats=False, offline=True
         )
+    except ValidationError as error:
+        is_reference = isinstance(error.kind, ValidationErrorKind.Referencing)
+        return [describe_unchecked("$ref" if is_reference else error.kind.name, error.message)]
+    except ValueError as error:  # nested too deeply
+        return [describe_unchecked("$ref", str(error))]
+    try:
         validator.validate(value)
     except ValidationError as error:
-        # the schema's own: a reference that leads nowhere
-        is_of_schema = isinstance(error.kind, ValidationErrorKind.Referencing)
-        is_unchecked = isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded)
-        if is_of_schema or is_unchecked or validator is None:
-            return [describe_unchecked("pattern" if is_unchecked else "$ref", error.message)]
+        if isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded):
+            return [describe_unchecked("pattern", error.message)]
         if at_most_one:
             return [describe(error)]
         first = zip(validator.iter_errors(value), range(MAX_MISMATCHES), strict=False)
@@ -135,7 +138,7 @@ class _Unfolding:
 
     def _list_applied(self, part: Mapping[str, Any]) -> list[Any]:
         """Return the schemas that it applies to the same value."""
-        found: list[Any] = [part[name] for name in IN_PLACE if isinstance(part.get(name), Mapping)]
+        found = [part[name] for name in IN_PLACE if name in part]
         for name in IN_PLACE_LISTS:
             some: Any = part.get(name)
             if isinstance(some, list):

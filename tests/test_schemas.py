@@ -105,3 +105,9 @@ def test_a_pattern_that_no_engine_takes_makes_no_schema() -> None:
     assert schema_error({"pattern": "("})
     assert schema_error({"properties": {"a": {"pattern": "a{1000}{1000}{10}"}}})
     assert schema_error({"pattern": r"^(?=x)(?!y)(\w)\1$"}) is None
+
+
+@pytest.mark.parametrize("schema", [{"pattern": "("}, {"$ref": "#/none"}, {"type": "nothing"}])
+def test_what_was_never_a_schema_is_said_not_to_be_checkable(schema: JsonObject) -> None:
+    (wrong,) = mismatches("x", schema)
+    assert wrong["message"].startswith("cannot be checked")
