@@ -85,7 +85,7 @@ class Wakeups:
                         elif notice.channel == LEFT_CHANNEL:
                             self._on_left()
                         else:
-                            self._wake(notice.payload)
+                            self.wake(notice.payload)
             await asyncio.sleep(NET_SECONDS)
 
     async def _cast_the_net(self) -> None:
@@ -117,7 +117,8 @@ class Wakeups:
             rows = await (await conn.execute(VERSIONS, (run_ids,))).fetchall()
         return {row["run_id"]: row["version"] for row in rows}
 
-    def _wake(self, run_id: str) -> None:
+    def wake(self, run_id: str) -> None:
+        """Wake who waits for the run, or for any."""
         self._set(run_id)
         self._set(None)
 

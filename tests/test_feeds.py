@@ -1,0 +1,56 @@
+"""One reader for all who listen: each gets everything once, and nobody waits for the slow."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from hitl_orchestrator.checkpoints.wakeups import Wakeups
+from hitl_orchestrator.domain.ports import Frame
+from hitl_orchestrator.server.feeds import FRAMES_AT_ONCE, Batch
+from hitl_orchestrator.server.waiting import Waiting
+
+LAST = 10 * FRAMES_AT_ONCE
+
+
+class Table:
+    """Frames with gaps in their numbers, and how often they were read."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.frames: list[Frame] = []
+
+    def add(self, seq: int) -> None:
+        self.frames.append(Frame(seq, {"seq": seq}, seq == 3 * LAST))
+
+    async def read(self, after: int) -> Batch:
+        self.reads += 1
+        await asyncio.sleep(0)
+        return [frame for frame in self.frames if frame.seq > after][:FRAMES_AT_ONCE]
+
+
+async def numbers_of(stream: AsyncGenerator[Batch], pause_seconds: float = 0) -> list[int]:
+    got: list[int] = []
+    async for batch in stream:
+        got += [frame.seq for frame in batch]
+        await asyncio.sleep(pause_seconds)
+    return got
+
+
+async def test_each_listener_gets_everything_once_and_the_table_is_read_for_all() -> None:
+    table, wakeups = Table(), Wakeups("host=/nowhere", lambda _: None)
+    waiting = Waiting(wakeups)
+    quick = [
+        asyncio.create_task(numbers_of(waiting.follow("run", table.read, 0))) for _ in range(100)
+    ]
+    slow = asyncio.create_task(numbers_of(waiting.follow("run", table.read, 0), 0.3))
+    await asyncio.sleep(0.05)
+    table.reads = 0
+    for seq in range(1, LAST + 1):
+        table.add(3 * seq)
+        wakeups.wake("run")
+        await asyncio.sleep(0.001)
+    async with asyncio.timeout(20):
+        for got in await asyncio.gather(*quick):
+            assert got == [frame.seq for frame in table.frames]
+        assert not slow.done()
+        assert await slow == [frame.seq for frame in table.frames]
+    assert table.reads < LAST  # not once for each of the hundred
