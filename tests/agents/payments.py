@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 class State(TypedDict):
     objective: str
-    approved: NotRequired[bool]
+    approved: NotRequired[str]  # whom a person said yes to
     paid: NotRequired[str]
 
 
@@ -29,7 +29,7 @@ def ask(payee: str) -> Any:
     def node(state: State) -> dict[str, Any]:
         answer = interrupt({"question": f"Pay {payee}?", "amount": 4200})
         note(f"{payee} heard {answer}")
-        return {"approved": answer is True}
+        return {"approved": payee if answer is True else ""}
 
     return node
 
@@ -38,7 +38,7 @@ def pay(payee: str) -> Any:
     def node(state: State) -> dict[str, Any]:
         while not Path(os.environ["HITL_TEST_LOG"]).with_name("go").exists():
             time.sleep(0.01)
-        if state.get("approved"):
+        if state.get("approved") == payee:
             note(f"{payee} paid")
         return {"paid": payee}
 
