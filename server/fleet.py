@@ -5,6 +5,7 @@ of; a decision is taken only where somebody fits; where nobody does the run is h
 somebody comes.
 """
 
+import logging
 import os
 import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -28,6 +29,8 @@ from hitl_orchestrator.domain.run import Held, StoredRun
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.runs import Fits, Misfit
 from hitl_orchestrator.nodes.inspection import Begun, Inspector
+
+_log = logging.getLogger("hitl.fleet")
 
 
 class Fleet:
@@ -75,9 +78,10 @@ class Fleet:
         if not self._judges:
             return
         # a process that died may have gone before the claims that it held
-        for run_id in await self._store.unfitting(self._process.offers, seen != self._seen):
-            yield await self._recheck(run_id)
+        unfitting = await self._store.unfitting(self._process.offers, seen != self._seen)
         self._seen = seen
+        for run_id in unfitting:
+            yield await self._recheck(run_id)
 
     async def check(self, tx: Transaction, locked: Locked) -> Fits | Misfit:
         """Tell whether somebody can go on with the run. Costs nothing where this process can."""
@@ -100,13 +104,23 @@ class Fleet:
         await runs.hold(tx, str(refused.more["runId"]), held.capabilityId, held.reason)
 
     async def _recheck(self, run_id: str) -> Sequence[Claim]:
-        """Let a run go on that fits; hold one that nobody goes on with. Return what to drive."""
-        with suppress(NotFound):  # pruned meanwhile
-            async with self._store.transaction() as tx:
+        """Let a run go on that fits; hold one that nobody goes on with. Return what to drive.
+
+        One run that cannot be read, or is locked, stops no other.
+        """
+        try:
+            async with self._store.transaction(keeps=True) as tx:
                 misfit = await runs.recheck(tx, run_id, self.check)
                 if misfit and not self._is_for_others(misfit):
                     await runs.hold(tx, run_id, misfit.capability_id, misfit.reason)
             return tx.claims
+        except NotFound:  # pruned meanwhile
+            return ()
+        except StoreUnavailable:
+            _log.info("run %s cannot be written now; whether it fits is looked at later", run_id)
+            self.suspect()
+        except Exception:  # noqa: BLE001  # perhaps a newer program's
+            _log.exception("whether run %s fits cannot be told", run_id)
         return ()
 
     def _is_for_others(self, misfit: Misfit) -> bool:

@@ -4,6 +4,7 @@ Each writes what `interrupt()` returned, and `acted` when it acted, into the fil
 None knows of this project.
 """
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -61,8 +62,9 @@ def gate(
 ) -> dict[str, Any]:
     """Ask in one node; act in the next, where the answer is consent by the agent's own reading."""
 
-    def ask(state: State) -> dict[str, Any]:
-        answer = consents()
+    async def ask(state: State) -> dict[str, Any]:
+        asked = consents()
+        answer = await asked if inspect.isawaitable(asked) else asked
         heard(state, answer)
         return {"approved": agrees(answer)}
 
@@ -92,20 +94,6 @@ def plug_in(name: str, graph: Any, **mapping: Any) -> dict[str, Any]:
 async def ask_in_a_task_group() -> Any:
     async with anyio.create_task_group():
         return interrupt({"question": "Pay?", **PAYMENT})
-
-
-def in_a_task_group() -> dict[str, Any]:
-    async def ask(state: State) -> dict[str, Any]:
-        answer = await ask_in_a_task_group()
-        heard(state, answer)
-        return {"approved": bool(answer)}
-
-    graph = StateGraph(State)
-    graph.add_node(ask)
-    graph.add_node("act", acts)
-    graph.add_edge(START, "ask")
-    graph.add_conditional_edges("ask", route, ["act", END])
-    return plug_in("task_group", graph.compile())
 
 
 def at_a_breakpoint() -> dict[str, Any]:
@@ -194,7 +182,7 @@ refusable = gate(
     lambda answer: answer is True,
     denied=say_refused,
 )
-task_group = in_a_task_group()
+task_group = gate("task_group", ask_in_a_task_group)
 breakpoint_ = at_a_breakpoint()
 node_interrupt = by_node_interrupt()
 
