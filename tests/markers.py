@@ -21,3 +21,5 @@ def mark(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.postgres)
     if needed & PROCESS or item.path.name in FILES_WITH_PROCESSES or "faults" in item.path.parts:
         item.add_marker(pytest.mark.process)
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        item.add_marker(pytest.mark.slow)

@@ -75,6 +75,7 @@ def test_every_module_is_a_noun_of_the_domain() -> None:
     ] == []
 
 
+@pytest.mark.slow
 def test_every_class_is_named_for_what_it_is() -> None:
     classes = [
         place(path, node)
@@ -84,6 +85,7 @@ def test_every_class_is_named_for_what_it_is() -> None:
     assert classes == []
 
 
+@pytest.mark.slow
 def test_tests_use_the_real_thing() -> None:
     def mocks(node: ast.AST) -> bool:
         if isinstance(node, ast.Import):

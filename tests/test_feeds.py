@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+import pytest
+
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.ports import Frame
 from hitl_orchestrator.server.feeds import FRAMES_AT_ONCE, Batch
@@ -35,6 +37,7 @@ async def numbers_of(stream: AsyncGenerator[Batch], pause_seconds: float = 0) ->
     return got
 
 
+@pytest.mark.slow
 async def test_each_listener_gets_everything_once_and_the_table_is_read_for_all() -> None:
     table, wakeups = Table(), Wakeups("host=/nowhere", lambda _: None)
     waiting = Waiting(wakeups)

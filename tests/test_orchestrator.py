@@ -165,6 +165,7 @@ async def test_it_is_ready_and_measured(hitl: Orchestrator) -> None:
     assert "asks" in hitl.capabilities
 
 
+@pytest.mark.slow
 async def test_without_a_database_it_brings_one() -> None:
     with temporary_folder() as folder:
         embedded = Settings(data_dir=folder / "data", agents=(str(AGENTS / "asks.py:agent"),))

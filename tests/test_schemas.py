@@ -73,6 +73,7 @@ SLOW: list[tuple[Any, JsonObject]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "schema"), SLOW)
 def test_what_would_take_long_does_not_fit_within_seconds(value: Json, schema: JsonObject) -> None:
     began = time.monotonic()
