@@ -1,0 +1,272 @@
+"""Cycles a second over HTTP, here and by hand: start to a question, its answer to the end.
+
+python -m tests.bench.race [--rounds N] [--json FILE] [--seconds S]
+
+Both servers are processes on one Postgres, each with its own database, and run by turns in short
+bursts: what the machine does besides meets both alike. Ratios are what to look at.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from tests.bench.cost import cpu_seconds
+from tests.bench.http import Client, Json
+from tests.processes import API_KEY, serving
+from tests.statements import statements
+from tests.temporary import temporary_postgres
+
+CONCURRENCIES = (1, 16, 64)
+BENCH = Path(__file__).parent
+WARM_UP = 30
+
+
+class Burst(NamedTuple):
+    """Milliseconds are a cycle's; `cpu_ms` the server's, `pg_ms` the database's."""
+
+    a_second: float
+    to_question_ms: float
+    to_end_ms: float
+    cpu_ms: float
+    pg_ms: float
+
+
+class Stored(NamedTuple):
+    """Of one cycle, as the database has it."""
+
+    statements: float
+    commits: float
+    rows: float
+    wal_bytes: float
+    stored_bytes: float
+
+
+class Racer(NamedTuple):
+    name: str
+    port: int
+    pid: int
+    database_url: str
+    start: Callable[[Client], Awaitable[Json]]
+    answer: Callable[[Client, Json], Awaitable[None]]
+    never_ask: Callable[[Client], Awaitable[None]]
+
+
+async def start_here(client: Client) -> Json:
+    body = {"objective": "Announce it", "outputs": ["sent"]}
+    run = await client.post("/api/runs?wait=60", body)
+    assert run["status"] == "awaiting_hitl", run
+    return run
+
+
+async def answer_here(client: Client, run: Json) -> None:
+    asked = run["pendingRequestId"]
+    answer = {"requestId": asked, "approved": True}
+    body = {"runId": run["runId"], "requestId": asked, "responses": [answer]}
+    ended = await client.post("/api/hitl/resume?wait=60", body)
+    assert ended["status"] == "completed", ended
+
+
+async def never_ask_here(client: Client) -> None:
+    run = await client.post("/api/runs?wait=60", {"objective": "Make it", "outputs": ["made"]})
+    assert run["status"] == "completed", run
+
+
+async def start_by_hand(client: Client) -> Json:
+    run = await client.post("/runs/asks", {"objective": "Announce it"})
+    assert run["status"] == "waiting", run
+    return run
+
+
+async def answer_by_hand(client: Client, run: Json) -> None:
+    ended = await client.post(f"/runs/asks/{run['id']}/answer", {"answer": True})
+    assert ended["status"] == "done", ended
+
+
+async def never_ask_by_hand(client: Client) -> None:
+    run = await client.post("/runs/silent", {"objective": "Make it"})
+    assert run["status"] == "done", run
+
+
+@contextmanager
+def started_here(database_url: str) -> Generator[Racer]:
+    agents = f"{BENCH / 'asking.py'}:asks,{BENCH / 'asking.py'}:silent"
+    with serving(database_url, HITL_AGENTS=agents) as server:
+        port = int(server.url.rpartition(":")[2])
+        acts = start_here, answer_here, never_ask_here
+        yield Racer("here", port, server.process.pid, database_url, *acts)
+
+
+@contextmanager
+def started_by_hand(database_url: str, port: int = 8471) -> Generator[Racer]:
+    command = [sys.executable, "-m", "tests.bench.baseline", database_url, str(port)]
+    with subprocess.Popen(command) as process:
+        acts = start_by_hand, answer_by_hand, never_ask_by_hand
+        try:
+            yield Racer("by hand", port, process.pid, database_url, *acts)
+        finally:
+            process.terminate()
+
+
+@asynccontextmanager
+async def connected(racer: Racer, count: int) -> AsyncGenerator[list[Client]]:
+    async with AsyncExitStack() as stack:
+        clients = [Client(racer.port, API_KEY) for _ in range(count)]
+        yield [await stack.enter_async_context(client) for client in clients]
+
+
+async def burst(racer: Racer, concurrency: int, seconds: float, postmaster: int) -> Burst:
+    to_question, to_end = list[float](), list[float]()
+    until = time.monotonic() + seconds
+
+    async def cycle_until_then(client: Client) -> None:
+        while (began := time.monotonic()) < until:
+            run = await racer.start(client)
+            asked = time.monotonic()
+            await racer.answer(client, run)
+            to_question.append(asked - began)
+            to_end.append(time.monotonic() - asked)
+
+    async with connected(racer, concurrency) as clients:
+        spent, began = read_cpu(racer, postmaster), time.monotonic()
+        await asyncio.gather(*map(cycle_until_then, clients))
+        took, cycles = time.monotonic() - began, len(to_end)
+        spent = [now - then for now, then in zip(read_cpu(racer, postmaster), spent, strict=True)]
+    times = median(to_question), median(to_end), *(one / cycles for one in spent)
+    return Burst(cycles / took, *(1000 * one for one in times))
+
+
+def read_cpu(racer: Racer, postmaster: int) -> list[float]:
+    fields = Path(f"/proc/{racer.pid}/stat").read_text().rpartition(")")[2].split()
+    server = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return [server, cpu_seconds(postmaster)]
+
+
+async def count(racer: Racer, cycle: Callable[[Client], Awaitable[Any]], times: int) -> Stored:
+    """Count what the cycle comes to, many times, one after the other."""
+    async with statements(racer.database_url) as counted, connected(racer, 1) as (client,):
+        await cycle(client)
+        before = read_stored(racer.database_url)
+        async with counted.asked() as asked:
+            for _ in range(times):
+                await cycle(client)
+        after = read_stored(racer.database_url)
+    stored = [now - then for now, then in zip(after, before, strict=True)]
+    every = [len(asked.statements), asked.commits, *stored]
+    return Stored(*(one / times for one in every))
+
+
+def read_stored(database_url: str) -> list[float]:
+    """Return rows inserted and updated, bytes of WAL, and bytes stored."""
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("SELECT pg_stat_force_next_flush()")
+        time.sleep(1.5)  # others tell their counts that late
+        row = conn.execute(
+            """SELECT (SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables)::float,
+            (SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float,
+            pg_database_size(current_database())::float"""
+        ).fetchone()
+        assert row
+        return [*row]
+
+
+@contextmanager
+def opened(names: Sequence[str], folder_url: str) -> Generator[list[str]]:
+    """Make a database each."""
+    urls = list[str]()
+    with psycopg.connect(folder_url, autocommit=True) as conn:
+        for name in names:
+            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            urls.append(make_conninfo(folder_url, dbname=name))
+    yield urls
+
+
+async def until_up(racer: Racer) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(OSError):
+                async with connected(racer, 1):
+                    return
+            await asyncio.sleep(0.1)
+
+
+async def race(rounds: int, seconds: float) -> Json:
+    found: Json = {"bursts": {}, "stored": {}}
+    with (
+        temporary_postgres() as postgres,
+        opened(("here", "by_hand"), postgres.start()) as (ours, theirs),
+        started_here(ours) as here,
+        started_by_hand(theirs) as by_hand,
+    ):
+        postmaster = int((postgres.cluster / "postmaster.pid").read_text().split()[0])
+        racers = (here, by_hand)
+        for racer in racers:
+            await until_up(racer)
+            await burst(racer, 4, 2, postmaster)  # warm
+        for concurrency in CONCURRENCIES:
+            bursts: dict[str, list[Burst]] = {racer.name: [] for racer in racers}
+            for number in range(rounds):
+                for racer in racers if number % 2 else reversed(racers):
+                    bursts[racer.name].append(await burst(racer, concurrency, seconds, postmaster))
+            found["bursts"][concurrency] = bursts
+            print_bursts(concurrency, bursts)
+        for racer in racers:
+            found["stored"][racer.name] = await count_both(racer)
+            print_stored(racer, found["stored"][racer.name])
+    return found
+
+
+async def count_both(racer: Racer) -> dict[str, Stored]:
+    async def cycle(client: Client) -> None:
+        await racer.answer(client, await racer.start(client))
+
+    return {
+        "a question": await count(racer, cycle, 50),
+        "never asks": await count(racer, racer.never_ask, 50),
+    }
+
+
+def print_bursts(concurrency: int, bursts: dict[str, list[Burst]]) -> None:
+    medians = {name: [median(each) for each in zip(*some)] for name, some in bursts.items()}
+    pairs = zip(bursts["here"], bursts["by hand"], strict=True)
+    ratios = sorted(ours.a_second / theirs.a_second for ours, theirs in pairs)
+    for name, values in medians.items():
+        say(f"| {concurrency} | {name} | {' | '.join(f'{value:.3g}' for value in values)} |")
+    say(f"| {concurrency} | ratio | {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |")
+
+
+def print_stored(racer: Racer, stored: dict[str, Stored]) -> None:
+    for what, values in stored.items():
+        say(f"| {racer.name} | {what} | {' | '.join(f'{value:.3g}' for value in values)} |")
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Race against what people write by hand.")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    found = asyncio.run(race(given.rounds, given.seconds))
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
