@@ -53,17 +53,18 @@ def assemble(
         # one node a capability: a picture shows the agents
         graph.add_node(name, build_specialist(capability, works[name]))
         graph.add_edge(name, "guard")
+    # `async def`: LangGraph calls what is not in a thread
     graph.add_conditional_edges("planner", _after_planner, [*capabilities, END])
     graph.add_conditional_edges("guard", _after_guard, [*capabilities, "planner"])
     return graph.compile(checkpointer=saver, name="orchestrator")
 
 
-def _after_planner(state_json: State) -> list[Send] | str:
+async def _after_planner(state_json: State) -> list[Send] | str:
     state = Snapshot.of(state_json)
     return END if state.result else [send_visit(state, step) for step in ready_steps(state)]
 
 
-def _after_guard(state_json: State) -> list[Send] | str:
+async def _after_guard(state_json: State) -> list[Send] | str:
     state = Snapshot.of(state_json)
     wave = [step for step, _ in asking(state)] or next_wave(state)
     return [send_visit(state, step) for step in wave] or "planner"

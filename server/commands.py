@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import uvloop
+
 from hitl_orchestrator.checkpoints import audit, retention
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.migrate import migrate as migrate_database
@@ -22,7 +24,7 @@ from hitl_orchestrator.server.telemetry import log_as_json
 
 def work(concurrency: int) -> None:
     log_as_json(sys.stderr)
-    asyncio.run(_work(load_settings(), concurrency))
+    uvloop.run(_work(load_settings(), concurrency))
 
 
 async def _work(settings: Settings, concurrency: int) -> None:

@@ -1,6 +1,5 @@
 """Serve: the listening socket, uvicorn, and what a person at the terminal is told."""
 
-import asyncio
 import contextlib
 import socket
 import sys
@@ -9,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
 import uvicorn
+import uvloop
 
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.announcement import announce
@@ -33,7 +33,7 @@ def serve(host: str | None, port: int | None) -> None:
     settings = settings.model_copy(update=changes)
     check_serving(settings)
     log_as_json(sys.stderr)
-    asyncio.run(_serve(settings))
+    uvloop.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
