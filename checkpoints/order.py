@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     BaseCheckpointSaver,
+    Checkpoint,
     CheckpointTuple,
     DeltaChannelHistory,
     get_checkpoint_id,
@@ -68,10 +69,12 @@ class OrderedSaver(AsyncPostgresSaver):
         if get_checkpoint_id(config):
             return await super().aget_tuple(config)
         at = config.get("configurable", {})
-        parameters = [at["thread_id"], at.get("checkpoint_ns", "")]
-        for row in await self._select(OF_THREAD + NEWEST_FIRST + " LIMIT 1", parameters):
-            return await self._load(row)
-        return None
+        row = await self._select_newest(at["thread_id"], at.get("checkpoint_ns", ""))
+        return await self._load(row) if row else None
+
+    async def _select_newest(self, thread_id: str, ns: str) -> DictRow | None:
+        rows = await self._select(OF_THREAD + NEWEST_FIRST + " LIMIT 1", [thread_id, ns])
+        return rows[0] if rows else None
 
     async def alist(
         self,
@@ -121,6 +124,20 @@ class OrderedSaver(AsyncPostgresSaver):
             if found is not None:
                 return found
         return await self._load_checkpoint_tuple(row)
+
+    async def _load_checkpoint_tuple(self, value: DictRow) -> CheckpointTuple:
+        """Do what the stock saver does, but without a thread: it is quick."""
+        parent_id = value["parent_checkpoint_id"]
+        checkpoint: Checkpoint = value["checkpoint"]
+        inline = checkpoint.get("channel_values") or {}
+        blobs: dict[str, Any] = self._load_blobs(value["channel_values"])
+        return CheckpointTuple(
+            _locate(value),
+            {**checkpoint, "channel_values": {**inline, **blobs}},
+            value["metadata"],
+            _locate({**value, "checkpoint_id": parent_id}) if parent_id else None,
+            self._load_writes(value["pending_writes"]),
+        )
 
 
 def _find_thread_id(before: RunnableConfig, config: RunnableConfig | None) -> str | None:

@@ -19,7 +19,6 @@ a flush may come at any moment.
 import asyncio
 import json
 import re
-from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -46,6 +45,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[r
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
+from hitl_orchestrator.checkpoints.images import Space, ThreadImage, squash
 from hitl_orchestrator.checkpoints.order import OrderedSaver
 from hitl_orchestrator.checkpoints.pool import (
     Connection,
@@ -53,6 +53,14 @@ from hitl_orchestrator.checkpoints.pool import (
     blaming_the_database,
     connection,
 )
+from hitl_orchestrator.checkpoints.rowsets import (
+    Batch,
+    BlobRow,
+    CheckpointRow,
+    Rowsets,
+    WriteRow,
+)
+from hitl_orchestrator.checkpoints.statements import UNFENCED, compose
 from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.ports import Update
 from hitl_orchestrator.domain.time_limits import paused_time
@@ -61,11 +69,10 @@ T = TypeVar("T")
 
 RETRY_SECONDS = 0.5
 REFUSED_BY_JSONB = re.compile("[\0\ud800-\udfff]")
+COUNTERS = "counters_since_delta_snapshot"  # LangGraph's, in the metadata
 
 
-Rows = Callable[[Connection, list[Update]], Awaitable[T]]
-# statement of the stock saver -> its parameters, the thread's id first
-Batch = dict[str, list[tuple[Any, ...]]]
+Rows = Callable[[Batch, list[Update]], Awaitable[T]]
 
 
 def not_yet_written(updates: list[Update], last_id: str | None) -> list[Update]:
@@ -83,26 +90,19 @@ def has_finished_work(updates: Sequence[Update]) -> bool:
 
 
 class Collected:
-    """What LangGraph wrote since the last flush, in its order."""
+    """What LangGraph wrote since the last flush; and the threads that it read, as they are now."""
 
     def __init__(self) -> None:
-        self.collected: Batch = defaultdict(list)
+        self.rows = Rowsets()
+        self.images: dict[Space, ThreadImage] = {}
         self.updates: list[Update] = []
         self.changed = asyncio.Event()  # a task's writes wait for a flush
         self.lock = asyncio.Lock()  # held by a flush
 
-    def batch(self, thread_id: str | None = None) -> Batch:
-        """Return the rows collected so far, for one thread or for all."""
-        found: Batch = {}
-        for sql, rows in self.collected.items():
-            found[sql] = [row for row in rows if thread_id in (None, row[0])]
-        return found
-
     def forget(self, batch: Batch, updates: list[Update]) -> None:
-        for statement, rows in batch.items():
-            del self.collected[statement][: len(rows)]
+        self.rows.forget(batch.taken)
         del self.updates[: len(updates)]
-        if not any(self.collected.values()):
+        if self.rows.are_empty:
             self.changed.clear()
 
 
@@ -110,11 +110,16 @@ _unit: ContextVar[Collected | None] = ContextVar("checkpoint_unit", default=None
 
 
 class BufferedSaver(OrderedSaver):
-    _unstored: Batch | None = None  # rows this saver reads as if they were stored; see `_reading`
+    """`keeps_history`: store each superstep; else, of one flush, where each thread has come to."""
 
-    def __init__(self, pool: Pool, serde: SerializerProtocol | None = None) -> None:
+    _unstored: Rowsets | None = None  # rows this saver reads as if they were stored
+
+    def __init__(
+        self, pool: Pool, serde: SerializerProtocol | None = None, *, keeps_history: bool = True
+    ) -> None:
         super().__init__(pool, serde=serde)
         self.pool = pool
+        self._keeps_history = keeps_history
 
     @asynccontextmanager
     async def unit(self) -> AsyncGenerator[Collected]:
@@ -130,22 +135,21 @@ class BufferedSaver(OrderedSaver):
         finally:
             _unit.reset(token)
 
-    async def flush(self, unit: Collected, rows: Rows[T]) -> T:
-        """Write, in one transaction, the rows and then the checkpoints.
+    async def flush(self, unit: Collected, write: Rows[T]) -> T:
+        """Have the batch written: `write` stores it with what describes the updates, or nothing.
 
-        `rows` checks the fence (raises Fenced) and writes what describes the updates.
+        It checks the fence, too (raises Fenced).
 
         On any error everything collected is kept, and may be flushed again. Raise
         StoreUnavailable, and then nobody knows whether the COMMIT went through: the next
-        flush brings the same updates again, newer ones behind them. So `rows` stores the id
+        flush brings the same updates again, newer ones behind them. So `write` stores the id
         of the last update beside the claim, in the same transaction, and takes only those
         `not_yet_written`.
         """
         async with unit.lock:
-            batch, updates = unit.batch(), unit.updates.copy()
-            async with connection(self.pool) as conn, conn.transaction():
-                result = await rows(conn, updates)
-                await insert(conn, batch)
+            taken, updates = unit.rows.copy(), unit.updates.copy()
+            batch = Batch(taken, taken if self._keeps_history else squash(taken, unit.images))
+            result = await write(batch, updates)
             unit.forget(batch, updates)
             return result
 
@@ -173,14 +177,21 @@ class BufferedSaver(OrderedSaver):
         versions = {
             channel: version for channel, version in new_versions.items() if channel in blobs
         }
-        unit.collected[self.UPSERT_CHECKPOINT_BLOBS_SQL] += self._dump_blobs(
-            thread_id, ns, blobs, versions
+        about = get_serializable_checkpoint_metadata(config, metadata)
+        row = CheckpointRow(
+            thread_id,
+            ns,
+            checkpoint["id"],
+            get_checkpoint_id(config),
+            json.dumps({**checkpoint, "channel_values": inline}),
+            json.dumps(about),
+            {**checkpoint["channel_versions"]},
+            COUNTERS in about or any(isinstance(each, _DeltaSnapshot) for each in blobs.values()),
         )
-        row = json.dumps({**checkpoint, "channel_values": inline})
-        about = json.dumps(get_serializable_checkpoint_metadata(config, metadata))
-        unit.collected[self.UPSERT_CHECKPOINTS_SQL].append(
-            (thread_id, ns, checkpoint["id"], get_checkpoint_id(config), row, about)
-        )
+        dumped = [BlobRow(*blob) for blob in self._dump_blobs(thread_id, ns, blobs, versions)]
+        unit.rows.put(row, dumped)
+        if image := unit.images.get((thread_id, ns)):
+            image.put(row, dumped)
         return {
             "configurable": {
                 "thread_id": thread_id,
@@ -202,24 +213,46 @@ class BufferedSaver(OrderedSaver):
         at = config.get("configurable", {})
         thread_id, ns = at["thread_id"], at["checkpoint_ns"]
         replaces = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        statement = (
-            self.UPSERT_CHECKPOINT_WRITES_SQL if replaces else self.INSERT_CHECKPOINT_WRITES_SQL
-        )
-        unit.collected[statement] += self._dump_writes(
-            thread_id, ns, at["checkpoint_id"], task_id, task_path, writes
-        )
+        dumped = [
+            WriteRow(*row, replaces)
+            for row in self._dump_writes(
+                thread_id, ns, at["checkpoint_id"], task_id, task_path, writes
+            )
+        ]
+        unit.rows.write(dumped)
+        if image := unit.images.get((thread_id, ns)):
+            image.write(dumped)
         if not ns:
             unit.updates.append(Update(uuid4().hex, thread_id, list(writes)))
         unit.changed.set()
 
-    # Reading is the ordered saver's, through `_cursor`. What is unstored is inserted there, so it
-    # has greater numbers than anything stored.
+    # What a unit reads again and again, the newest checkpoint of a thread, it reads once. All else
+    # is read by the ordered saver, through `_cursor`. What is unstored is inserted there, so it has
+    # greater numbers than anything stored.
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         async def read() -> CheckpointTuple | None:
             return await super(BufferedSaver, self._reading(config)).aget_tuple(config)
 
+        wanted = get_checkpoint_id(config)
+        image = await self._find_image(config)
+        if image and wanted in (None, image.id):
+            return await self._load(image.row()) if image.id else None
         return await _read_patiently(read)
+
+    async def _find_image(self, config: RunnableConfig) -> ThreadImage | None:
+        """Return what the unit knows of the thread; None: that cannot be told from here."""
+        unit = _unit.get()
+        if unit is None:
+            return None
+        at = config.get("configurable", {})
+        space = at["thread_id"], at.get("checkpoint_ns", "")
+        if space not in unit.images and not unit.rows.of_thread(space[0]):
+            row = await _read_patiently(lambda: self._select_newest(*space))
+            if space not in unit.images and not unit.rows.of_thread(space[0]):
+                unit.images[space] = ThreadImage(*space, row)
+        image = unit.images.get(space)
+        return image if image and image.is_whole else None
 
     async def alist(
         self,
@@ -253,8 +286,8 @@ class BufferedSaver(OrderedSaver):
         """Return this saver, as it were if what was collected for the thread were stored."""
         unit = _unit.get()
         at = config.get("configurable", {}) if config else {}
-        unstored = unit.batch(at.get("thread_id")) if unit else {}
-        if not any(unstored.values()):
+        unstored = unit.rows.of_thread(at.get("thread_id")) if unit else None
+        if not unstored:
             return self
         view = copy(self)
         view._unstored = unstored
@@ -267,8 +300,8 @@ class BufferedSaver(OrderedSaver):
                 async with conn.pipeline():
                     yield cursor
             elif self._unstored:
-                # LangGraph rarely reads what it has just written: an insert that is rolled back is
-                # cheaper than a second way to read.
+                # Rarely: an older checkpoint, a list. An insert that is rolled back costs psycopg
+                # all its prepared statements, and spares us a second way to read.
                 async with conn.transaction(force_rollback=True):
                     await insert(conn, self._unstored)
                     yield cursor
@@ -306,11 +339,12 @@ def fits_inline(value: object) -> bool:
             return isinstance(value, int | None)
 
 
-async def insert(conn: Connection, batch: Batch) -> None:
-    async with conn.pipeline(), conn.cursor() as cursor:
-        for statement, rows in batch.items():
-            if rows:
-                await cursor.executemany(statement.encode(), rows)
+async def insert(conn: Connection, rows: Rowsets) -> None:
+    """Store them, by a statement of their own."""
+    if rows.are_empty:
+        return
+    parts = rows.write_parts()
+    await conn.execute(compose(UNFENCED, parts), parts)
 
 
 @asynccontextmanager

@@ -23,11 +23,13 @@ from hitl_orchestrator.checkpoints.pool import (
     connection,
 )
 from hitl_orchestrator.checkpoints.processes import Known, Process
+from hitl_orchestrator.checkpoints.rowsets import Batch
 from hitl_orchestrator.checkpoints.saver import (
     BufferedSaver,
     Collected,
     flushing,
     has_finished_work,
+    insert,
     not_yet_written,
 )
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
@@ -258,17 +260,19 @@ class PgUnit:
         return locked
 
     async def flush(self, decide: Decide) -> Change:
-        async def rows(conn: Connection, updates: list[Update]) -> tuple[PgTransaction, Change]:
-            tx = PgTransaction(conn, self._store.dispatch)
-            locked = await tx.lock(RunRef(self._claim.run_id))
-            fresh = not_yet_written(updates, tx.last_update_id(self._claim.run_id))
-            change = decide(locked, fresh)
-            got_further = change.run.claimToken is None or has_finished_work(fresh)
-            await tx.write(change, updates[-1].id if updates else None, got_further=got_further)
-            return tx, change
+        async def write(batch: Batch, updates: list[Update]) -> tuple[PgTransaction, Change]:
+            async with connection(self._store.saver.pool) as conn, conn.transaction():
+                tx = PgTransaction(conn, self._store.dispatch)
+                locked = await tx.lock(RunRef(self._claim.run_id))
+                fresh = not_yet_written(updates, tx.last_update_id(self._claim.run_id))
+                change = decide(locked, fresh)
+                got_further = change.run.claimToken is None or has_finished_work(fresh)
+                await tx.write(change, updates[-1].id if updates else None, got_further=got_further)
+                await insert(conn, batch.rows)
+                return tx, change
 
         with blaming_the_database():
-            tx, change = await self._store.saver.flush(self._collected, rows)
+            tx, change = await self._store.saver.flush(self._collected, write)
         self._store.tell(tx)
         return change
 

@@ -117,7 +117,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     database_url = settings.database_url or ""
     async with AsyncExitStack() as stack:
         pools = await stack.enter_async_context(open_pools(database_url))
-        saver = BufferedSaver(pools.driving)
+        saver = BufferedSaver(pools.driving, keeps_history=settings.history == "all")
         ready = migrate(saver.pool, saver) if settings.auto_migrate else check_migrated(saver.pool)
         await ready
         telemetry = Telemetry(tracing())

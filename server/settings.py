@@ -134,6 +134,9 @@ class Settings(BaseModel):
         validation_alias="HITL_RETENTION_DAYS",
         description="days, more than 0, at most 36500",
     )
+    history: Literal["newest", "all"] = Field(
+        default="newest", validation_alias="HITL_HISTORY", description="newest or all"
+    )
     agents: Annotated[tuple[str, ...], BeforeValidator(_items)] = Field(
         default=("hitl_orchestrator.desk:agents",),
         min_length=1,

@@ -21,6 +21,7 @@ from hitl_orchestrator.checkpoints.migrate import migrate
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.domain.ports import Update
+from tests.flushes import flush
 from tests.processes import serving
 
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
@@ -101,9 +102,9 @@ async def test_the_last_one_written_is_the_newest(saver: BufferedSaver, flushes:
                 written.append(id_of(at))
                 assert await newest(saver) == written[-1]
                 if flushes == "a flush for each":
-                    await saver.flush(unit, nothing)
+                    await flush(saver, unit, nothing)
             assert await listed(saver) == written[::-1]
-            await saver.flush(unit, nothing)
+            await flush(saver, unit, nothing)
     assert await newest(saver) == written[-1]
     assert await listed(saver) == written[::-1]
     assert await listed(saver, limit=2) == written[:1:-1]
@@ -117,12 +118,12 @@ async def test_a_server_behind_goes_on_where_the_one_ahead_stopped(pool: Pool) -
     await ahead.setup()
     async with ahead.unit() as unit:
         first = await put(ahead, AHEAD)
-        await ahead.flush(unit, nothing)
+        await flush(ahead, unit, nothing)
     async with behind.unit() as unit:
         second = await put(behind, IN_STEP, first)
         assert await newest(behind) == id_of(second)
         assert await newest(ahead) == id_of(second)
-        await behind.flush(unit, nothing)
+        await flush(behind, unit, nothing)
     assert await newest(ahead) == id_of(second)
 
 

@@ -116,7 +116,7 @@ class Driver:
 @pytest.fixture
 async def driver(database_url: str) -> AsyncGenerator[Driver]:
     async with connection_pool(database_url, max_size=4) as pool:
-        saver = BufferedSaver(pool)
+        saver = BufferedSaver(pool, keeps_history=False)
         await migrate(pool, saver)
         store = Store(pool, saver, claim_inline("driver", 30), lambda run, happened: None)
         broken, got = [True], list[str]()

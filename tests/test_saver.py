@@ -34,12 +34,12 @@ from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, con
 from hitl_orchestrator.checkpoints.saver import (
     BufferedSaver,
     Collected,
-    Rows,
     flushing,
     not_yet_written,
 )
 from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
 from hitl_orchestrator.domain.ports import Update
+from tests.flushes import Rows, flush
 
 JOURNAL = """
 CREATE TABLE run (claim text NOT NULL, last_update text, entries int NOT NULL DEFAULT 0);
@@ -129,11 +129,11 @@ class FlushedBeforeDelete(BufferedSaver):
         self.open_unit = unit
 
     async def adelete_thread(self, thread_id: str) -> None:
-        await self.flush(self.open_unit, nothing)
+        await flush(self, self.open_unit, nothing)
         await super().adelete_thread(thread_id)
 
     async def aprune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
-        await self.flush(self.open_unit, nothing)
+        await flush(self, self.open_unit, nothing)
         await super().aprune(thread_ids, strategy=strategy)
 
 
@@ -177,7 +177,7 @@ class Twins:
         self.memory = copy_of(self.durable)
 
     async def flush(self) -> None:
-        await self.saver.flush(self.unit, nothing)
+        await flush(self.saver, self.unit, nothing)
         self.durable = copy_of(self.memory)
 
     async def put(self, space: Space, changed: dict[str, Any], consumed: set[str]) -> None:
@@ -313,6 +313,69 @@ async def test_it_reads_as_if_in_memory(saver: BufferedSaver, steps: list[tuple[
     await twins.units.aclose()
 
 
+class SquashedTwins(Twins):
+    """Where each thread has come to is the same; how it came there is known until the flush."""
+
+    async def put(self, space: Space, changed: dict[str, Any], consumed: set[str]) -> None:
+        await self.saver.aget_tuple(self.at(space))  # as LangGraph does before it writes
+        await super().put(space, changed, consumed)
+
+    async def read(self, space: Space, back: int) -> None:
+        newest = [await saver.aget_tuple(self.at(space)) for saver in (self.saver, self.memory)]
+        assert without_parent(newest[0]) == without_parent(newest[1])
+
+    async def list(self, space: Space, step: int | None, back: int, limit: int | None) -> None:
+        """Not told apart: it is shorter than in memory."""
+
+
+def without_parent(found: CheckpointTuple | None) -> object:
+    return plain(found and found._replace(parent_config=None))
+
+
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(STEPS, min_size=4, max_size=30))
+async def test_a_squashed_flush_loses_nothing_of_where_a_thread_is(
+    saver: BufferedSaver, steps: list[tuple[Any, ...]]
+) -> None:
+    twins = SquashedTwins(BufferedSaver(saver.pool, keeps_history=False))
+    await twins.crash()
+    for act, *arguments in steps:
+        await getattr(twins, act.__name__)(*arguments)
+    await twins.flush()
+    await twins.crash()
+    for space in (("root", ""), ("root", "sub:1"), ("child", ""), ("child", "sub:1")):
+        await twins.read(space, 0)
+    await twins.units.aclose()
+
+
+async def test_of_a_squashed_flush_one_checkpoint_of_a_thread_is_stored(
+    saver: BufferedSaver, pool: Pool
+) -> None:
+    short = BufferedSaver(pool, keeps_history=False)
+    async with short.unit() as unit:
+        for number in range(3):
+            for said in range(4):
+                await short.aget_tuple(generate_config("thread"))
+                head = await short.aget_tuple(generate_config("thread"))
+                point = generate_checkpoint(channel_values={"said": [number, said]})
+                versions: ChannelVersions = {"said": f"{number}.{said}"}
+                point["channel_versions"], point["v"] = versions, 4
+                at = await short.aput(
+                    head.config if head else generate_config("thread"),
+                    point,
+                    generate_metadata(),
+                    versions,
+                )
+                await finish(short, at, "done")
+            await flush(short, unit, nothing)
+    assert await stored(pool) == {"checkpoints": 3, "blobs": 3, "writes": 3}
+    chain = [found async for found in short.alist(generate_config("thread"))]
+    parents = [found.parent_config for found in chain]
+    assert parents == [*(found.config for found in chain[1:]), None]
+
+
 # One flush is one transaction, or nothing
 
 XMIN = SQL("SELECT xmin::text FROM {}")  # the transaction that wrote the row
@@ -327,7 +390,7 @@ async def test_nothing_is_stored_before_the_flush_and_all_of_it_by_one_transacti
             await finish(saver, at, f"said {number}")
         await checkpoint(saver, "child", plan=["below"])
         assert await stored(pool) == NOTHING
-        assert await saver.flush(unit, journal) == 5
+        assert await flush(saver, unit, journal) == 5
     assert await stored(pool) == {"checkpoints": 6, "blobs": 2, "writes": 5}
     tables = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "entry", "run")
     writers = [
@@ -346,7 +409,7 @@ async def test_a_unit_that_is_left_without_a_flush_leaves_nothing(
 
 async def test_a_flush_of_nothing_still_calls_rows(saver: BufferedSaver) -> None:
     async with saver.unit() as unit:
-        assert await saver.flush(unit, journal) == 0
+        assert await flush(saver, unit, journal) == 0
 
 
 async def test_what_subgraphs_write_is_stored_but_is_no_update(
@@ -356,7 +419,7 @@ async def test_what_subgraphs_write_is_stored_but_is_no_update(
         below = await put_test_checkpoint(saver, thread_id="thread", checkpoint_ns="sub:1")
         await finish(saver, below, "below")
         await finish(saver, await checkpoint(saver), "above")
-        await saver.flush(unit, journal)
+        await flush(saver, unit, journal)
     assert await entries(pool) == ["above"]
     assert (await stored(pool))["writes"] == 2
 
@@ -378,12 +441,12 @@ async def test_what_comes_during_a_flush_waits_for_the_next(
         async def finished(conn: Connection, updates: list[Update]) -> list[str]:
             return [value for update in updates for _, value in update.writes]
 
-        await saver.flush(unit, meanwhile)
+        await flush(saver, unit, meanwhile)
         assert await entries(pool) == ["before"]
         assert unit.changed.is_set()
-        assert await saver.flush(unit, finished) == ["meanwhile"]
+        assert await flush(saver, unit, finished) == ["meanwhile"]
         assert not unit.changed.is_set()
-        assert await saver.flush(unit, finished) == []
+        assert await flush(saver, unit, finished) == []
 
 
 async def test_what_jsonb_refuses_does_not_stop_the_run(saver: BufferedSaver) -> None:
@@ -391,7 +454,7 @@ async def test_what_jsonb_refuses_does_not_stop_the_run(saver: BufferedSaver) ->
         at = await checkpoint(
             saver, nul="a\0", surrogate="\ud800", infinite=float("inf"), huge=1e30, plain="a"
         )
-        await saver.flush(unit, nothing)
+        await flush(saver, unit, nothing)
     found = await saver.aget_tuple(at)
     assert found
     assert found.checkpoint["channel_values"] == {
@@ -408,7 +471,7 @@ async def test_a_lost_claim_writes_nothing(saver: BufferedSaver, pool: Pool) -> 
         await finish(saver, await checkpoint(saver), "stale")
         await column(pool, "UPDATE run SET claim = 'theirs' RETURNING 1")
         with pytest.raises(Fenced):
-            await saver.flush(unit, journal)
+            await flush(saver, unit, journal)
     assert await stored(pool) == NOTHING
     assert await entries(pool) == []
 
@@ -423,9 +486,9 @@ async def test_an_error_of_the_rows_stays_itself_and_loses_nothing(
     async with saver.unit() as unit:
         await finish(saver, await checkpoint(saver), "kept")
         with pytest.raises(UndefinedTable):
-            await saver.flush(unit, mistaken)
+            await flush(saver, unit, mistaken)
         assert await stored(pool) == NOTHING
-        await saver.flush(unit, journal)
+        await flush(saver, unit, journal)
     assert await entries(pool) == ["kept"]
     assert await stored(pool) == {"checkpoints": 1, "blobs": 0, "writes": 1}
 
@@ -446,9 +509,9 @@ async def test_a_connection_that_dies_in_the_middle_of_a_flush(
         at = await checkpoint(saver)
         await finish(saver, at, "first")
         with pytest.raises(StoreUnavailable):
-            await saver.flush(unit, interrupted)
+            await flush(saver, unit, interrupted)
         await finish(saver, at, "second")
-        await saver.flush(unit, journal)
+        await flush(saver, unit, journal)
     assert await entries(pool) == ["first", "second"]
     assert await stored(pool) == {"checkpoints": 1, "blobs": 0, "writes": 2}
 
@@ -518,11 +581,11 @@ async def test_a_commit_of_unknown_outcome_is_repeated_without_writing_twice(
         at = await checkpoint(far, plan=["a"])
         await finish(far, at, "first")
         with pytest.raises(StoreUnavailable):
-            await far.flush(unit, journal)
+            await flush(far, unit, journal)
         assert proxy.committed == (cut == "before its answer")
         proxy.cut = None
         await finish(far, at, "second")
-        assert await far.flush(unit, journal) == 2
+        assert await flush(far, unit, journal) == 2
     assert await entries(pool) == ["first", "second"]
     assert await stored(pool) == {"checkpoints": 1, "blobs": 1, "writes": 2}
 
@@ -540,7 +603,7 @@ async def test_the_round_trips_of_a_flush_do_not_grow_with_it(
                     for number in range(writes):
                         await finish(far, at, str(number))
                 before = proxy.answers
-                await far.flush(unit, nothing)
+                await flush(far, unit, nothing)
             return proxy.answers - before
 
         await answers(1, 1)  # connects
@@ -554,7 +617,7 @@ async def work(saver: BufferedSaver, rows: Rows[Any], then: Callable[[], Awaitab
     """A driver: one of its tasks finishes, and then ..."""
     async with (
         saver.unit() as unit,
-        flushing(unit, lambda: saver.flush(unit, rows), after_seconds=0),
+        flushing(unit, lambda: flush(saver, unit, rows), after_seconds=0),
     ):
         await finish(saver, await checkpoint(saver), "done")
         await then()
@@ -582,7 +645,7 @@ async def test_finished_work_is_stored_while_other_work_goes_on(
         return await entries(pool) == ["done"]
 
     tasks = asyncio.all_tasks()
-    async with saver.unit() as unit, flushing(unit, lambda: saver.flush(unit, journal)):
+    async with saver.unit() as unit, flushing(unit, lambda: flush(saver, unit, journal)):
         await finish(saver, await checkpoint(saver), "done")
         finished = asyncio.get_running_loop().time()
         await until(is_stored)
@@ -594,13 +657,13 @@ async def test_finished_work_is_stored_while_other_work_goes_on(
 async def test_only_finished_work_is_worth_a_flush(saver: BufferedSaver, pool: Pool) -> None:
     async with (
         saver.unit() as unit,
-        flushing(unit, lambda: saver.flush(unit, journal), after_seconds=0.01),
+        flushing(unit, lambda: flush(saver, unit, journal), after_seconds=0.01),
     ):
         at = await checkpoint(saver)
         await asyncio.sleep(0.05)
         assert await stored(pool) == NOTHING
         await finish(saver, at, "done")
-        await saver.flush(unit, journal)
+        await flush(saver, unit, journal)
         async with connection(pool) as conn, conn.transaction():
             await conn.execute("LOCK TABLE run")  # a second flush would be stuck here
             await asyncio.sleep(0.05)
@@ -713,7 +776,7 @@ async def test_work_goes_on_while_the_database_is_away(folder_for_postgres: Path
             saver = await set_up(pool)
             async with (
                 saver.unit() as unit,
-                flushing(unit, lambda: saver.flush(unit, interrupted), after_seconds=0.01),
+                flushing(unit, lambda: flush(saver, unit, interrupted), after_seconds=0.01),
             ):
                 at = await checkpoint(saver)
                 await finish(saver, at, "before")
@@ -799,9 +862,9 @@ async def test_a_graph_runs_as_it_does_in_memory(
         pass
 
     async with saver.unit() as unit:
-        ours = await run(saver, (lambda: saver.flush(unit, nothing)) if flushes else none)
+        ours = await run(saver, (lambda: flush(saver, unit, nothing)) if flushes else none)
         assert flushes or await stored(pool) == NOTHING
-        await saver.flush(unit, nothing)
+        await flush(saver, unit, nothing)
         assert await history(a_graph(saver)) == ours
     assert await history(a_graph(saver)) == ours == await run(InMemorySaver(), none)
 

@@ -29,6 +29,7 @@ from psycopg.sql import SQL, Identifier
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.domain.ports import Update
+from tests.flushes import flush
 from tests.repository import ROOT
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
@@ -84,7 +85,7 @@ async def test_the_rows_are_those_of_the_stock_saver_byte_for_byte(saver: Buffer
     stock = [await taken_out_of(table, pool) for table in TABLES]
     async with saver.unit() as unit:
         await put_everything(saver)
-        await saver.flush(unit, nothing)
+        await flush(saver, unit, nothing)
     ours = [await taken_out_of(table, pool) for table in TABLES]
     assert [len(rows) for rows in ours] == [2, 13, 13]
     assert ours == stock
@@ -236,11 +237,19 @@ async def test_a_checkpoint_comes_before_what_its_tasks_write(
     assert watched.late == []
 
 
-async def test_delta_channels_are_rebuilt_from_what_is_not_stored_yet(saver: BufferedSaver) -> None:
+@pytest.mark.parametrize("keeps_history", [True, False])
+async def test_delta_channels_are_rebuilt_from_what_is_not_stored_yet(
+    saver: BufferedSaver, keeps_history: bool
+) -> None:
+    saver = BufferedSaver(saver.pool, keeps_history=keeps_history)
     graph, config = a_graph(DeltaState, saver), generate_config("thread")
     async with saver.unit() as unit:
         await graph.ainvoke({"said": ["hello"]}, config)
         collected = (await graph.aget_state(config)).values
-        await saver.flush(unit, nothing)
+        await flush(saver, unit, nothing)
     assert collected == (await graph.aget_state(config)).values
     assert len(collected["said"]) > 10
+    async with saver.unit() as unit:
+        await graph.ainvoke(Command(resume="done"), config)
+        await flush(saver, unit, nothing)
+    assert (await graph.aget_state(config)).values == {"said": [*collected["said"], "done"]}

@@ -29,6 +29,10 @@ async def make(state: State) -> State:
     return {"sent": f"made {state.get('objective')}"}
 
 
+def show_made(state: State) -> dict[str, Any]:
+    return {"made": state.get("sent")}
+
+
 def build() -> StateGraph[State, None, State, State]:
     graph = StateGraph(State)
     graph.add_node("draft", draft)
@@ -59,6 +63,6 @@ silent: dict[str, Any] = {
     "capabilityId": "bench.silent",
     "displayName": "Silent",
     "outputFacets": ["made"],
-    "output": lambda state: {"made": state["sent"]},
+    "output": show_made,
     "run": build_silent().compile(),
 }

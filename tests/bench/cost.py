@@ -92,7 +92,7 @@ async def stock(database_url: str, durability: Durability) -> AsyncGenerator[Cyc
 @asynccontextmanager
 async def orchestrated(database_url: str) -> AsyncGenerator[Cycle]:
     async with connection_pool(database_url, max_size=4) as pool:
-        saver = BufferedSaver(pool)
+        saver = BufferedSaver(pool, keeps_history=False)
         await migrate(pool, saver)
         agent = read_agent(counting.left, "tests")
         agents, graph = build_registry([agent]), build([agent], saver)

@@ -239,12 +239,16 @@ async def count_both(racer: Racer) -> dict[str, Stored]:
 
 
 def print_bursts(concurrency: int, bursts: dict[str, list[Burst]]) -> None:
-    medians = {name: [median(each) for each in zip(*some)] for name, some in bursts.items()}
+    medians = {name: list_medians(some) for name, some in bursts.items()}
     pairs = zip(bursts["here"], bursts["by hand"], strict=True)
     ratios = sorted(ours.a_second / theirs.a_second for ours, theirs in pairs)
     for name, values in medians.items():
         say(f"| {concurrency} | {name} | {' | '.join(f'{value:.3g}' for value in values)} |")
     say(f"| {concurrency} | ratio | {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |")
+
+
+def list_medians(bursts: Sequence[Burst]) -> list[float]:
+    return [median(column) for column in zip(*bursts, strict=True)]
 
 
 def print_stored(racer: Racer, stored: dict[str, Stored]) -> None:

@@ -56,7 +56,7 @@ async def opened(database_url: str, driver: str, die: Die) -> AsyncGenerator[tup
 
     agents = [read_agent(counting.mapping("left", ["objective"], note), "tests")]
     async with connection_pool(database_url, max_size=4) as pool:
-        saver = BufferedSaver(pool)
+        saver = BufferedSaver(pool, keeps_history=False)
         await migrate(pool, saver)
         yield (
             Store(pool, saver, _dying(claim_inline(driver, LEASE_SECONDS), die), _committed(die)),

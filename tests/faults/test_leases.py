@@ -92,7 +92,7 @@ async def test_who_drives_goes_on_when_the_clock_of_the_database_jumps(
 @pytest.fixture
 async def store(database_url: str) -> AsyncGenerator[Store]:
     async with connection_pool(database_url, max_size=4) as pool:
-        saver = BufferedSaver(pool)
+        saver = BufferedSaver(pool, keeps_history=False)
         await migrate(pool, saver)
         yield Store(pool, saver, claim_inline("driver", 30), lambda run, happened: None)
 
