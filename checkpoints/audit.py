@@ -7,13 +7,12 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.events import VOICES, Event
 from hitl_orchestrator.domain.run import AuditEntry
 
-APPEND = "INSERT INTO audit_entries (run_id, seq, body, hash) VALUES (%s, %s, %s, %s)"
-OF_RUN = "SELECT body FROM audit_entries WHERE run_id = %s ORDER BY seq"
 RUNS = """SELECT run_id FROM (SELECT run_id FROM orchestrator_runs
         UNION SELECT run_id FROM audit_tombstones UNION SELECT run_id FROM audit_entries) known
     WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s ORDER BY run_id"""
@@ -24,25 +23,32 @@ CHAIN = """SELECT r.audit_count AS entries, r.audit_head AS head, t.pruned_at, e
     LEFT JOIN audit_entries e USING (run_id) ORDER BY e.seq"""
 
 
-async def append(
-    conn: Connection, run_id: str, count: int, head: str, happened: Sequence[Event], now: datetime
-) -> tuple[int, str]:
-    """Append what was done, and return the chain's new count and head."""
+class Link(NamedTuple):
+    """An entry as it is stored. `hash` covers the body and the entry before it."""
+
+    entry: AuditEntry
+    body: str
+    hash: str
+
+
+def chain(count: int, head: str, happened: Sequence[Event], now: datetime) -> list[Link]:
+    """Return the entries that follow, of a run that has so many and whose last has that hash."""
+    links: list[Link] = []
     for event in happened:
         if action := VOICES[event.kind].audit:
-            count += 1
-            body = _body(count, action, event, now)
+            entry = _tell(count + len(links) + 1, action, event, now)
+            body = json.dumps(entry.json_object(), sort_keys=True, ensure_ascii=False)
             head = link(head, body)
-            await conn.execute(APPEND, (run_id, count, body, head))
-    return count, head
+            links.append(Link(entry, body, head))
+    return links
 
 
 def link(head: str, body: str) -> str:
     return hashlib.sha256(f"{head}\n{body}".encode()).hexdigest()
 
 
-def _body(seq: int, action: str, event: Event, now: datetime) -> str:
-    entry = AuditEntry(
+def _tell(seq: int, action: str, event: Event, now: datetime) -> AuditEntry:
+    return AuditEntry(
         seq=seq,
         at=now,
         action=action,
@@ -51,12 +57,6 @@ def _body(seq: int, action: str, event: Event, now: datetime) -> str:
         note=event.note,
         reason=event.reason,
     )
-    return json.dumps(entry.json_object(), sort_keys=True, ensure_ascii=False)
-
-
-async def of_run(conn: Connection, run_id: str) -> list[AuditEntry]:
-    rows = await (await conn.execute(OF_RUN, (run_id,))).fetchall()
-    return [AuditEntry.read(json.loads(row["body"])) for row in rows]
 
 
 async def verify(

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from psycopg.types.json import Json
-
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.errors import NotFound
 from hitl_orchestrator.domain.events import LAST_FRAMES, VOICES, Event, EventKind
@@ -13,12 +11,6 @@ from hitl_orchestrator.domain.run import StoredRun
 
 CHANNEL = "hitl_events"  # payload: the run's id
 CANCELLED_CHANNEL = "hitl_cancelled"  # the same, for whoever drives it
-INSERT = (
-    "INSERT INTO run_events (run_id, seq, frame, queue, last, at) VALUES (%s, %s, %s, %s, %s, %s)"
-)
-# the stream that had ended goes on behind its last frame
-GO_ON = "UPDATE run_events SET last = false WHERE run_id = %s AND last"
-NOTIFY = "SELECT pg_notify(%s, %s)"
 # A row without a frame: the run is not there any more.
 OF_RUN = """(SELECT seq, frame, last FROM run_events
         WHERE run_id = %(run)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s)
@@ -41,27 +33,25 @@ OF_QUEUE = """SELECT queue_seq AS seq, frame, false AS last FROM run_events
     WHERE queue_seq > %s ORDER BY queue_seq LIMIT %s"""
 
 
-async def append(
-    conn: Connection, run: StoredRun, count: int, happened: Sequence[Event], now: datetime
-) -> int:
-    """Append frames, and return the run's new number of them.
-
-    Whoever listens is woken when the transaction commits.
-    """
+def write_frames(
+    run: StoredRun, count: int, happened: Sequence[Event], now: datetime
+) -> list[JsonObject]:
+    """Return the rows of frames that follow, of a run that has so many."""
+    rows: list[JsonObject] = []
     for event in happened:
         voice = VOICES[event.kind]
         if voice.frame:
-            count += 1
-            frame = _frame(run, count, voice.frame, event, now)
-            await conn.execute(
-                INSERT, (run.runId, count, Json(frame), voice.queue, event.kind in LAST_FRAMES, now)
-            )
-    if any(event.kind is EventKind.RUN_RETRIED for event in happened):
-        await conn.execute(GO_ON, (run.runId,))
-    await conn.execute(NOTIFY, (CHANNEL, run.runId))
-    if any(event.kind is EventKind.RUN_CANCELLED for event in happened):
-        await conn.execute(NOTIFY, (CANCELLED_CHANNEL, run.runId))
-    return count
+            seq = count + len(rows) + 1
+            frame = _frame(run, seq, voice.frame, event, now)
+            is_last = event.kind in LAST_FRAMES
+            rows.append({"seq": seq, "frame": frame, "queue": voice.queue, "last": is_last})
+    return rows
+
+
+def list_channels(happened: Sequence[Event]) -> list[str]:
+    """Return where a run is named when the transaction commits: whoever listens is woken."""
+    is_cancelled = any(event.kind is EventKind.RUN_CANCELLED for event in happened)
+    return [CHANNEL, CANCELLED_CHANNEL] if is_cancelled else [CHANNEL]
 
 
 def _frame(run: StoredRun, seq: int, type_: str, event: Event, now: datetime) -> JsonObject:

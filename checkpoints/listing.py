@@ -11,16 +11,16 @@ from psycopg import sql
 from psycopg.rows import DictRow
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
-from hitl_orchestrator.checkpoints import audit, requests, runs
+from hitl_orchestrator.checkpoints import kept, requests, runs
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import HitlRequest, QueueCounts, RequestStatus, Urgency
 from hitl_orchestrator.domain.ports import Page, WaitingRun, Wanted
 from hitl_orchestrator.domain.records import describe_misfit
-from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
+from hitl_orchestrator.domain.run import Run, RunStatus
 
 _RUNS = sql.SQL(
-    runs.SELECT
+    kept.SELECT
     + """WHERE {}
     ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s"""
 )
@@ -70,7 +70,7 @@ async def newest(
     found: list[Run] = []
     for row in rows:
         with _leaving_out(row["run_id"]):
-            found.append(await _show(conn, row))
+            found.append(kept.build(row).show())
     return Page(
         found, _cursor(rows[-1]["created_at"].isoformat(), rows[-1]["run_id"]) if more else None
     )
@@ -228,15 +228,6 @@ def _leaving_out(name: str) -> Generator[None]:
         yield
     except ValidationError as error:
         _log.warning("%s was written by a newer program: %s", name, describe_misfit(error))
-
-
-async def _show(conn: Connection, row: DictRow) -> Run:
-    asked = await requests.of_run(conn, row["run_id"]) if row["request_count"] else []
-    return build_run_view(
-        runs.of_row(row),
-        [requests.of_row(one) for one in asked],
-        await audit.of_run(conn, row["run_id"]),
-    )
 
 
 def _cursor(*values: str) -> str:

@@ -1,57 +1,31 @@
 """The table `orchestrator_runs`."""
 
 from collections.abc import Collection
-from datetime import datetime
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, NamedTuple
 
 from psycopg.rows import DictRow
-from psycopg.types.json import Json
 
 from hitl_orchestrator.checkpoints.pool import Connection
-from hitl_orchestrator.domain.errors import Invalid, NotFound, ThreadBusy
-from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.domain.errors import NotFound
+from hitl_orchestrator.domain.json_values import write_json
 from hitl_orchestrator.domain.run import StoredRun
 
 # By name: what a newer program adds to the table meanwhile must not change what a prepared
 # statement returns, which Postgres refuses (0A000).
-SELECT = """SELECT r.run_id, r.thread_id, r.settings, r.metadata, r.status, r.plan, r.facets,
+COLUMNS = """SELECT r.run_id, r.thread_id, r.settings, r.metadata, r.status, r.plan, r.facets,
     r.result, r.error, r.held, r.needs, r.retrying, r.created_at, r.updated_at,
     r.claim_token, r.working_until, r.pending_urgency, r.pending_since,
-    r.request_count, r.event_count, r.audit_count, r.audit_head, r.last_update_id, now() AS now
-    FROM orchestrator_runs r """
-READ = SELECT + "WHERE r.run_id = %s"
-LOCK = READ + " FOR UPDATE"
+    r.request_count, r.event_count, r.audit_count, r.audit_head, r.last_update_id, now() AS now"""
+SELECT = COLUMNS + " FROM orchestrator_runs r "
 OF_THREAD = """SELECT run_id FROM orchestrator_runs WHERE thread_id = %s
     ORDER BY status IN ('queued', 'running', 'awaiting_hitl') DESC, created_at DESC, run_id DESC
     LIMIT 1"""
-INSERT = """INSERT INTO orchestrator_runs
-    (run_id, thread_id, status, settings, metadata, facets, created_at, updated_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
 # What a process that died was still at: the thread is free again.
 FREE_THREAD = """UPDATE orchestrator_runs SET working_by = NULL, working_until = NULL
     WHERE thread_id = %s AND working_until <= now()"""
 WHO_IS_BUSY = """SELECT run_id, status FROM orchestrator_runs
     WHERE thread_id = %s AND status NOT IN ('queued', 'running', 'awaiting_hitl')
     AND working_until IS NOT NULL"""
-UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
-    facets = %(facets)s, result = %(result)s, error = %(error)s, updated_at = now(),
-    held = %(held)s, needs = %(needs)s,
-    request_count = %(request_count)s, event_count = %(event_count)s,
-    audit_count = %(audit_count)s, audit_head = %(audit_head)s, last_update_id = %(last_update_id)s,
-    claim_token = %(claim_token)s, retrying = %(retrying)s,
-    attempts = CASE WHEN %(claim_token)s::text IS NULL THEN 0
-        WHEN %(got_further)s THEN 1 ELSE attempts END,
-    claimed_by = CASE WHEN %(claim_token)s::text IS NULL THEN NULL ELSE claimed_by END,
-    working_by = CASE WHEN NOT %(still_working)s THEN NULL
-        WHEN working_until > now() THEN working_by ELSE claimed_by END,
-    working_until = CASE WHEN NOT %(still_working)s THEN NULL
-        WHEN working_until > now() THEN working_until ELSE claimed_until END
-    WHERE run_id = %(run_id)s"""
-MARK_PENDING = """UPDATE orchestrator_runs SET (pending_urgency, pending_since) = (
-        SELECT max(CASE urgency WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END), min(created_at)
-        FROM hitl_requests WHERE hitl_requests.run_id = orchestrator_runs.run_id
-        AND hitl_requests.status = 'pending')
-    WHERE run_id = %s"""
 
 
 _AS_THEY_ARE = (
@@ -70,53 +44,12 @@ class Counters(NamedTuple):
     last_update_id: str | None = None
 
 
-class Row(NamedTuple):
-    run: StoredRun
-    counters: Counters
-    now: datetime
-
-
-async def lock(conn: Connection, ref: RunRef) -> Row:
-    """Return the row; nobody else changes it until the transaction ends."""
-    return await _row(conn, ref, LOCK)
-
-
-async def find(conn: Connection, ref: RunRef) -> Row:
-    return await _row(conn, ref, READ)
-
-
-async def _row(conn: Connection, ref: RunRef, query: LiteralString) -> Row:
-    """Raise NotFound, or Invalid when run and thread disagree."""
-    run_id = ref.run_id or await _of_thread(conn, ref.thread_id)
-    row = await (await conn.execute(query, (run_id,))).fetchone()
-    if row is None:
-        raise NotFound(f"There is no run {run_id}.")
-    if ref.thread_id is not None and row["thread_id"] != ref.thread_id:
-        raise Invalid(f"Run {run_id} is not of thread {ref.thread_id}.")
-    counters = Counters(
-        row["request_count"],
-        row["event_count"],
-        row["audit_count"],
-        row["audit_head"],
-        row["last_update_id"],
-    )
-    return Row(of_row(row), counters, row["now"])
-
-
-async def _of_thread(conn: Connection, thread_id: str | None) -> str:
+async def find_of_thread(conn: Connection, thread_id: str | None) -> str:
+    """Return the id of the run that has not ended, else of the newest. Raise NotFound."""
     row = await (await conn.execute(OF_THREAD, (thread_id,))).fetchone()
     if row is None:
         raise NotFound(f"There is no run of thread {thread_id}.")
     return row["run_id"]
-
-
-async def insert(conn: Connection, run: StoredRun) -> None:
-    """Raise ThreadBusy: another run of the thread has not ended, or its work has not."""
-    if await _insert(conn, run):
-        return
-    await free_thread(conn, run.threadId)
-    if not await _insert(conn, run):
-        raise ThreadBusy(await explain_busy(conn, run.threadId))
 
 
 async def free_thread(conn: Connection, thread_id: str) -> None:
@@ -134,41 +67,18 @@ async def explain_busy(conn: Connection, thread_id: str) -> str:
     )
 
 
-async def _insert(conn: Connection, run: StoredRun) -> bool:
-    settings, metadata = Json(run.settings.json_object()), Json(run.metadata)
-    values = (
-        run.runId,
-        run.threadId,
-        run.status,
-        settings,
-        metadata,
-        _facets(run),
-        run.createdAt,
-        run.createdAt,
-    )
-    return (await conn.execute(INSERT, values)).rowcount == 1
-
-
-async def update(
-    conn: Connection,
-    run: StoredRun,
-    counters: Counters,
-    needs: Collection[str],
-    *,
-    got_further: bool,
-) -> None:
-    """Write the row, in a pipeline or not. The caller holds its lock.
-
-    `got_further`: its attempts are counted anew, from the one that is under way.
-    """
-    values = {
+def write_fields(
+    run: StoredRun, counters: Counters, needs: Collection[str]
+) -> dict[str, str | bool | int | list[str] | None]:
+    """Return what changes of the row, as the parameters of statements.UPDATE."""
+    return {
         "run_id": run.runId,
-        "status": run.status,
-        "plan": run.plan and Json(run.plan.json_object()),
-        "facets": _facets(run),
-        "result": run.result and Json(run.result.json_object()),
-        "error": run.error and Json(run.error.json_object()),
-        "held": run.held and Json(run.held.json_object()),
+        "status": run.status.value,
+        "plan": run.plan and write_json(run.plan.json_object()),
+        "facets": _write_facets(run),
+        "result": run.result and write_json(run.result.json_object()),
+        "error": run.error and write_json(run.error.json_object()),
+        "held": run.held and write_json(run.held.json_object()),
         "needs": sorted(needs),
         "request_count": counters.requests,
         "event_count": counters.events,
@@ -178,9 +88,26 @@ async def update(
         "claim_token": run.claimToken,
         "retrying": run.retrying,
         "still_working": run.stillWorking,
-        "got_further": got_further,
     }
-    await conn.execute(UPDATE, values)
+
+
+def write_new(run: StoredRun) -> dict[str, str]:
+    """Return what never changes, as the parameters of statements.INSERT."""
+    return {
+        "thread_id": run.threadId,
+        "settings": write_json(run.settings.json_object()),
+        "metadata": write_json(run.metadata),
+    }
+
+
+def counters_of(row: DictRow) -> Counters:
+    return Counters(
+        row["request_count"],
+        row["event_count"],
+        row["audit_count"],
+        row["audit_head"],
+        row["last_update_id"],
+    )
 
 
 def of_row(row: DictRow) -> StoredRun:
@@ -192,5 +119,5 @@ def of_row(row: DictRow) -> StoredRun:
     return StoredRun.read({**fields, **times})
 
 
-def _facets(run: StoredRun) -> Json:
-    return Json({name: facet.json_object() for name, facet in run.facets.items()})
+def _write_facets(run: StoredRun) -> str:
+    return write_json({name: facet.json_object() for name, facet in run.facets.items()})

@@ -1,21 +1,22 @@
 """The store: transactions for what people decide, units for who drives, and what is read."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 from hitl_orchestrator.checkpoints import (
-    audit,
     claims,
     events,
     idempotency,
+    kept,
     listing,
     processes,
     requests,
-    runs,
+    writing,
 )
 from hitl_orchestrator.checkpoints.claims import Offers, Taker
 from hitl_orchestrator.checkpoints.clock import DatabaseClock
+from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
 from hitl_orchestrator.checkpoints.pool import (
     Connection,
     Pool,
@@ -29,10 +30,10 @@ from hitl_orchestrator.checkpoints.saver import (
     Collected,
     flushing,
     has_finished_work,
-    insert,
     not_yet_written,
 )
-from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
+from hitl_orchestrator.checkpoints.transaction import ClaimInline, Dispatch, PgTransaction
+from hitl_orchestrator.checkpoints.writing import Extras
 from hitl_orchestrator.domain.errors import Fenced, NotFound
 from hitl_orchestrator.domain.hitl import AnsweredRequest, HitlRequest, QueueCounts
 from hitl_orchestrator.domain.ports import (
@@ -48,7 +49,7 @@ from hitl_orchestrator.domain.ports import (
     WaitingRun,
     Wanted,
 )
-from hitl_orchestrator.domain.run import Run, RunStatus, build_run_view
+from hitl_orchestrator.domain.run import Run, RunStatus
 
 _DEPTH = """SELECT count(*) AS depth,
     coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS oldest
@@ -77,6 +78,8 @@ class Store:
         self.offers = offers
         self.keeping = keeping or pool
         self.clock = clock or DatabaseClock(settle_seconds=0)
+        self.rested: Callable[[KeptRun], None] = lambda run: None  # told after each flush
+        self._handed: dict[Claim, Seen] = {}
 
     @asynccontextmanager
     async def transaction(self, *, keeps: bool = False) -> AsyncGenerator[PgTransaction]:
@@ -87,6 +90,19 @@ class Store:
         self.tell(tx)
 
     @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[PgTransaction]:
+        """Open what writes once, by one statement. It raises Overtaken where others were first."""
+        async with connection(self.pool) as conn:
+            tx = PgTransaction(conn, self.dispatch, locks=False)
+            yield tx
+        self.tell(tx)
+
+    @property
+    def may_write_alone(self) -> bool:
+        """Tell whether a decision is one statement, with what sees to it that the run goes on."""
+        return isinstance(self.dispatch, ClaimInline)
+
+    @asynccontextmanager
     async def unit(self, claim: Claim) -> AsyncGenerator["PgUnit"]:
         async with self.saver.unit() as collected:
             yield PgUnit(self, claim, collected)
@@ -94,15 +110,20 @@ class Store:
     def tell(self, tx: PgTransaction) -> None:
         for run, happened in tx.events:
             self.committed(run, happened)
+        for claim in tx.claims:
+            if seen := tx.seen.get(claim.run_id):
+                self._handed[claim] = seen
+
+    def take_handed(self, claim: Claim) -> Seen | None:
+        """Return, once, the run as it was when it was claimed here; None: that is not known."""
+        return self._handed.pop(claim, None)
 
     # -- reading
 
     async def show(self, ref: RunRef) -> Run:
         """Return a run. Raise NotFound, or Invalid when run and thread disagree."""
-        async with self._snapshot() as conn:
-            run = (await runs.find(conn, ref)).run
-            asked = [requests.of_row(row) for row in await requests.of_run(conn, run.runId)]
-            return build_run_view(run, asked, await audit.of_run(conn, run.runId))
+        async with connection(self.pool) as conn:
+            return (await kept.read(conn, ref)).kept.show()
 
     async def request(self, request_id: str) -> AnsweredRequest:
         """Return a request with its answer. Raise NotFound."""
@@ -244,36 +265,48 @@ class PgUnit:
 
     def __init__(self, store: Store, claim: Claim, collected: Collected) -> None:
         self._store, self._claim, self._collected = store, claim, collected
+        self._pool = store.saver.pool
+        self._seen = store.take_handed(claim)
 
     async def look(self) -> Locked:
-        # not locked, which would cost a commit: the flush looks again
+        # not locked, which would cost a commit: a flush finds out whether it is so still
         with blaming_the_database():
-            return await self._look()
-
-    async def _look(self) -> Locked:
-        async with connection(self._store.saver.pool) as conn:
-            locked = await PgTransaction(conn, self._store.dispatch).read(
-                RunRef(self._claim.run_id)
-            )
-        if locked.run.claimToken != self._claim.token:
+            moment = await self._see()
+        if moment.kept.run.claimToken != self._claim.token:
             raise Fenced(f"Run {self._claim.run_id} is driven by another process.")
-        return locked
+        return moment.kept.lock(moment.now)
+
+    async def _see(self) -> Moment:
+        """Return the run as this unit wrote it last; as it is, if that was long ago."""
+        moment = self._seen and self._seen.recall()
+        if moment is None:
+            async with connection(self._pool) as conn:
+                moment = await kept.read(conn, RunRef(self._claim.run_id))
+            self._seen = Seen(moment)
+        return moment
 
     async def flush(self, decide: Decide) -> Change:
-        async def write(batch: Batch, updates: list[Update]) -> tuple[PgTransaction, Change]:
-            async with connection(self._store.saver.pool) as conn, conn.transaction():
-                tx = PgTransaction(conn, self._store.dispatch)
-                locked = await tx.lock(RunRef(self._claim.run_id))
-                fresh = not_yet_written(updates, tx.last_update_id(self._claim.run_id))
-                change = decide(locked, fresh)
-                got_further = change.run.claimToken is None or has_finished_work(fresh)
-                await tx.write(change, updates[-1].id if updates else None, got_further=got_further)
-                await insert(conn, batch.rows)
-                return tx, change
+        async def write(batch: Batch, updates: list[Update]) -> tuple[Change, KeptRun]:
+            while True:
+                moment = await self._see()
+                fresh = not_yet_written(updates, moment.kept.counters.last_update_id)
+                change = decide(moment.kept.lock(moment.now), fresh)
+                extras = Extras(
+                    rows=batch.rows,
+                    last_update_id=updates[-1].id if updates else None,
+                    got_further=change.run.claimToken is None or has_finished_work(fresh),
+                )
+                self._seen = None  # whatever comes of it
+                async with connection(self._pool) as conn:
+                    written = await writing.write(conn, moment.kept, change, moment.now, extras)
+                if written:
+                    self._seen = Seen(written)
+                    return change, written.kept
 
         with blaming_the_database():
-            tx, change = await self._store.saver.flush(self._collected, write)
-        self._store.tell(tx)
+            change, run = await self._store.saver.flush(self._collected, write)
+        self._store.committed(change.run, change.events)
+        self._store.rested(run)
         return change
 
     def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:

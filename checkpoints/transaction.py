@@ -1,4 +1,8 @@
-"""One use case, one transaction: the run locked, a decision, its rows."""
+"""One use case: the run as it is, a decision, its rows.
+
+In a transaction with the run locked; or alone, by one statement that writes nothing where somebody
+else was first (`Overtaken`).
+"""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -7,63 +11,78 @@ from uuid import uuid4
 
 from psycopg.errors import UniqueViolation
 
-from hitl_orchestrator.checkpoints import (
-    audit,
-    claims,
-    events,
-    idempotency,
-    processes,
-    requests,
-    runs,
-)
-from hitl_orchestrator.checkpoints.claims import Offers, Taker
+from hitl_orchestrator.checkpoints import claims, idempotency, kept, processes, runs
+from hitl_orchestrator.checkpoints.claims import LEFT_CHANNEL, Offers, Taker
 from hitl_orchestrator.checkpoints.clock import DatabaseClock
+from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
 from hitl_orchestrator.checkpoints.pool import Connection
-from hitl_orchestrator.checkpoints.runs import Counters
-from hitl_orchestrator.domain.errors import Conflict, StoreUnavailable, ThreadBusy
+from hitl_orchestrator.checkpoints.writing import Claiming, Extras, write
+from hitl_orchestrator.domain.errors import StoreUnavailable, ThreadBusy
 from hitl_orchestrator.domain.events import Event
-from hitl_orchestrator.domain.needs import Asker, list_needs
+from hitl_orchestrator.domain.needs import list_needs
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Once, RunRef
 from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.run import Run, StoredRun, build_run_view
+from hitl_orchestrator.domain.run import Run, StoredRun
 
 # Inside the transaction: see to it that the run is driven. A claim, if this process is to do it.
 Dispatch = Callable[[Connection, StoredRun], Awaitable[Claim | None]]
 
 
-def claim_inline(
-    driver: str,
-    lease_seconds: float,
-    offers: Offers = None,
-    clock: DatabaseClock | None = None,
-    has_place: Callable[[], bool] = lambda: True,
-) -> Dispatch:
+class Overtaken(Exception):
+    """Somebody else has changed the run since it was read: read it again, and decide again."""
+
+
+class ClaimInline:
     """Let the process that commits the start or the answer drive the run itself, if it can.
 
     Where it has no place for it the run is left to others, who are told with the commit.
     """
-    lease = timedelta(seconds=lease_seconds)
 
-    async def claim_run(conn: Connection, run: StoredRun) -> Claim | None:
-        if not has_place():
+    def __init__(
+        self,
+        driver: str,
+        lease_seconds: float,
+        offers: Offers = None,
+        clock: DatabaseClock | None = None,
+        has_place: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._driver, self._lease = driver, timedelta(seconds=lease_seconds)
+        self._offers, self._clock, self._has_place = offers, clock, has_place
+
+    async def __call__(self, conn: Connection, run: StoredRun) -> Claim | None:
+        if not self._has_place():
             await claims.tell_left(conn, run.runId)
             return None
-        taker = Taker(driver, lease, offers, believed=clock.read() if clock else None)
+        believed = self._clock.read() if self._clock else None
+        taker = Taker(self._driver, self._lease, self._offers, believed=believed)
         return await claims.take(conn, Claim(run.runId, uuid4().hex), taker)
 
-    return claim_run
+    def claim(self, needs: Collection[str]) -> Extras:
+        """Return what to write with a change of a run that nobody drives."""
+        if self._offers is not None and not set(needs) <= set(self._offers):
+            return Extras()
+        if not self._has_place():
+            return Extras(channels=[LEFT_CHANNEL])
+        return Extras(Claiming(uuid4().hex, self._driver, self._lease))
+
+
+claim_inline = ClaimInline
 
 
 class PgTransaction:
-    """Implements domain.ports.Transaction. `events` and `claims` are for after the commit."""
+    """Implements domain.ports.Transaction. `events` and `claims` are for after the commit.
 
-    def __init__(self, conn: Connection, dispatch: Dispatch) -> None:
+    `locks`: it is a transaction; else each of its statements is one, and it writes but once.
+    """
+
+    def __init__(self, conn: Connection, dispatch: Dispatch, *, locks: bool = True) -> None:
         self.conn = conn
         self.events: list[tuple[StoredRun, Sequence[Event]]] = []
         self.claims: list[Claim] = []
+        self.kept: dict[str, KeptRun] = {}
+        self.seen: dict[str, Seen] = {}  # as it was written
         self._dispatch = dispatch
-        self._counters: dict[str, Counters] = {}
-        self._askers: dict[str, dict[str, Asker]] = {}
+        self._locks = locks
         self._now: datetime | None = None
 
     async def now(self) -> datetime:
@@ -76,8 +95,13 @@ class PgTransaction:
         return self._now
 
     async def insert(self, change: Change) -> None:
-        await runs.insert(self.conn, change.run)
-        await self.write(change)
+        """Write a new run. Raise ThreadBusy: another of its thread has not ended, or works on."""
+        new = kept.begin(change.run)
+        if await self._write(new, change):
+            return
+        await runs.free_thread(self.conn, change.run.threadId)
+        if not await self._write(new, change):
+            raise ThreadBusy(await runs.explain_busy(self.conn, change.run.threadId))
 
     async def reopen(self, change: Change) -> None:
         thread_id = change.run.threadId
@@ -86,84 +110,67 @@ class PgTransaction:
             async with self.conn.transaction():
                 await self.write(change)
         except UniqueViolation as error:
+            self.claims.clear()
             raise ThreadBusy(await runs.explain_busy(self.conn, thread_id)) from error
 
     async def lock(self, ref: RunRef) -> Locked:
-        return await self._with_requests(await runs.lock(self.conn, ref))
+        reading = kept.read_locked if self._locks else kept.read
+        return self._take(await reading(self.conn, ref))
 
     async def read(self, ref: RunRef) -> Locked:
         """Return the run as it is now, not locked. Raise as `lock` does."""
-        return await self._with_requests(await runs.find(self.conn, ref))
+        return self._take(await kept.read(self.conn, ref))
 
-    async def _with_requests(self, row: runs.Row) -> Locked:
-        run, counters, now = row
-        self._counters[run.runId], self._now = counters, now
-        # A statement of its own, after the lock: it sees what was committed while the lock was
-        # waited for.
-        rows = await requests.of_run(self.conn, run.runId) if counters.requests else []
-        settled = {row["request_id"]: found for row in rows if (found := requests.settled_of(row))}
-        resolved = {
-            row["request_id"]: found for row in rows if (found := requests.resolved_of(row))
-        }
-        askers = {row["request_id"]: asker for row in rows if (asker := requests.asker_of(row))}
-        self._askers[run.runId] = askers
-        return Locked(run, [requests.of_row(row) for row in rows], settled, resolved, now, askers)
+    def _take(self, moment: Moment) -> Locked:
+        self.kept[moment.kept.run.runId], self._now = moment
+        return moment.kept.lock(moment.now)
 
-    def last_update_id(self, run_id: str) -> str | None:
-        return self._counters[run_id].last_update_id
+    async def write(self, change: Change) -> None:
+        """Write it whole. Raise Overtaken."""
+        if not await self._write(self.kept[change.run.runId], change):
+            raise Overtaken
 
-    async def write(
-        self, change: Change, last_update_id: str | None = None, *, got_further: bool = True
-    ) -> None:
-        """Write it whole. `got_further`: from here its attempts are counted anew."""
-        run, at = change.run, await self.now()
-        counters = self._counters.get(run.runId, Counters())
-        async with self.conn.pipeline():
-            await requests.insert(self.conn, change.asked, counters.requests)
-            settled = await requests.settle(self.conn, change.settled)
-            await requests.respond(self.conn, change.responses)
-            await requests.deliver(self.conn, change.delivered)
-            await requests.fit(self.conn, change.fitted)
-            count, head = await audit.append(
-                self.conn, run.runId, counters.audit, counters.audit_head, change.events, at
-            )
-            seq = await events.append(self.conn, run, counters.events, change.events, at)
-            asked = counters.requests + len(change.asked)
-            counters = Counters(asked, seq, count, head, last_update_id or counters.last_update_id)
-            self._askers[run.runId] = askers = self._list_askers(change)
-            needs = list_needs(run, askers.values())
-            await runs.update(self.conn, run, counters, needs, got_further=got_further)
-            if change.asked or change.settled:
-                await self.conn.execute(runs.MARK_PENDING, (run.runId,))
-        if any(cursor.rowcount != 1 for cursor in settled):
-            raise Conflict(f"A request of run {run.runId} is not pending any more.")
-        self._counters[run.runId] = counters
-        self.events.append((run, change.events))
-        if change.drive and (claim := await self._dispatch(self.conn, run)):
+    async def _write(self, before: KeptRun, change: Change) -> bool:
+        extras = self._claim(before, change)
+        claim = extras.claiming and Claim(change.run.runId, extras.claiming.token)
+        if claim:
+            # before it is known whether it was written: the reply may be lost, and then who drives
+            # looks first whether the claim is there
             self.claims.append(claim)
+        written = await write(self.conn, before, change, await self.now(), extras)
+        if written is None:
+            if claim:
+                self.claims.remove(claim)
+            return False
+        self.kept[change.run.runId] = written.kept
+        self.seen[change.run.runId] = Seen(written)
+        self.events.append((change.run, change.events))
+        if change.drive and not (claim or extras.channels):
+            await self._dispatch_driven(change.run)
+        return True
 
-    def _list_askers(self, change: Change) -> dict[str, Asker]:
-        """Return who still waits for the delivery of an answer, once this is written."""
-        askers = dict(self._askers.get(change.run.runId, {}))
-        for asked in change.asked:
-            if asked.waits:
-                askers[asked.request.requestId] = Asker(
-                    asked.request.originAgent, asked.request.stepId, asked.agentFingerprint
-                )
-        for request_id, fingerprint in change.fitted.items():
-            askers[request_id] = askers[request_id]._replace(fingerprint=fingerprint)
-        for request in change.delivered:
-            askers.pop(request.requestId, None)
-        return askers
+    def _claim(self, before: KeptRun, change: Change) -> Extras:
+        """Return what is written with it so that the run is driven, where that takes no statement.
+
+        A run that somebody drives may be driven by nobody: that is for the dispatch to find out.
+        """
+        is_free = change.run.claimToken is None
+        if not (change.drive and is_free and isinstance(self._dispatch, ClaimInline)):
+            return Extras()
+        after = before.after(change, before.run.updatedAt)
+        return self._dispatch.claim(list_needs(change.run, after.askers.values()))
+
+    async def _dispatch_driven(self, run: StoredRun) -> None:
+        if claim := await self._dispatch(self.conn, run):
+            self.claims.append(claim)
+            self.seen.pop(run.runId)  # it is claimed since
 
     async def has_fitting(self, needs: Collection[str]) -> bool:
         return await processes.has_fitting(self.conn, needs)
 
-    async def show(self, run_id: str) -> Run:
+    def show(self, run_id: str) -> Run:
         """Return the run as it will be when this commits."""
-        run, _, _ = await runs.lock(self.conn, RunRef(run_id))
-        asked = [requests.of_row(row) for row in await requests.of_run(self.conn, run_id)]
-        return build_run_view(run, asked, await audit.of_run(self.conn, run_id))
+        return self.kept[run_id].show()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:

@@ -36,6 +36,16 @@ def check_storable(value: object) -> int:
     return size
 
 
+def write_json(value: object) -> str:
+    """Return JSON that Postgres can read. What it cannot hold in a text is replaced: it is shown
+    to people, and nobody decides by it.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if "\\u0000" in text:
+        text = _NUL.sub(lambda found: found[0].removesuffix("\\u0000") + "\ufffd", text)
+    return text.encode(errors="replace").decode()
+
+
 def _whole_numbers(value: object) -> Iterator[int]:
     """Level by level: what is nested deeply must not fill the stack."""
     level = [value]

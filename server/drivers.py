@@ -183,6 +183,17 @@ class Drivers:
             if tx is not None:
                 self.start(tx.claims)
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[PgTransaction]:
+        """Give what writes once, by one statement; and drive what that claimed, as above."""
+        tx: PgTransaction | None = None
+        try:
+            async with self._store.alone() as tx:
+                yield tx
+        finally:
+            if tx is not None:
+                self.start(tx.claims)
+
     async def see_to_it(self, run_id: str) -> None:
         """Drive the run if nobody does, and if it is for this process to do.
 

@@ -18,7 +18,7 @@ from typing import NamedTuple, NoReturn, Self
 from uuid import uuid4
 
 from hitl_orchestrator.checkpoints.migrate import check_migrated
-from hitl_orchestrator.checkpoints.transaction import PgTransaction
+from hitl_orchestrator.checkpoints.transaction import Overtaken, PgTransaction
 from hitl_orchestrator.domain.capability import Registry, default_outputs
 from hitl_orchestrator.domain.errors import (
     Conflict,
@@ -353,7 +353,12 @@ class Orchestrator:
         )
 
     async def _perform(self, act: Act, once: Once | None, wait_seconds: float = 0) -> Done:
-        """Do it in one transaction; return what it came to once that is durable, or raise it."""
+        """Do it as a whole; return what it came to once that is durable, or raise it."""
+        if once is None and self._store.may_write_alone:
+            run = await self._perform_alone(act)
+            if wait_seconds:
+                run = await self._wait_after(run, None, self.wait, wait_seconds)
+            return Done(run)
         async with self._services.drivers.transaction() as tx:
             kept = await tx.find_outcome(once) if once else None
             outcome = read_outcome(kept) if kept else await _try(tx, act)
@@ -369,6 +374,19 @@ class Orchestrator:
         if wait_seconds:
             outcome = await self._wait_after(outcome, once, self.wait, wait_seconds)
         return Done(outcome)
+
+    async def _perform_alone(self, act: Act) -> Run:
+        """Do it by one statement, again where others were first: at each try one of all is."""
+        while True:
+            try:
+                async with self._services.drivers.alone() as tx:
+                    return tx.show(await act(tx))
+            except Overtaken:
+                continue
+            except RunHeld as refused:
+                async with self._services.drivers.transaction() as tx:
+                    await self._fleet.hold(tx, refused)
+                raise
 
     async def _see_to_it(self, kept: JsonObject) -> None:
         """Make sure that somebody drives the run of a call whose caller was not answered."""
@@ -419,7 +437,7 @@ async def _try(tx: PgTransaction, act: Act) -> Outcome:
     """Return the run as it will be, or why it was refused; then nothing is left of the try."""
     try:
         async with tx.savepoint():
-            return await tx.show(await act(tx))
+            return tx.show(await act(tx))
     except (NotFound, Invalid, Conflict) as error:
         return error
 

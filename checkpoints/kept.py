@@ -1,0 +1,196 @@
+"""A run with all that hangs on it: read by one statement, or known from what was written last."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from psycopg.rows import DictRow
+
+from hitl_orchestrator.checkpoints import requests, runs
+from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.checkpoints.runs import Counters
+from hitl_orchestrator.domain.errors import Invalid, NotFound
+from hitl_orchestrator.domain.hitl import HitlRequest, Person, RequestStatus, Settled
+from hitl_orchestrator.domain.needs import Asker
+from hitl_orchestrator.domain.ports import Change, Locked, RunRef
+from hitl_orchestrator.domain.run import AuditEntry, Run, StoredRun, build_run_view
+
+SELECT = (  # of constants
+    runs.COLUMNS
+    + """, r.xmin::text AS version,
+    (SELECT json_agg(q ORDER BY q.position) FROM ("""
+    + requests.COLUMNS
+    + """, r.position FROM hitl_requests r WHERE r.run_id = run.run_id) q) AS requests,
+    (SELECT json_agg(a.body ORDER BY a.seq) FROM audit_entries a WHERE a.run_id = run.run_id)
+        AS audit
+    FROM orchestrator_runs r, LATERAL (SELECT r.run_id) run """
+)
+READ = SELECT + "WHERE r.run_id = %s"
+READ_OF_THREAD = SELECT + "WHERE r.run_id = (" + runs.OF_THREAD + ")"
+FRESH_SECONDS, DISAGREE_SECONDS = 5.0, 0.5
+LOCK = "SELECT FROM orchestrator_runs WHERE run_id = %s FOR UPDATE"
+
+
+@dataclass(frozen=True)
+class KeptRequest:
+    """`fingerprint`: of the agent that asked. A guard's denial is not settled: nobody decided."""
+
+    request: HitlRequest
+    fingerprint: str = ""
+    settled: Settled | None = None
+    resolved: tuple[Person | None, datetime] | None = None
+
+    @property
+    def asker(self) -> Asker | None:
+        """Return who asked, until the answer is delivered; None: nobody waits for one any more."""
+        request = self.request
+        is_refused_by_guard = request.status is RequestStatus.DENIED and self.settled is None
+        if request.deliveredAt is not None or is_refused_by_guard:
+            return None
+        return Asker(request.originAgent, request.stepId, self.fingerprint)
+
+
+class Moment(NamedTuple):
+    """`kept` as it was when the database said `now`."""
+
+    kept: "KeptRun"
+    now: datetime
+
+
+class Seen:
+    """A moment, for as long as the database's time can be told from ours."""
+
+    def __init__(self, moment: Moment) -> None:
+        self._moment = moment
+        self._clocks = _read_clocks()
+
+    def recall(self) -> Moment | None:
+        """Return the run with the database's time as it is now; None: look again.
+
+        It is a little late rather than early, and never before the run was changed last.
+        """
+        elapsed, elapsed_by_wall = (
+            now - then for now, then in zip(_read_clocks(), self._clocks, strict=True)
+        )
+        # a machine that slept counts no time on the one clock; the other one may be set
+        if elapsed > FRESH_SECONDS or abs(elapsed - elapsed_by_wall) > DISAGREE_SECONDS:
+            return None
+        kept, then = self._moment
+        return Moment(kept, max(then + timedelta(seconds=elapsed), kept.run.updatedAt))
+
+
+def _read_clocks() -> tuple[float, float]:
+    return time.monotonic(), time.time()
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """`version` changes with each change of the run's row, whoever makes it."""
+
+    run: StoredRun
+    counters: Counters
+    version: str
+    requests: Mapping[str, KeptRequest]
+    audit: tuple[AuditEntry, ...] = ()
+
+    @property
+    def askers(self) -> Mapping[str, Asker]:
+        return {name: one.asker for name, one in self.requests.items() if one.asker}
+
+    def lock(self, now: datetime) -> Locked:
+        kept = self.requests
+        return Locked(
+            self.run,
+            [one.request for one in kept.values()],
+            {name: one.settled for name, one in kept.items() if one.settled},
+            {name: one.resolved for name, one in kept.items() if one.resolved},
+            now,
+            self.askers,
+        )
+
+    def show(self) -> Run:
+        shown = [one.request for one in self.requests.values()]
+        return build_run_view(self.run, shown, list(self.audit))
+
+    def after(self, change: Change, now: datetime) -> "KeptRun":
+        """Return it as it is once the change is written. Counters and version are the writer's."""
+        found = {**self.requests}
+        for asked in change.asked:
+            found[asked.request.requestId] = KeptRequest(asked.request, asked.agentFingerprint)
+        for settlement in change.settled:
+            request = settlement.request.but(updatedAt=now)
+            found[request.requestId] = replace(
+                found[request.requestId],
+                request=request,
+                settled=settlement.settled,
+                resolved=(settlement.by, now),
+            )
+        for response in change.responses:
+            one = found[response.requestId]
+            given = (*one.request.responses, response)
+            found[response.requestId] = replace(one, request=one.request.but(responses=given))
+        for delivered in change.delivered:
+            one = found[delivered.requestId]
+            if one.request.deliveredAt is None:
+                request = one.request.but(deliveredAt=now, updatedAt=now)
+                found[delivered.requestId] = replace(one, request=request)
+        for name, fingerprint in change.fitted.items():
+            found[name] = replace(found[name], fingerprint=fingerprint)
+        return replace(self, run=change.run.but(updatedAt=now), requests=found)
+
+
+def begin(run: StoredRun) -> KeptRun:
+    """Return a run that is not written yet."""
+    return KeptRun(run, Counters(), "", {})
+
+
+async def read(conn: Connection, ref: RunRef) -> Moment:
+    """Return the run as it is now. Raise NotFound, or Invalid when run and thread disagree."""
+    by_run = ref.run_id is not None
+    query, value = (READ, ref.run_id) if by_run else (READ_OF_THREAD, ref.thread_id)
+    row = await (await conn.execute(query, (value,))).fetchone()
+    if row is None:
+        raise NotFound(f"There is no run {'' if by_run else 'of thread '}{value}.")
+    if ref.thread_id is not None and row["thread_id"] != ref.thread_id:
+        raise Invalid(f"Run {row['run_id']} is not of thread {ref.thread_id}.")
+    return Moment(build(row), row["now"])
+
+
+async def read_locked(conn: Connection, ref: RunRef) -> Moment:
+    """Return the run; nobody else changes it until the transaction ends. Raise as `read` does."""
+    if ref.run_id is None:
+        ref = RunRef(await runs.find_of_thread(conn, ref.thread_id), ref.thread_id)
+    await conn.execute(LOCK, (ref.run_id,))
+    # a statement of its own: it sees what was committed while the lock was waited for
+    return await read(conn, ref)
+
+
+def build(row: DictRow) -> KeptRun:
+    """Return it from a row of SELECT."""
+    kept = (_build_request(one) for one in row["requests"] or ())
+    return KeptRun(
+        runs.of_row(row),
+        runs.counters_of(row),
+        row["version"],
+        {one.request.requestId: one for one in kept},
+        read_audit(row["audit"] or ()),
+    )
+
+
+def read_audit(bodies: Iterable[str]) -> tuple[AuditEntry, ...]:
+    return tuple(AuditEntry.read(json.loads(body)) for body in bodies)
+
+
+def _build_request(row: DictRow) -> KeptRequest:
+    """Read a request from a row that came as JSON: its times are texts."""
+    if row["resolved_at"] is not None:
+        row["resolved_at"] = datetime.fromisoformat(row["resolved_at"])
+    return KeptRequest(
+        requests.of_row(row),
+        row["agent_fingerprint"],
+        requests.settled_of(row),
+        requests.resolved_of(row),
+    )
