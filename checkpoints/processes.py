@@ -16,6 +16,9 @@ SELECT now() AS now, h.last_held, p.process_id, p.offers, p.drives
     FROM (SELECT max(held->>'since') AS last_held
         FROM orchestrator_runs WHERE held IS NOT NULL) h
     LEFT JOIN hitl_processes p ON p.alive_until > now() AND p.process_id <> %(process_id)s"""
+# Of one that reports when it can again: nothing is asked of the others.
+KEEP_ALIVE = """UPDATE hitl_processes SET alive_until = now() + %(lease)s
+    WHERE process_id = %(driver)s"""
 SIGN_OFF = "DELETE FROM hitl_processes WHERE process_id = ANY(%s)"
 HAS_FITTING = """SELECT EXISTS (SELECT FROM hitl_processes
     WHERE drives AND alive_until > now() AND offers @> %s::text[]) AS there"""

@@ -28,6 +28,7 @@ from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.approvals import RefusalNotAllowed
+from hitl_orchestrator.nodes.blocking import hand_over
 from hitl_orchestrator.nodes.calls import tell_way_out
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.fitness import read_state, sign
@@ -74,7 +75,7 @@ def prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
 
 async def _call(run: Callable[[Any], Any], task: Any) -> object:
     if inspect.iscoroutinefunction(run):
-        return await run(task)
+        return await hand_over(run, task)
     made = await run_in_executor(None, run, task)
     return await made if inspect.isawaitable(made) else made
 

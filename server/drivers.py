@@ -15,6 +15,7 @@ from uuid import uuid4
 from langgraph.runtime import RunControl
 
 from hitl_orchestrator.checkpoints.claims import Taker
+from hitl_orchestrator.checkpoints.lifeline import Lifeline
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
@@ -53,6 +54,10 @@ class _Spell:
     def stop(self) -> None:
         self.is_told_to_stop = True
         self.task.cancel()
+
+    def stop_soon(self) -> None:
+        """Stop, from another thread."""
+        self.task.get_loop().call_soon_threadsafe(self.stop)
 
 
 class Drivers:
@@ -325,6 +330,17 @@ class Drivers:
                     working.add(claim.run_id)
         if working:
             await self._store.keep_working([*working], self._driver_id, self._lease)
+
+    def beat_from_thread(self, lifeline: Lifeline) -> set[str]:
+        """Keep what is driven here while the loop stands still.
+
+        Return the runs that were lost; once the loop turns their driving stops.
+        """
+        held = self._driven.copy()
+        lost = lifeline.renew([*held], [*self._lingering.copy()])
+        for claim in lost:
+            held[claim].stop_soon()
+        return {claim.run_id for claim in lost}
 
     async def _report(self) -> None:
         """Say that this process lives, and drive what can go on since others do or do not."""

@@ -19,6 +19,7 @@ from hitl_orchestrator.checkpoints import queue, retention
 from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
+from hitl_orchestrator.checkpoints.lifeline import Lifeline
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
 from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, open_pools
 from hitl_orchestrator.checkpoints.processes import Process
@@ -43,6 +44,7 @@ from hitl_orchestrator.server.places import RunPlaces
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
+from hitl_orchestrator.server.watch import watch_loop
 
 TIDY_SECONDS = 3600.0
 END_SECONDS = 1.0  # of patience with what tidies up, when the process ends
@@ -166,6 +168,16 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         )
         wakeups = await stack.enter_async_context(
             Wakeups(database_url, drivers.stop, places.look, pools.keeping)
+        )
+        lease_seconds = settings.claim_seconds
+        lifeline = Lifeline(database_url, driver_id, timedelta(seconds=lease_seconds))
+        stack.enter_context(
+            watch_loop(
+                lambda: drivers.beat_from_thread(lifeline),
+                lease_seconds / BEATS_A_LEASE,
+                lifeline.close,
+                telemetry.count_blocked,
+            )
         )
         await stack.enter_async_context(drivers)
         tidying = asyncio.create_task(
