@@ -50,10 +50,15 @@ class _Spell:
     task: "asyncio.Task[None]"
     control: RunControl
     is_told_to_stop: bool = False
+    told_at: float = -_LAST_SECONDS
 
     def stop(self) -> None:
+        """Cancel it; again only after a while, which it may need to leave what it drives."""
         self.is_told_to_stop = True
-        self.task.cancel()
+        now = self.task.get_loop().time()
+        if now - self.told_at >= _LAST_SECONDS:
+            self.told_at = now
+            self.task.cancel()
 
     def stop_soon(self) -> None:
         """Stop, from another thread."""

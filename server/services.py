@@ -34,6 +34,7 @@ from hitl_orchestrator.domain.needs import list_offers
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
 from hitl_orchestrator.nodes.calls import find_calls, tell_way_out
+from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.proposal import build_proposer
@@ -61,6 +62,7 @@ class Services:
     fleet: Fleet
     drivers: Drivers
     wakeups: Wakeups
+    checks: Checks
     telemetry: Telemetry
     live_workers: Callable[[], Awaitable[int]]
     # with a queue: take jobs, so many at a time, until told to end
@@ -146,7 +148,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             Process(driver_id, frozenset(offers), drives=not queued),
             settings.claim_seconds,
         )
-        graph = build(agents, saver, build_proposer(model) if model else None)
+        checks = Checks()
+        graph = build(agents, saver, build_proposer(model) if model else None, checks)
 
         def rehydrated(run_id: str) -> None:
             telemetry.log("run_rehydrated", runId=run_id)
@@ -198,6 +201,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             fleet,
             drivers,
             wakeups,
+            checks,
             telemetry,
             lambda: _live_workers(pools.calls, jobs),
             drive_queued,

@@ -14,6 +14,7 @@ from types import FrameType
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
 AFTER_DRAINING_SECONDS = 4.5  # for all that is to be done besides; then the process ends anyway
+KERNEL_SECONDS = 0.3
 
 _log = logging.getLogger("hitl.signals")
 
@@ -33,6 +34,9 @@ class Told:
             return
         self._is_told = True
         self._loop.call_soon_threadsafe(self._event.set)
+        # the kernel ends it at last: no thread runs while code keeps Python's lock (a regular
+        # expression that explodes)
+        signal.setitimer(signal.ITIMER_REAL, self._seconds + KERNEL_SECONDS)
         # a thread: the loop may be what does not end
         Thread(target=self._end_anyway, daemon=True, name="end anyway").start()
 

@@ -118,7 +118,7 @@ class _Watch:
         try:
             while not self._turned.is_set():
                 self._look(block)
-                self._turned.wait(LOOK_SECONDS)
+                self._turned.wait(min(LOOK_SECONDS, self._beat_seconds / 2))
         except Exception:  # noqa: BLE001  # the thread has to go on
             _log.exception("the watch over the event loop failed")
         finally:

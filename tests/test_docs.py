@@ -102,7 +102,9 @@ def test_the_operators_page_has_every_log_event_and_every_metric() -> None:
         name
         for room in ("server", "nodes")
         for path in (ROOT / room).rglob("*.py")
-        for name in re.findall(r'(?:\.log|_log\.error)\(\s*"(\w+)"', path.read_text("utf-8"))
+        for name in re.findall(
+            r'(?:\.log|_log\.(?:error|warning))\(\s*"(\w+)"', path.read_text("utf-8")
+        )
     }
     assert first_column(OPERATIONS, "## Logs") == logged | {
         voice.log for voice in VOICES.values() if voice.log

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -90,9 +91,15 @@ def hear_nothing() -> None:
     ctypes.CDLL(None).system(b"exec sleep 20")
 
 
+def keep_the_lock() -> None:
+    """No thread of Python's runs meanwhile."""
+    re.match("(a+)+$", "a" * 32 + "!")
+
+
 some = plain("some", sleep_some)
 patient = plain("patient", sleep_long)
 deaf = plain("deaf", hear_nothing)
+alone = plain("alone", keep_the_lock)
 sleeps = plain("sleeps", sleep_long, timeoutSeconds=2)
 counts = plain("counts", count, timeoutSeconds=2)
 insists = plain("insists", insist, timeoutSeconds=2)

@@ -3,6 +3,7 @@ limits, cancels and the end of the process hold.
 """
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,11 @@ def test_a_cancel_at_another_server_holds(database_url: str, log: Path) -> None:
     assert log_lines(log) == ["began"]
 
 
-def test_its_process_ends_in_time_though_no_handler_of_a_signal_is_heard(
-    database_url: str, log: Path
+@pytest.mark.parametrize(("name", "ended"), [("deaf", 1), ("alone", -signal.SIGALRM)])
+def test_its_process_ends_in_time_though_no_thread_or_handler_gets_a_word_in(
+    database_url: str, log: Path, name: str, ended: int
 ) -> None:
-    with serving(database_url, "blocking.py:deaf", **SOON) as process:
+    with serving(database_url, f"blocking.py:{name}", **SOON) as process:
         begin(process, log)
         code, seconds = end(process)
-    assert (code, DRAIN_SECONDS < seconds < END_SECONDS) == (1, True), seconds
+    assert (code, DRAIN_SECONDS < seconds < END_SECONDS) == (ended, True), seconds
