@@ -226,10 +226,11 @@ class Store:
         async with connection(self.keeping) as conn:
             await claims.keep_working(conn, run_ids, driver, lease)
 
-    async def expired(self, limit: int) -> list[str]:
-        """Return the runs with a pending question whose time is over."""
+    async def expired(self, after: str, limit: int) -> list[str]:
+        """Return the runs behind that one, by their ids, with a question whose time is over."""
+        values = {"after": after, "limit": limit}
         async with connection(self.keeping) as conn:
-            rows = await (await conn.execute(requests.EXPIRED, (limit,))).fetchall()
+            rows = await (await conn.execute(requests.EXPIRED, values)).fetchall()
         return [row["run_id"] for row in rows]
 
     async def forget_old_keys(self) -> None:

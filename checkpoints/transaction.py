@@ -91,6 +91,11 @@ class PgTransaction:
     async def lock(self, ref: RunRef) -> Locked:
         return await self._with_requests(await runs.lock(self.conn, ref))
 
+    async def lock_expired(self, run_id: str) -> bool:
+        """Lock the run if nobody else has, and a question of it is over. Return whether."""
+        cursor = await self.conn.execute(requests.LOCK_EXPIRED, (run_id,))
+        return cursor.rowcount == 1
+
     async def read(self, ref: RunRef) -> Locked:
         """Return the run as it is now, not locked. Raise as `lock` does."""
         return await self._with_requests(await runs.find(self.conn, ref))

@@ -339,9 +339,10 @@ class Drivers:
 
     async def _end_questions(self) -> None:
         """Deny questions whose time is over."""
-        if claims := await deny_expired(self._store, self._is_draining):
+        async for claims in deny_expired(self._store, self._is_draining):
             self.start(claims)
-            self._suspect()
+            if claims:
+                self._suspect()
 
     async def _take_over(self) -> None:
         """Take what nobody drives."""
