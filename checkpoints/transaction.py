@@ -106,13 +106,14 @@ class PgTransaction:
         # A statement of its own, after the lock: it sees what was committed while the lock was
         # waited for.
         rows = await requests.of_run(self.conn, run.runId) if counters.requests else []
+        asked = [requests.of_row(row) for row in rows]
         settled = {row["request_id"]: found for row in rows if (found := requests.settled_of(row))}
         resolved = {
             row["request_id"]: found for row in rows if (found := requests.resolved_of(row))
         }
         askers = {row["request_id"]: asker for row in rows if (asker := requests.asker_of(row))}
         self._askers[run.runId] = askers
-        return Locked(run, [requests.of_row(row) for row in rows], settled, resolved, now, askers)
+        return Locked(run, asked, settled, resolved, now, askers)
 
     def last_update_id(self, run_id: str) -> str | None:
         return self._counters[run_id].last_update_id

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
-from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.errors import StoreUnavailable, Unreadable
 from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.graph import runs
 
@@ -56,9 +56,9 @@ async def _expire(store: Store, run_id: str) -> Sequence[Claim]:
         async with store.transaction(keeps=True) as tx:
             if await tx.lock_expired(run_id):
                 await runs.expire(tx, run_id)
-    except StoreUnavailable:
-        _log.info("run %s cannot be written now; its questions expire later", run_id)
-    except Exception:  # noqa: BLE001  # perhaps a newer program's
+    except (StoreUnavailable, Unreadable) as error:
+        _log.info("the questions of run %s expire later: %s", run_id, error.detail)
+    except Exception:  # noqa: BLE001  # a defect
         _log.exception("the questions of run %s cannot be ended", run_id)
     # also where the reply to the COMMIT was lost: who drives looks first whether the claim is there
     return tx.claims if tx else ()

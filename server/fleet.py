@@ -15,7 +15,7 @@ from datetime import timedelta
 from hitl_orchestrator.checkpoints.processes import Process
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
-from hitl_orchestrator.domain.errors import NotFound, RunHeld, StoreUnavailable
+from hitl_orchestrator.domain.errors import NotFound, RunHeld, StoreUnavailable, Unreadable
 from hitl_orchestrator.domain.needs import (
     Asker,
     describe_missing,
@@ -116,10 +116,12 @@ class Fleet:
             return tx.claims
         except NotFound:  # pruned meanwhile
             return ()
+        except Unreadable as error:
+            _log.info("whether run %s fits others have to tell: %s", run_id, error.detail)
         except StoreUnavailable:
             _log.info("run %s cannot be written now; whether it fits is looked at later", run_id)
             self.suspect()
-        except Exception:  # noqa: BLE001  # perhaps a newer program's
+        except Exception:  # noqa: BLE001  # a defect
             _log.exception("whether run %s fits cannot be told", run_id)
         return ()
 
