@@ -24,9 +24,14 @@ LOCK = READ + " FOR UPDATE"
 OF_THREAD = """SELECT run_id FROM orchestrator_runs WHERE thread_id = %s
     ORDER BY status IN ('queued', 'running', 'awaiting_hitl') DESC, created_at DESC, run_id DESC
     LIMIT 1"""
-INSERT = """INSERT INTO orchestrator_runs
+# The thread is held beside others who start, not beside a prune of it (retention.py): a run does
+# not begin from checkpoints that are being deleted.
+INSERT = """WITH held AS MATERIALIZED
+    (SELECT pg_advisory_xact_lock_shared(hashtextextended(%(thread_id)s, 4718)))
+    INSERT INTO orchestrator_runs
     (run_id, thread_id, status, settings, metadata, facets, created_at, updated_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+    SELECT %(run_id)s, %(thread_id)s, %(status)s, %(settings)s, %(metadata)s, %(facets)s,
+        %(created_at)s, %(created_at)s FROM held ON CONFLICT DO NOTHING"""
 # What a process that died was still at: the thread is free again.
 FREE_THREAD = """UPDATE orchestrator_runs SET working_by = NULL, working_until = NULL
     WHERE thread_id = %s AND working_until <= least(now(), %s::timestamptz)"""
@@ -140,17 +145,15 @@ async def explain_busy(conn: Connection, thread_id: str) -> str:
 
 
 async def _insert(conn: Connection, run: StoredRun) -> bool:
-    settings, metadata = Json(run.settings.json_object()), Json(run.metadata)
-    values = (
-        run.runId,
-        run.threadId,
-        run.status,
-        settings,
-        metadata,
-        _facets(run),
-        run.createdAt,
-        run.createdAt,
-    )
+    values = {
+        "run_id": run.runId,
+        "thread_id": run.threadId,
+        "status": run.status,
+        "settings": Json(run.settings.json_object()),
+        "metadata": Json(run.metadata),
+        "facets": _facets(run),
+        "created_at": run.createdAt,
+    }
     return (await conn.execute(INSERT, values)).rowcount == 1
 
 
