@@ -71,8 +71,15 @@ RESPOND = "INSERT INTO hitl_responses (request_id, response) VALUES (%s, %s)"
 DELIVER = """UPDATE hitl_requests SET delivered_at = now(), updated_at = now()
     WHERE request_id = %s AND delivered_at IS NULL"""
 FIT = "UPDATE hitl_requests SET agent_fingerprint = %s WHERE request_id = %s"
+# By keyset: a run whose questions cannot be ended stands in nobody's way.
 EXPIRED = """SELECT DISTINCT run_id FROM hitl_requests
-    WHERE status = 'pending' AND expires_at <= now() LIMIT %s"""
+    WHERE status = 'pending' AND expires_at <= now() AND run_id > %(after)s
+    ORDER BY run_id LIMIT %(limit)s"""
+# Nothing is waited for: who has the row locked ends its questions itself, or the next sweep does.
+LOCK_EXPIRED = """SELECT FROM orchestrator_runs r WHERE r.run_id = %s
+    AND EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id
+        AND q.status = 'pending' AND q.expires_at <= now())
+    FOR UPDATE OF r SKIP LOCKED"""
 
 _KEPT_IN_COLUMNS = {
     "status",

@@ -24,12 +24,17 @@ LOCK = READ + " FOR UPDATE"
 OF_THREAD = """SELECT run_id FROM orchestrator_runs WHERE thread_id = %s
     ORDER BY status IN ('queued', 'running', 'awaiting_hitl') DESC, created_at DESC, run_id DESC
     LIMIT 1"""
-INSERT = """INSERT INTO orchestrator_runs
+# The thread is held beside others who start, not beside a prune of it (retention.py): a run does
+# not begin from checkpoints that are being deleted.
+INSERT = """WITH held AS MATERIALIZED
+    (SELECT pg_advisory_xact_lock_shared(hashtextextended(%(thread_id)s, 4718)))
+    INSERT INTO orchestrator_runs
     (run_id, thread_id, status, settings, metadata, facets, created_at, updated_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+    SELECT %(run_id)s, %(thread_id)s, %(status)s, %(settings)s, %(metadata)s, %(facets)s,
+        %(created_at)s, %(created_at)s FROM held ON CONFLICT DO NOTHING"""
 # What a process that died was still at: the thread is free again.
 FREE_THREAD = """UPDATE orchestrator_runs SET working_by = NULL, working_until = NULL
-    WHERE thread_id = %s AND working_until <= now()"""
+    WHERE thread_id = %s AND working_until <= least(now(), %s::timestamptz)"""
 WHO_IS_BUSY = """SELECT run_id, status FROM orchestrator_runs
     WHERE thread_id = %s AND status NOT IN ('queued', 'running', 'awaiting_hitl')
     AND working_until IS NOT NULL"""
@@ -76,16 +81,21 @@ class Row(NamedTuple):
     now: datetime
 
 
-async def lock(conn: Connection, ref: RunRef) -> Row:
-    """Return the row; nobody else changes it until the transaction ends."""
-    return await _row(conn, ref, LOCK)
+async def lock(conn: Connection, ref: RunRef, believed: datetime | None = None) -> Row:
+    """Return the row; nobody else changes it until the transaction ends.
+
+    `believed`: as in claims.py.
+    """
+    return await _row(conn, ref, LOCK, believed)
 
 
-async def find(conn: Connection, ref: RunRef) -> Row:
-    return await _row(conn, ref, READ)
+async def find(conn: Connection, ref: RunRef, believed: datetime | None = None) -> Row:
+    return await _row(conn, ref, READ, believed)
 
 
-async def _row(conn: Connection, ref: RunRef, query: LiteralString) -> Row:
+async def _row(
+    conn: Connection, ref: RunRef, query: LiteralString, believed: datetime | None
+) -> Row:
     """Raise NotFound, or Invalid when run and thread disagree."""
     run_id = ref.run_id or await _of_thread(conn, ref.thread_id)
     row = await (await conn.execute(query, (run_id,))).fetchone()
@@ -100,7 +110,7 @@ async def _row(conn: Connection, ref: RunRef, query: LiteralString) -> Row:
         row["audit_head"],
         row["last_update_id"],
     )
-    return Row(of_row(row), counters, row["now"])
+    return Row(of_row(row, believed), counters, row["now"])
 
 
 async def _of_thread(conn: Connection, thread_id: str | None) -> str:
@@ -110,18 +120,18 @@ async def _of_thread(conn: Connection, thread_id: str | None) -> str:
     return row["run_id"]
 
 
-async def insert(conn: Connection, run: StoredRun) -> None:
+async def insert(conn: Connection, run: StoredRun, believed: datetime | None = None) -> None:
     """Raise ThreadBusy: another run of the thread has not ended, or its work has not."""
     if await _insert(conn, run):
         return
-    await free_thread(conn, run.threadId)
+    await free_thread(conn, run.threadId, believed)
     if not await _insert(conn, run):
         raise ThreadBusy(await explain_busy(conn, run.threadId))
 
 
-async def free_thread(conn: Connection, thread_id: str) -> None:
+async def free_thread(conn: Connection, thread_id: str, believed: datetime | None) -> None:
     """Forget work of processes that have died."""
-    await conn.execute(FREE_THREAD, (thread_id,))
+    await conn.execute(FREE_THREAD, (thread_id, believed))
 
 
 async def explain_busy(conn: Connection, thread_id: str) -> str:
@@ -135,17 +145,15 @@ async def explain_busy(conn: Connection, thread_id: str) -> str:
 
 
 async def _insert(conn: Connection, run: StoredRun) -> bool:
-    settings, metadata = Json(run.settings.json_object()), Json(run.metadata)
-    values = (
-        run.runId,
-        run.threadId,
-        run.status,
-        settings,
-        metadata,
-        _facets(run),
-        run.createdAt,
-        run.createdAt,
-    )
+    values = {
+        "run_id": run.runId,
+        "thread_id": run.threadId,
+        "status": run.status,
+        "settings": Json(run.settings.json_object()),
+        "metadata": Json(run.metadata),
+        "facets": _facets(run),
+        "created_at": run.createdAt,
+    }
     return (await conn.execute(INSERT, values)).rowcount == 1
 
 
@@ -183,12 +191,13 @@ async def update(
     await conn.execute(UPDATE, values)
 
 
-def of_row(row: DictRow) -> StoredRun:
-    """Read a row of the table, with the database's time as `now`."""
+def of_row(row: DictRow, believed: datetime | None = None) -> StoredRun:
+    """Read a row of the table, with the database's time as `now`. `believed`: as in claims.py."""
+    now = min(row["now"], believed or row["now"])
     fields: dict[str, Any] = {name: row[name] for name in _AS_THEY_ARE}
     times = {"createdAt": row["created_at"], "updatedAt": row["updated_at"]}
     fields["claimToken"] = row["claim_token"]
-    fields["stillWorking"] = row["working_until"] is not None and row["working_until"] > row["now"]
+    fields["stillWorking"] = row["working_until"] is not None and row["working_until"] > now
     return StoredRun.read({**fields, **times})
 
 

@@ -80,7 +80,7 @@ class Store:
     async def transaction(self, *, keeps: bool = False) -> AsyncGenerator[PgTransaction]:
         """Open one. `keeps`: it is a sweep's, on connections kept aside for that."""
         async with connection(self.keeping if keeps else self.pool) as conn, conn.transaction():
-            tx = PgTransaction(conn, self.dispatch)
+            tx = PgTransaction(conn, self.dispatch, self.clock)
             yield tx
         self.tell(tx)
 
@@ -98,7 +98,7 @@ class Store:
     async def show(self, ref: RunRef) -> Run:
         """Return a run. Raise NotFound, or Invalid when run and thread disagree."""
         async with self._snapshot() as conn:
-            run = (await runs.find(conn, ref)).run
+            run = (await runs.find(conn, ref, self.clock.read())).run
             asked = [requests.of_row(row) for row in await requests.of_run(conn, run.runId)]
             return build_run_view(run, asked, await audit.of_run(conn, run.runId))
 
@@ -172,7 +172,7 @@ class Store:
         """Say that this process lives."""
         asked_at = self.clock.monotonic()
         async with connection(self.keeping) as conn:
-            known = await processes.report(conn, process, lease)
+            known = await processes.report(conn, process, lease, self.clock.read())
         self.clock.observe(known.now, asked_at)
         return known
 
@@ -183,7 +183,7 @@ class Store:
     async def unfitting(self, offers: Collection[str], paused_too: bool) -> list[str]:
         """Return unfinished runs that nobody can go on with, as `processes.unfitting` has it."""
         async with connection(self.keeping) as conn:
-            return await processes.unfitting(conn, offers, paused_too)
+            return await processes.unfitting(conn, offers, paused_too, self.clock.read())
 
     # -- who drives what
 
@@ -226,10 +226,11 @@ class Store:
         async with connection(self.keeping) as conn:
             await claims.keep_working(conn, run_ids, driver, lease)
 
-    async def expired(self, limit: int) -> list[str]:
-        """Return the runs with a pending question whose time is over."""
+    async def expired(self, after: str, limit: int) -> list[str]:
+        """Return the runs behind that one, by their ids, with a question whose time is over."""
+        values = {"after": after, "limit": limit}
         async with connection(self.keeping) as conn:
-            rows = await (await conn.execute(requests.EXPIRED, (limit,))).fetchall()
+            rows = await (await conn.execute(requests.EXPIRED, values)).fetchall()
         return [row["run_id"] for row in rows]
 
     async def forget_old_keys(self) -> None:

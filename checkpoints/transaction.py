@@ -57,8 +57,11 @@ def claim_inline(
 class PgTransaction:
     """Implements domain.ports.Transaction. `events` and `claims` are for after the commit."""
 
-    def __init__(self, conn: Connection, dispatch: Dispatch) -> None:
+    def __init__(
+        self, conn: Connection, dispatch: Dispatch, clock: DatabaseClock | None = None
+    ) -> None:
         self.conn = conn
+        self._believed = clock.read() if clock else None
         self.events: list[tuple[StoredRun, Sequence[Event]]] = []
         self.claims: list[Claim] = []
         self._dispatch = dispatch
@@ -76,12 +79,12 @@ class PgTransaction:
         return self._now
 
     async def insert(self, change: Change) -> None:
-        await runs.insert(self.conn, change.run)
+        await runs.insert(self.conn, change.run, self._believed)
         await self.write(change)
 
     async def reopen(self, change: Change) -> None:
         thread_id = change.run.threadId
-        await runs.free_thread(self.conn, thread_id)
+        await runs.free_thread(self.conn, thread_id, self._believed)
         try:
             async with self.conn.transaction():
                 await self.write(change)
@@ -89,7 +92,12 @@ class PgTransaction:
             raise ThreadBusy(await runs.explain_busy(self.conn, thread_id)) from error
 
     async def lock(self, ref: RunRef) -> Locked:
-        return await self._with_requests(await runs.lock(self.conn, ref))
+        return await self._with_requests(await runs.lock(self.conn, ref, self._believed))
+
+    async def lock_expired(self, run_id: str) -> bool:
+        """Lock the run if nobody else has, and a question of it is over. Return whether."""
+        cursor = await self.conn.execute(requests.LOCK_EXPIRED, (run_id,))
+        return cursor.rowcount == 1
 
     async def read(self, ref: RunRef) -> Locked:
         """Return the run as it is now, not locked. Raise as `lock` does."""
@@ -101,13 +109,14 @@ class PgTransaction:
         # A statement of its own, after the lock: it sees what was committed while the lock was
         # waited for.
         rows = await requests.of_run(self.conn, run.runId) if counters.requests else []
+        asked = [requests.of_row(row) for row in rows]
         settled = {row["request_id"]: found for row in rows if (found := requests.settled_of(row))}
         resolved = {
             row["request_id"]: found for row in rows if (found := requests.resolved_of(row))
         }
         askers = {row["request_id"]: asker for row in rows if (asker := requests.asker_of(row))}
         self._askers[run.runId] = askers
-        return Locked(run, [requests.of_row(row) for row in rows], settled, resolved, now, askers)
+        return Locked(run, asked, settled, resolved, now, askers)
 
     def last_update_id(self, run_id: str) -> str | None:
         return self._counters[run_id].last_update_id
@@ -157,11 +166,11 @@ class PgTransaction:
         return askers
 
     async def has_fitting(self, needs: Collection[str]) -> bool:
-        return await processes.has_fitting(self.conn, needs)
+        return await processes.has_fitting(self.conn, needs, self._believed)
 
     async def show(self, run_id: str) -> Run:
         """Return the run as it will be when this commits."""
-        run, _, _ = await runs.lock(self.conn, RunRef(run_id))
+        run, _, _ = await runs.lock(self.conn, RunRef(run_id), self._believed)
         asked = [requests.of_row(row) for row in await requests.of_run(self.conn, run_id)]
         return build_run_view(run, asked, await audit.of_run(self.conn, run_id))
 

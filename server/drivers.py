@@ -19,7 +19,7 @@ from hitl_orchestrator.checkpoints.lifeline import Lifeline
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
-from hitl_orchestrator.domain.errors import Fenced, NotFound, StoreUnavailable
+from hitl_orchestrator.domain.errors import Fenced, NotFound, StoreUnavailable, Unreadable
 from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.build import Graph
@@ -101,6 +101,7 @@ class Drivers:
         self._max_attempts = max_attempts
         self._driven: dict[Claim, _Spell] = {}
         self._token = uuid4().hex  # of the next sweep
+        self._unreadable = set[str]()  # runs of a newer version, which are not taken again
         self._calls: dict[str, Calls] = {}  # by run, of those driven here or still working
         self._lingering: dict[str, asyncio.Task[None]] = {}
         self._places = places or RunPlaces(MAX_DRIVEN)
@@ -230,7 +231,7 @@ class Drivers:
             self._driver_id,
             self._lease,
             self._store.offers,
-            driven=[claim.run_id for claim in self._driven],
+            driven=[*self._unreadable, *(claim.run_id for claim in self._driven)],
             may_suspect=all(claim.attempt < _SUSPECT_ATTEMPT for claim in self._driven),
             believed=self._store.clock.read(),
         )
@@ -254,6 +255,10 @@ class Drivers:
         except (Fenced, NotFound):
             _log.info("run %s is driven by another process", claim.run_id)
             gives_back = True
+        except Unreadable as error:
+            _log.warning("run %s is left to others: %s", claim.run_id, error.detail)
+            self._unreadable.add(claim.run_id)
+            gives_back = True
         except asyncio.CancelledError:
             gives_back = self._driven[claim].is_told_to_stop
             raise
@@ -271,7 +276,7 @@ class Drivers:
             return await self._fail(claim, message, calls)
         try:
             await drive(self._graph, self._store, claim, control)
-        except (Fenced, NotFound):
+        except (Fenced, NotFound, Unreadable):
             raise
         except Exception as error:  # noqa: BLE001
             # a defect: this run fails, and the others never notice
@@ -285,7 +290,7 @@ class Drivers:
         try:
             async with self._store.transaction() as tx:
                 await runs.fail(tx, claim, message, still_working=calls.are_running)
-        except (Fenced, NotFound):
+        except (Fenced, NotFound, Unreadable):
             raise
         except Exception:  # noqa: BLE001
             _log.exception("run %s cannot be ended", claim.run_id)
@@ -360,9 +365,10 @@ class Drivers:
 
     async def _end_questions(self) -> None:
         """Deny questions whose time is over."""
-        if claims := await deny_expired(self._store, self._is_draining):
+        async for claims in deny_expired(self._store, self._is_draining):
             self.start(claims)
-            self._suspect()
+            if claims:
+                self._suspect()
 
     async def _take_over(self) -> None:
         """Take what nobody drives."""
