@@ -1,5 +1,6 @@
-"""Every transition of a run, each with the reply to its COMMIT lost: it was committed, and nobody
-knows. Nothing stands still until a lease has run out, nothing is done twice.
+"""Every transition of a run, each with its connection broken at the COMMIT: before it arrives, behind
+it, or its reply is lost, and nobody knows that it was committed. Nothing stands still until a lease
+has run out, nothing is done twice.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from hitl_orchestrator.server.drivers import Drivers
 from tests.agents.counting import log_lines
 from tests.api.calls import started
 from tests.faults.one_life import RUN, opened, start
-from tests.faults.proxy import proxied
+from tests.faults.proxy import Way, proxied
 from tests.processes import AGENTS
 
 Json = dict[str, Any]
@@ -38,6 +39,11 @@ LIFE = {
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HITL_TEST_LOG", str(tmp_path / "log"))
     return tmp_path / "log"
+
+
+@pytest.fixture(params=Way)
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
@@ -87,16 +93,16 @@ def actions(run: Json) -> Counter[str]:
 
 
 @pytest.mark.parametrize("moment", LIFE)
-async def test_each_moment_of_a_life(database_url: str, log: Path, moment: str) -> None:
+async def test_each_moment_of_a_life(database_url: str, log: Path, moment: str, way: Way) -> None:
     async with (
         proxied(database_url) as (proxy, url),
         started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS) as client,
     ):
-        loss = proxy.lose_reply(LIFE[moment])
+        broken = proxy.break_at(LIFE[moment], way)
         run = await rest(client, await begin(client), "awaiting_hitl")
         await answer(client, run)
         run = await rest(client, run, "completed", "failed")
-        assert loss.happened.is_set()
+        assert broken.happened.is_set()
     assert (run["status"], run["result"]["outputs"]) == ("completed", {"left": "yes"})
     assert actions(run) == {"start": 1, "request": 1, "resume": 1, "deliver": 1, "complete": 1}
     assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared", "applied yes"]
@@ -116,13 +122,13 @@ async def test_a_run_that_nobody_asks_for_again(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("act", ["deny", "remove", "cancel"])
-async def test_what_an_operator_decides(database_url: str, act: str) -> None:
+async def test_what_an_operator_decides(database_url: str, act: str, way: Way) -> None:
     async with (
         proxied(database_url) as (proxy, url),
         started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS) as client,
     ):
         run = await rest(client, await begin(client), "awaiting_hitl")
-        loss = proxy.lose_reply("SET status =")
+        broken = proxy.break_at("SET status =", way)
         body: Json = {"reason": "no"}
         if act == "cancel":
             await insist(client, f"/api/runs/{run['runId']}/cancel", body)
@@ -131,25 +137,25 @@ async def test_what_an_operator_decides(database_url: str, act: str) -> None:
             await insist(client, f"/api/hitl/{act}", body)
         wanted = "completed" if act == "deny" else "cancelled"
         run = await rest(client, run, wanted)
-        assert loss.happened.is_set()
+        assert broken.happened.is_set()
         assert run["requests"][0]["status"] == "denied"
         assert max(actions(run).values()) == 1
 
 
-async def test_an_expiry(database_url: str) -> None:
+async def test_an_expiry(database_url: str, way: Way) -> None:
     settings: Json = {"claim_seconds": LEASE_SECONDS, "request_ttl_seconds": 1}
     async with (
         proxied(database_url) as (proxy, url),
         started(url, agents=COUNTER, **settings) as client,
     ):
         run = await rest(client, await begin(client), "awaiting_hitl", "completed")
-        loss = proxy.lose_reply("SET status =")
+        broken = proxy.break_at("SET status =", way)
         run = await rest(client, run, "completed")
-        assert loss.happened.is_set()
+        assert broken.happened.is_set()
         assert (run["result"]["outputs"], actions(run)["expire"]) == ({"left": "Expired"}, 1)
 
 
-async def test_a_failure_and_a_retry(database_url: str, tmp_path: Path) -> None:
+async def test_a_failure_and_a_retry(database_url: str, tmp_path: Path, way: Way) -> None:
     """The agent's model is away; then it is there."""
     (tmp_path / "away").touch()
     agents = (f"{AGENTS / 'payer.py'}:agent",)
@@ -161,7 +167,7 @@ async def test_a_failure_and_a_retry(database_url: str, tmp_path: Path) -> None:
         run = await rest(client, await insist(client, "/api/runs", body), "awaiting_hitl")
         request_id = run["pendingRequestId"]
         response = {"requestId": request_id, "approved": True}
-        failure = proxy.lose_reply("SET delivered_at")
+        failure = proxy.break_at("SET delivered_at", way)
         await insist(
             client,
             "/api/hitl/resume",
@@ -169,7 +175,7 @@ async def test_a_failure_and_a_retry(database_url: str, tmp_path: Path) -> None:
         )
         run = await rest(client, run, "failed")
         (tmp_path / "away").unlink()
-        retry = proxy.lose_reply("SET status =")
+        retry = proxy.break_at("SET status =", way)
         await insist(client, f"/api/runs/{run['runId']}/retry", {})
         run = await rest(client, run, "completed")
         assert (failure.happened.is_set(), retry.happened.is_set()) == (True, True)
@@ -189,31 +195,31 @@ async def come_to_rest(database_url: str) -> None:
     await until(rests)
 
 
-async def test_a_claim_of_the_sweep(database_url: str, log: Path) -> None:
+async def test_a_claim_of_the_sweep(database_url: str, log: Path, way: Way) -> None:
     async with opened(database_url, "dead", lambda _: None) as (store, _):
         await start(store)  # and nobody drives it
     async with proxied(database_url) as (proxy, url):
-        loss = proxy.lose_reply("WITH fresh")
+        broken = proxy.break_at("WITH fresh", way)
         await asyncio.sleep(0.1)  # the lease of `one_life`
         async with (
             opened(url, "another", lambda _: None) as (store, graph),
             Drivers(graph, store, "another", LEASE_SECONDS, 5),
         ):
             await come_to_rest(database_url)
-            assert loss.happened.is_set()
+            assert broken.happened.is_set()
     assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared"]
 
 
-async def test_a_claim_that_is_given_back(database_url: str) -> None:
+async def test_a_claim_that_is_given_back(database_url: str, way: Way) -> None:
     """And what is given back is driven at once by another."""
     async with proxied(database_url) as (proxy, url):
-        loss = proxy.lose_reply("WITH released")
+        broken = proxy.break_at("WITH released", way)
         async with (
             opened(url, "one", lambda _: None) as (store, graph),
             Drivers(graph, store, "one", LEASE_SECONDS, 5) as drivers,
         ):
             drivers.start(await start(store))
-        assert loss.happened.is_set()
+        assert broken.happened.is_set()
     async with (
         opened(database_url, "another", lambda _: None) as (store, graph),
         Drivers(graph, store, "another", LEASE_SECONDS, 5),
