@@ -5,7 +5,8 @@ has run out, nothing is done twice.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,8 @@ import pytest
 
 from hitl_orchestrator.domain.run import Run
 from hitl_orchestrator.server.drivers import Drivers
+from hitl_orchestrator.server.services import open_services
+from hitl_orchestrator.server.settings import Settings
 from tests.agents.counting import log_lines
 from tests.api.calls import started
 from tests.faults.one_life import RUN, opened, start
@@ -33,6 +36,8 @@ LIFE = {
     "answer": "INSERT INTO hitl_responses",
     "end": "SET delivered_at",
 }
+# and in the queue: of the server, and of its worker
+QUEUED = (*LIFE.values(), "procrastinate_fetch_job", "SET claim_token", "procrastinate_finish_job")
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +124,39 @@ async def test_a_run_that_nobody_asks_for_again(database_url: str) -> None:
         assert (await client.post("/api/runs", json=body)).status_code == 503
         (run,) = (await client.get("/api/runs")).json()["runs"]
         assert (await rest(client, run, "awaiting_hitl"))["pendingRequestId"]
+
+
+@asynccontextmanager
+async def working(database_url: str) -> AsyncGenerator[None]:
+    """A worker of the queue."""
+    settings = Settings(
+        database_url=database_url, agents=COUNTER, dispatch="queue", claim_seconds=LEASE_SECONDS
+    )
+    told_to_end = asyncio.Event()
+    async with open_services(settings) as services:
+        work = asyncio.create_task(services.drive_queued(2, told_to_end))
+        try:
+            yield
+        finally:
+            told_to_end.set()
+            await work
+
+
+async def test_a_life_in_the_queue(database_url: str, log: Path, way: Way) -> None:
+    async with (
+        proxied(database_url) as (proxy, url),
+        started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS, dispatch="queue") as client,
+        working(url),
+    ):
+        broken = [proxy.break_at(pattern, way) for pattern in QUEUED]
+        run = await rest(client, await begin(client), "awaiting_hitl")
+        await answer(client, run)
+        run = await rest(client, run, "completed", "failed")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*(one.happened.wait() for one in broken))
+    assert (run["status"], run["result"]["outputs"]) == ("completed", {"left": "yes"})
+    assert actions(run) == {"start": 1, "request": 1, "resume": 1, "deliver": 1, "complete": 1}
+    assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared", "applied yes"]
 
 
 @pytest.mark.parametrize("act", ["deny", "remove", "cancel"])
