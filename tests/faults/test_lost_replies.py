@@ -1,6 +1,6 @@
-"""Every transition of a run, each with its connection broken at the COMMIT: before it arrives, behind
-it, or its reply is lost, and nobody knows that it was committed. Nothing stands still until a lease
-has run out, nothing is done twice.
+"""Every transition of a run, each with its connection broken at the COMMIT: it is cut before it
+arrives, or behind it, or the reply is lost, and nobody knows that it was committed. Nothing stands
+still until a lease has run out, nothing is done twice.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ Json = dict[str, Any]
 LEASE_SECONDS = 60  # nobody may wait for its end
 PATIENCE_SECONDS = 25
 COUNTER = (f"{AGENTS / 'counting.py'}:left",)
+PAYER = (f"{AGENTS / 'payer.py'}:agent",)
+ACTS = ("deny", "remove", "cancel")
 # what stands in a statement of which transaction
 LIFE = {
     "start": "INSERT INTO orchestrator_runs",
@@ -127,14 +129,14 @@ async def test_a_run_that_nobody_asks_for_again(database_url: str) -> None:
 
 
 @asynccontextmanager
-async def working(database_url: str) -> AsyncGenerator[None]:
-    """A worker of the queue."""
+async def working(database_url: str, agents: tuple[str, ...] = COUNTER) -> AsyncGenerator[None]:
+    """Give a worker of the queue, in this process."""
     settings = Settings(
-        database_url=database_url, agents=COUNTER, dispatch="queue", claim_seconds=LEASE_SECONDS
+        database_url=database_url, agents=agents, dispatch="queue", claim_seconds=LEASE_SECONDS
     )
     told_to_end = asyncio.Event()
     async with open_services(settings) as services:
-        work = asyncio.create_task(services.drive_queued(2, told_to_end))
+        work = asyncio.ensure_future(services.drive_queued(2, told_to_end))
         try:
             yield
         finally:
@@ -159,7 +161,18 @@ async def test_a_life_in_the_queue(database_url: str, log: Path, way: Way) -> No
     assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared", "applied yes"]
 
 
-@pytest.mark.parametrize("act", ["deny", "remove", "cancel"])
+async def decide(client: httpx.AsyncClient, run: Json, act: str) -> Json:
+    """Deny or remove its question, or cancel it. Return the run once it has ended."""
+    body: Json = {"reason": "no"}
+    if act == "cancel":
+        await insist(client, f"/api/runs/{run['runId']}/cancel", body)
+    else:
+        body |= {"runId": run["runId"], "requestId": run["pendingRequestId"]}
+        await insist(client, f"/api/hitl/{act}", body)
+    return await rest(client, run, "completed" if act == "deny" else "cancelled")
+
+
+@pytest.mark.parametrize("act", ACTS)
 async def test_what_an_operator_decides(database_url: str, act: str, way: Way) -> None:
     async with (
         proxied(database_url) as (proxy, url),
@@ -167,14 +180,7 @@ async def test_what_an_operator_decides(database_url: str, act: str, way: Way) -
     ):
         run = await rest(client, await begin(client), "awaiting_hitl")
         broken = proxy.break_at("SET status =", way)
-        body: Json = {"reason": "no"}
-        if act == "cancel":
-            await insist(client, f"/api/runs/{run['runId']}/cancel", body)
-        else:
-            body |= {"runId": run["runId"], "requestId": run["pendingRequestId"]}
-            await insist(client, f"/api/hitl/{act}", body)
-        wanted = "completed" if act == "deny" else "cancelled"
-        run = await rest(client, run, wanted)
+        run = await decide(client, run, act)
         assert broken.happened.is_set()
         assert run["requests"][0]["status"] == "denied"
         assert max(actions(run).values()) == 1
@@ -193,30 +199,35 @@ async def test_an_expiry(database_url: str, way: Way) -> None:
         assert (run["result"]["outputs"], actions(run)["expire"]) == ({"left": "Expired"}, 1)
 
 
+async def fail(client: httpx.AsyncClient, folder: Path) -> Json:
+    """Return a run that has paid, and whose model is away."""
+    (folder / "away").touch()
+    body = {"objective": "Pay", "inputs": {"log": str(folder / "paid")}, "outputs": ["receipt"]}
+    run = await rest(client, await insist(client, "/api/runs", body), "awaiting_hitl")
+    request_id = run["pendingRequestId"]
+    response = {"requestId": request_id, "approved": True}
+    answers = {"runId": run["runId"], "requestId": request_id, "responses": [response]}
+    await insist(client, "/api/hitl/resume", answers)
+    return await rest(client, run, "failed")
+
+
+async def retry(client: httpx.AsyncClient, run: Json, folder: Path) -> Json:
+    """Return the run once it has ended, now that the model is there."""
+    (folder / "away").unlink()
+    await insist(client, f"/api/runs/{run['runId']}/retry", {})
+    return await rest(client, run, "completed")
+
+
 async def test_a_failure_and_a_retry(database_url: str, tmp_path: Path, way: Way) -> None:
-    """The agent's model is away; then it is there."""
-    (tmp_path / "away").touch()
-    agents = (f"{AGENTS / 'payer.py'}:agent",)
-    body = {"objective": "Pay", "inputs": {"log": str(tmp_path / "paid")}, "outputs": ["receipt"]}
     async with (
         proxied(database_url) as (proxy, url),
-        started(url, agents=agents, claim_seconds=LEASE_SECONDS) as client,
+        started(url, agents=PAYER, claim_seconds=LEASE_SECONDS) as client,
     ):
-        run = await rest(client, await insist(client, "/api/runs", body), "awaiting_hitl")
-        request_id = run["pendingRequestId"]
-        response = {"requestId": request_id, "approved": True}
         failure = proxy.break_at("SET delivered_at", way)
-        await insist(
-            client,
-            "/api/hitl/resume",
-            {"runId": run["runId"], "requestId": request_id, "responses": [response]},
-        )
-        run = await rest(client, run, "failed")
-        (tmp_path / "away").unlink()
-        retry = proxy.break_at("SET status =", way)
-        await insist(client, f"/api/runs/{run['runId']}/retry", {})
-        run = await rest(client, run, "completed")
-        assert (failure.happened.is_set(), retry.happened.is_set()) == (True, True)
+        run = await fail(client, tmp_path)
+        again = proxy.break_at("SET status =", way)
+        run = await retry(client, run, tmp_path)
+        assert (failure.happened.is_set(), again.happened.is_set()) == (True, True)
     assert log_lines(tmp_path / "paid").count("paid") == 1
     assert actions(run)["retry"] == 1
 
