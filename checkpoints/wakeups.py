@@ -19,6 +19,7 @@ from hitl_orchestrator.domain.errors import StoreUnavailable
 
 # it is looked that often anyway: a NOTIFY may be lost while the connection is away
 NET_SECONDS = 2.0
+END_SECONDS = 1.0  # of patience at the end: the database may be out of reach
 LOOK_SECONDS = 5.0  # so often: is the connection that listens still alive?
 VERSIONS = """SELECT run_id, xmin::text AS version FROM orchestrator_runs
     WHERE run_id = ANY(%s)"""
@@ -51,7 +52,7 @@ class Wakeups:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await end_tasks(*self._tasks)
+        await end_tasks(*self._tasks, within_seconds=END_SECONDS)
 
     @contextmanager
     def subscribed(self, run_id: str | None) -> Generator[asyncio.Event]:

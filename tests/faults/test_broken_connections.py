@@ -11,7 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from psycopg import AsyncConnection
 
+from hitl_orchestrator.checkpoints import wakeups
+from hitl_orchestrator.checkpoints.events import CANCELLED_CHANNEL
+from hitl_orchestrator.checkpoints.session import PatientConnection
 from hitl_orchestrator.server.drivers import Drivers
 from tests.agents.counting import log_lines
 from tests.api.calls import started
@@ -198,6 +202,26 @@ async def test_a_half_open_database(databases: dict[str, str], tmp_path: Path) -
     await asyncio.gather(*map(try_it, databases))
 
 
+async def test_a_listener_that_hears_nothing_any_more(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(PatientConnection, "answer_seconds", 0.5)
+    heard = asyncio.Event()
+    async with (
+        proxied(database_url) as (proxy, url),
+        wakeups.Wakeups(url, lambda _: heard.set()),
+        await AsyncConnection.connect(database_url, autocommit=True) as other,
+    ):
+        for _ in range(2):
+            heard.clear()
+            async with asyncio.timeout(AGAIN_SECONDS):
+                while not heard.is_set():
+                    await other.execute("SELECT pg_notify(%s, 'run')", (CANCELLED_CHANNEL,))
+                    await asyncio.sleep(0.05)
+            proxy.deafen()
+
+
 async def test_a_process_ends_though_nothing_answers(
     databases: dict[str, str], tmp_path: Path
 ) -> None:
@@ -215,7 +239,6 @@ async def test_a_process_ends_though_nothing_answers(
                 proxy.passes.clear()
                 await asyncio.sleep(HANGING_SECONDS)
                 _, seconds = await asyncio.to_thread(end, process)
-        print(dispatch, seconds)
         assert seconds < END_SECONDS
 
     await asyncio.gather(*map(try_it, databases))
