@@ -13,9 +13,8 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from hitl_orchestrator.checkpoints import wakeups
 from hitl_orchestrator.checkpoints.events import CANCELLED_CHANNEL
-from hitl_orchestrator.checkpoints.session import PatientConnection
+from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.server.drivers import Drivers
 from tests.agents.counting import log_lines
 from tests.api.calls import started
@@ -73,8 +72,10 @@ async def databases(postgres: str) -> AsyncGenerator[dict[str, str]]:
 class Place:
     """A server behind a proxy, perhaps with a worker. Questions of `hasty` expire in a second."""
 
-    def __init__(self, proxy: Proxy, client: httpx.AsyncClient, hasty: httpx.AsyncClient) -> None:
-        self.proxy, self.client, self.hasty = proxy, client, hasty
+    def __init__(
+        self, proxy: Proxy, url: str, client: httpx.AsyncClient, hasty: httpx.AsyncClient
+    ) -> None:
+        self.proxy, self.url, self.client, self.hasty = proxy, url, client, hasty
 
 
 @asynccontextmanager
@@ -87,7 +88,7 @@ async def opened_place(database_url: str, dispatch: str) -> AsyncGenerator[Place
         hasty = await stack.enter_async_context(started(url, **settings))
         if dispatch == "queue":
             await stack.enter_async_context(working(url, ALL))
-        yield Place(proxy, client, hasty)
+        yield Place(proxy, url, client, hasty)
 
 
 async def pause(client: httpx.AsyncClient) -> Json:
@@ -171,18 +172,31 @@ async def assert_all_are_refused(client: httpx.AsyncClient, run: Json, seconds: 
     assert (status, took < 1) == (200, True)
 
 
+async def tell_until(database_url: str, heard: asyncio.Event) -> None:
+    async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
+        while not heard.is_set():
+            await conn.execute("SELECT pg_notify(%s, 'run')", (CANCELLED_CHANNEL,))
+            await asyncio.sleep(0.05)
+
+
 async def test_a_half_open_database(databases: dict[str, str], tmp_path: Path) -> None:
     """What was connected then stays dumb; an agent ends, and a question expires, meanwhile."""
 
     async def try_it(dispatch: str) -> None:
         (folder := tmp_path / dispatch).mkdir()
         work = {"objective": "W", "inputs": {"log": str(folder / "log")}, "outputs": ["lasting"]}
-        async with opened_place(databases[dispatch], dispatch) as place:
+        heard = asyncio.Event()
+        async with (
+            opened_place(databases[dispatch], dispatch) as place,
+            Wakeups(place.url, lambda _: heard.set()),
+        ):
             client = place.client
             run = await pause(client)
             working = await insist(client, "/api/runs", work)
             await until(lambda: "began" in log_lines(folder / "log"))
             due = await pause(place.hasty)
+            await tell_until(databases[dispatch], heard)
+            heard.clear()
             place.proxy.passes.clear()
             place.proxy.deafen()
             (folder / "enough").touch()
@@ -195,31 +209,12 @@ async def test_a_half_open_database(databases: dict[str, str], tmp_path: Path) -
                 due = await rest(client, due, "completed")
                 working = await rest(client, working, "completed")
                 other = await live(client)
+                await tell_until(databases[dispatch], heard)
         assert (actions(run), actions(other)) == (LIFE, LIFE)
         assert (actions(due)["expire"], actions(working)["complete"]) == (1, 1)
         assert log_lines(folder / "log") == ["began"]
 
     await asyncio.gather(*map(try_it, databases))
-
-
-async def test_a_listener_that_hears_nothing_any_more(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wakeups, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(PatientConnection, "answer_seconds", 0.5)
-    heard = asyncio.Event()
-    async with (
-        proxied(database_url) as (proxy, url),
-        wakeups.Wakeups(url, lambda _: heard.set()),
-        await AsyncConnection.connect(database_url, autocommit=True) as other,
-    ):
-        for _ in range(2):
-            heard.clear()
-            async with asyncio.timeout(AGAIN_SECONDS):
-                while not heard.is_set():
-                    await other.execute("SELECT pg_notify(%s, 'run')", (CANCELLED_CHANNEL,))
-                    await asyncio.sleep(0.05)
-            proxy.deafen()
 
 
 async def test_a_process_ends_though_nothing_answers(
