@@ -12,8 +12,9 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from hitl_orchestrator.checkpoints.claims import HEARTBEAT, KEEP_WORKING, list_held
-from hitl_orchestrator.checkpoints.pool import KEEPING, VANISHED_HOST, add_session_settings
+from hitl_orchestrator.checkpoints.pool import KEEPING
 from hitl_orchestrator.checkpoints.processes import KEEP_ALIVE
+from hitl_orchestrator.checkpoints.session import VANISHED_HOST, add_session_settings
 from hitl_orchestrator.domain.ports import Claim
 
 
@@ -44,7 +45,9 @@ class Lifeline:
     def _open(self) -> Connection[DictRow]:
         if self._conn is None:
             self._conn = Connection[DictRow].connect(
-                make_conninfo(add_session_settings(self._conninfo, KEEPING), **VANISHED_HOST),
+                make_conninfo(
+                    add_session_settings(self._conninfo, KEEPING.settings), **VANISHED_HOST
+                ),
                 autocommit=True,
                 row_factory=dict_row,
                 prepare_threshold=None,

@@ -206,8 +206,10 @@ class Drivers:
 
     async def drive_to_rest(self, run_id: str) -> None:
         """Claim the run, if nobody drives it, and drive it until it pauses, ends or is given up."""
-        if self._drives(run_id):
-            return
+        # An answer may come before the spell that asked has heard of its COMMIT. Who takes the job
+        # for done then, or from itself, leaves the run to nobody, or does its work twice.
+        while spells := self._list_spells(run_id):
+            await asyncio.wait([spell.task for spell in spells])
         claim = Claim(run_id, uuid4().hex)
         while not self._draining:
             # after a reply that was lost, by the same token
@@ -222,7 +224,10 @@ class Drivers:
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _drives(self, run_id: str) -> bool:
-        return any(claim.run_id == run_id for claim in self._driven)
+        return bool(self._list_spells(run_id))
+
+    def _list_spells(self, run_id: str) -> list[_Spell]:
+        return [spell for claim, spell in self._driven.items() if claim.run_id == run_id]
 
     @property
     def _taker(self) -> Taker:
@@ -242,9 +247,8 @@ class Drivers:
 
     def stop(self, run_id: str) -> None:
         """Stop driving a run at once: a person cancelled it, and its claim is gone already."""
-        for claim, spell in list(self._driven.items()):
-            if claim.run_id == run_id:
-                spell.stop()
+        for spell in self._list_spells(run_id):
+            spell.stop()
 
     async def _drive(self, claim: Claim, control: RunControl) -> None:
         calls = self._calls.setdefault(claim.run_id, Calls())

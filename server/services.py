@@ -21,7 +21,13 @@ from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
 from hitl_orchestrator.checkpoints.lifeline import Lifeline
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
-from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, open_pools
+from hitl_orchestrator.checkpoints.pool import (
+    Pool,
+    check_reachable,
+    connection,
+    connection_pool,
+    open_pools,
+)
 from hitl_orchestrator.checkpoints.processes import Process
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
@@ -122,8 +128,11 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     async with AsyncExitStack() as stack:
         pools = await stack.enter_async_context(open_pools(database_url))
         saver = BufferedSaver(pools.driving)
-        ready = migrate(saver.pool, saver) if settings.auto_migrate else check_migrated(saver.pool)
-        await ready
+        if settings.auto_migrate:
+            async with connection_pool(database_url, max_size=2) as patient:
+                await migrate(patient, BufferedSaver(patient))
+        else:
+            await check_migrated(pools.calls)
         telemetry = Telemetry(tracing())
         driver_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         jobs = queue.queue(database_url)
@@ -216,7 +225,8 @@ def agents_of(settings: Settings) -> list[Agent]:
 async def _tidy(store: Store, settings: Settings) -> None:
     await store.forget_old_keys()
     if settings.retention_days is not None:
-        await retention.prune(store.saver.pool, timedelta(days=settings.retention_days))
+        async with connection_pool(settings.database_url or "", max_size=1) as patient:
+            await retention.prune(patient, timedelta(days=settings.retention_days))
 
 
 async def _requeue(
