@@ -173,13 +173,17 @@ async def lapsed(
 
 async def beat(conn: Connection, held: Sequence[Claim], lease: timedelta) -> set[tuple[str, str]]:
     """Keep claims by one statement. Return (run, token) of those that are still held."""
-    values = {
+    rows = await (await conn.execute(HEARTBEAT, list_held(held, lease))).fetchall()
+    return {(row["run_id"], row["claim_token"]) for row in rows}
+
+
+def list_held(held: Sequence[Claim], lease: timedelta) -> dict[str, Any]:
+    """Return the parameters of HEARTBEAT."""
+    return {
         "run_ids": [claim.run_id for claim in held],
         "tokens": [claim.token for claim in held],
         "lease": lease,
     }
-    rows = await (await conn.execute(HEARTBEAT, values)).fetchall()
-    return {(row["run_id"], row["claim_token"]) for row in rows}
 
 
 async def pass_on(conn: Connection, claim: Claim) -> None:

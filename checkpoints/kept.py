@@ -18,8 +18,8 @@ from hitl_orchestrator.domain.needs import Asker
 from hitl_orchestrator.domain.ports import Change, Locked, RunRef
 from hitl_orchestrator.domain.run import AuditEntry, Run, StoredRun, build_run_view
 
-SELECT = (  # of constants
-    runs.COLUMNS
+SELECT = (
+    runs.COLUMNS  # noqa: S608  # of constants
     + """, r.xmin::text AS version,
     (SELECT json_agg(q ORDER BY q.position) FROM ("""
     + requests.COLUMNS
@@ -147,8 +147,11 @@ def begin(run: StoredRun) -> KeptRun:
     return KeptRun(run, Counters(), "", {})
 
 
-async def read(conn: Connection, ref: RunRef) -> Moment:
-    """Return the run as it is now. Raise NotFound, or Invalid when run and thread disagree."""
+async def read(conn: Connection, ref: RunRef, believed: datetime | None = None) -> Moment:
+    """Return the run as it is now. Raise NotFound, or Invalid when run and thread disagree.
+
+    `believed`: as in claims.py.
+    """
     by_run = ref.run_id is not None
     query, value = (READ, ref.run_id) if by_run else (READ_OF_THREAD, ref.thread_id)
     row = await (await conn.execute(query, (value,))).fetchone()
@@ -156,23 +159,23 @@ async def read(conn: Connection, ref: RunRef) -> Moment:
         raise NotFound(f"There is no run {'' if by_run else 'of thread '}{value}.")
     if ref.thread_id is not None and row["thread_id"] != ref.thread_id:
         raise Invalid(f"Run {row['run_id']} is not of thread {ref.thread_id}.")
-    return Moment(build(row), row["now"])
+    return Moment(build(row, believed), row["now"])
 
 
-async def read_locked(conn: Connection, ref: RunRef) -> Moment:
+async def read_locked(conn: Connection, ref: RunRef, believed: datetime | None = None) -> Moment:
     """Return the run; nobody else changes it until the transaction ends. Raise as `read` does."""
     if ref.run_id is None:
         ref = RunRef(await runs.find_of_thread(conn, ref.thread_id), ref.thread_id)
     await conn.execute(LOCK, (ref.run_id,))
     # a statement of its own: it sees what was committed while the lock was waited for
-    return await read(conn, ref)
+    return await read(conn, ref, believed)
 
 
-def build(row: DictRow) -> KeptRun:
+def build(row: DictRow, believed: datetime | None = None) -> KeptRun:
     """Return it from a row of SELECT."""
     kept = (_build_request(one) for one in row["requests"] or ())
     return KeptRun(
-        runs.of_row(row),
+        runs.of_row(row, believed),
         runs.counters_of(row),
         row["version"],
         {one.request.requestId: one for one in kept},

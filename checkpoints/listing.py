@@ -9,14 +9,13 @@ from typing import Annotated, Any, LiteralString, TypeVar
 
 from psycopg import sql
 from psycopg.rows import DictRow
-from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter
 
 from hitl_orchestrator.checkpoints import kept, requests, runs
 from hitl_orchestrator.checkpoints.pool import Connection
-from hitl_orchestrator.domain.errors import Invalid
+from hitl_orchestrator.domain.errors import Invalid, Unreadable
 from hitl_orchestrator.domain.hitl import HitlRequest, QueueCounts, RequestStatus, Urgency
 from hitl_orchestrator.domain.ports import Page, WaitingRun, Wanted
-from hitl_orchestrator.domain.records import describe_misfit
 from hitl_orchestrator.domain.run import Run, RunStatus
 
 _RUNS = sql.SQL(
@@ -226,8 +225,8 @@ def _leaving_out(name: str) -> Generator[None]:
     """Leave out a row that only a newer program can read: the others are listed all the same."""
     try:
         yield
-    except ValidationError as error:
-        _log.warning("%s was written by a newer program: %s", name, describe_misfit(error))
+    except Unreadable as error:
+        _log.warning("%s is left out of a list: %s", name, error.detail)
 
 
 def _cursor(*values: str) -> str:

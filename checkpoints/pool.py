@@ -3,52 +3,40 @@
 A database out of reach becomes our own error here, so that nobody else needs psycopg's.
 """
 
-import asyncio
 import logging
-import os
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from psycopg import AsyncConnection, Error, OperationalError, ProgrammingError
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg import Error, OperationalError, ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import LockNotAvailable, QueryCanceled
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from hitl_orchestrator.checkpoints.session import (
+    SESSION,
+    VANISHED_HOST,
+    Connection,
+    Patience,
+    PatientConnection,
+    add_session_settings,
+)
 from hitl_orchestrator.domain.errors import ConfigurationError, StoreUnavailable
 
 _log = logging.getLogger("hitl.pool")
 
-Connection = AsyncConnection[DictRow]
-Pool = AsyncConnectionPool[Connection]
-
 ACQUIRE_TIMEOUT_SECONDS = 3.0
-# A host that vanished without a goodbye is noticed within seconds; the kernel alone takes 15
-# minutes.
-VANISHED_HOST = {
-    "connect_timeout": 5,
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-}
-# What we rely on, whatever the database's or the role's defaults are. They travel with the
-# handshake: no statement is spent on them.
-SESSION = {
-    "client_encoding": "UTF8",
-    "DateStyle": "ISO",  # psycopg reads no other
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "default_transaction_isolation": "read\\ committed",
-    # a process frozen inside a transaction must not keep a run locked against who answers
-    "idle_in_transaction_session_timeout": "10s",
-}
+CLOSE_SECONDS = 1.0
 # A person does not wait for ever: for a row that somebody has locked, or for a list of millions.
-CALLS = {"lock_timeout": "5s", "statement_timeout": "15s"}
-# A heartbeat or a sweep that waits for one row would let the claims of all others run out.
-KEEPING = {"lock_timeout": "1s", "statement_timeout": "15s"}
+CALLS = Patience(lock_seconds=5, statement_seconds=15)
+# Who drives tries again.
+DRIVING = Patience(lock_seconds=15, statement_seconds=15)
+# A heartbeat or a sweep that waits for one row, or for an answer that does not come, would let the
+# claims of all others run out.
+KEEPING = Patience(lock_seconds=1, statement_seconds=6)
+# Migrations of large tables, and what is pruned.
+LONG = Patience(lock_seconds=3600, statement_seconds=3600)
 # What a pooler in between is told by, and what is told about it.
 SHOW_SETTING = "SELECT current_setting(%s) AS value"
 KEPT_SETTING = "idle_in_transaction_session_timeout"
@@ -61,7 +49,6 @@ NO_SESSIONS = (
     "DATABASE_URL leads to a pooler that gives each transaction another session "
     "(PgBouncer's pool_mode=transaction): it has to be the address of Postgres itself."
 )
-NOTHING: Mapping[str, str] = MappingProxyType({})
 # What the session is to blame for, not what was asked of it, by SQLSTATE or its class. psycopg
 # counts these among errors of the program.
 UNUSABLE = (
@@ -77,11 +64,28 @@ UNUSABLE = (
 OF_THE_DATA = ("22", "23", "54")
 
 
+class Pool(AsyncConnectionPool[Connection]):
+    """Its end is not waited for long: what it opens then may be out of reach.
+
+    `siblings`: pools of the same database, itself among them.
+    """
+
+    siblings: "Sequence[Pool]" = ()
+
+    async def close(self, timeout: float = CLOSE_SECONDS) -> None:  # noqa: ASYNC109  # psycopg's
+        await super().close(timeout)
+
+    async def replace_all(self) -> None:
+        """Replace what was open before: where one got no answer the others would not either."""
+        for pool in self.siblings or (self,):
+            await pool.drain()
+
+
 class Pools(NamedTuple):
     """The connections of a process, by what waits for them.
 
-    `calls`: what people and programs ask. `driving`: what runs write, and migrations.
-    `keeping`: kept aside for heartbeats and sweeps, so that neither load nor a lock stops them.
+    `calls`: what people and programs ask. `driving`: what runs write. `keeping`: kept aside for
+    heartbeats and sweeps, so that neither load nor a lock stops them.
     """
 
     calls: Pool
@@ -92,21 +96,29 @@ class Pools(NamedTuple):
 @asynccontextmanager
 async def open_pools(conninfo: str) -> AsyncGenerator[Pools]:
     """Open all pools of a server or worker: at most 20 connections."""
+    wanted = ((9, CALLS), (9, DRIVING), (2, KEEPING))
+    pools = Pools(*(connection_pool(conninfo, max_size=n, patience=how) for n, how in wanted))
     async with AsyncExitStack() as stack:
-        yield Pools(
-            await stack.enter_async_context(connection_pool(conninfo, max_size=9, session=CALLS)),
-            await stack.enter_async_context(connection_pool(conninfo, max_size=9)),
-            await stack.enter_async_context(connection_pool(conninfo, max_size=2, session=KEEPING)),
-        )
+        for pool in pools:
+            await stack.enter_async_context(pool)
+        for pool in pools:
+            pool.siblings = pools
+        yield pools
 
 
-def connection_pool(conninfo: str, *, max_size: int, session: Mapping[str, str] = NOTHING) -> Pool:
-    """Return a closed pool in autocommit: `async with` opens it. `session`: beside SESSION.
+def connection_pool(conninfo: str, *, max_size: int, patience: Patience = LONG) -> Pool:
+    """Return a closed pool in autocommit: `async with` opens it.
 
     A transaction is `async with conn.transaction()`. Statements are prepared from their fifth
     use on (psycopg's default): that halves Postgres' CPU time for a flush, as the stock saver's
     "at once" does, but leaves what runs once unprepared.
     """
+
+    async def configure(conn: Connection) -> None:
+        await conn.set_autocommit(True)
+        ours = cast("PatientConnection", conn)
+        ours.answer_seconds = patience.answer_seconds
+        ours.tell_silence = pool.replace_all
 
     async def check(conn: Connection) -> None:
         try:
@@ -118,16 +130,17 @@ def connection_pool(conninfo: str, *, max_size: int, session: Mapping[str, str] 
         except OperationalError:
             # A restart kills all of them. Trying them one by one, with psycopg's pauses in between,
             # took longer than the timeout.
-            await pool.check()
+            await pool.drain()
             raise
 
     pool = Pool(
-        add_session_settings(conninfo, session),
-        connection_class=Connection,
-        kwargs={"autocommit": True, "row_factory": dict_row, **VANISHED_HOST},
+        add_session_settings(conninfo, patience.settings),
+        connection_class=PatientConnection,
+        kwargs={"row_factory": dict_row, **VANISHED_HOST},
         min_size=1,
         max_size=max_size,
         open=False,
+        configure=configure,
         check=check,
         timeout=ACQUIRE_TIMEOUT_SECONDS,
         # As long as somebody waits, and no longer: psycopg doubles its pauses, and the next to come
@@ -135,13 +148,6 @@ def connection_pool(conninfo: str, *, max_size: int, session: Mapping[str, str] 
         reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
     )
     return pool
-
-
-def add_session_settings(conninfo: str, session: Mapping[str, str] = NOTHING) -> str:
-    """Return the address with our SESSION, and more, behind what its own `options` set."""
-    own = conninfo_to_dict(conninfo).get("options") or os.environ.get("PGOPTIONS", "")
-    ours = " ".join(f"-c {name}={value}" for name, value in {**SESSION, **session}.items())
-    return make_conninfo(conninfo, options=f"{own} {ours}".strip())
 
 
 async def check_reachable(conninfo: str) -> None:
@@ -192,7 +198,7 @@ async def _is_shared(one: Connection, other: Connection) -> bool:
 
 
 async def _open_plain(address: str) -> Connection:
-    return await Connection.connect(
+    return await PatientConnection.connect(
         address, connect_timeout=5, autocommit=True, row_factory=dict_row, prepare_threshold=None
     )
 
@@ -200,32 +206,6 @@ async def _open_plain(address: str) -> Connection:
 async def _find_process(conn: Connection) -> int:
     row = await (await conn.execute("SELECT pg_backend_pid() AS process")).fetchone()
     return row["process"] if row else 0
-
-
-async def open_whole(conninfo: str) -> Connection:
-    """Return a connection in autocommit, for the caller to close. Raise OperationalError.
-
-    Where the caller is cancelled meanwhile the handshake ends by itself: psycopg leaves one that is
-    cancelled half open until Python collects its garbage, and for that long, or for a minute
-    (authentication_timeout), Postgres cannot drop any database.
-    """
-    opening = asyncio.create_task(
-        Connection.connect(
-            make_conninfo(add_session_settings(conninfo), **VANISHED_HOST),
-            autocommit=True,
-            row_factory=dict_row,
-        )
-    )
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_finish)
-        raise
-
-
-def _finish(opened: "asyncio.Task[Connection]") -> None:
-    if not opened.cancelled() and opened.exception() is None:
-        opened.result().pgconn.finish()
 
 
 @asynccontextmanager

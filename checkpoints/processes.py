@@ -6,26 +6,35 @@ from typing import NamedTuple
 
 from hitl_orchestrator.checkpoints.pool import Connection
 
+# `believed` is the database's time as far as the process that asks believes it: where the clock
+# jumps, everybody lives on until he has had the time to say so.
 REPORT = """WITH mine AS (
     INSERT INTO hitl_processes (process_id, offers, drives, alive_until)
     VALUES (%(process_id)s, %(offers)s, %(drives)s, now() + %(lease)s)
     ON CONFLICT (process_id) DO UPDATE
         SET drives = excluded.drives, alive_until = excluded.alive_until),
-gone AS (DELETE FROM hitl_processes WHERE alive_until < now() - interval '1 hour')
+gone AS (DELETE FROM hitl_processes
+    WHERE alive_until < least(now(), %(believed)s::timestamptz) - interval '1 hour')
 SELECT now() AS now, h.last_held, p.process_id, p.offers, p.drives
     FROM (SELECT max(held->>'since') AS last_held
         FROM orchestrator_runs WHERE held IS NOT NULL) h
-    LEFT JOIN hitl_processes p ON p.alive_until > now() AND p.process_id <> %(process_id)s"""
+    LEFT JOIN hitl_processes p ON p.alive_until > least(now(), %(believed)s::timestamptz)
+        AND p.process_id <> %(process_id)s"""
+# Of one that reports when it can again: nothing is asked of the others.
+KEEP_ALIVE = """UPDATE hitl_processes SET alive_until = now() + %(lease)s
+    WHERE process_id = %(driver)s"""
 SIGN_OFF = "DELETE FROM hitl_processes WHERE process_id = ANY(%s)"
 HAS_FITTING = """SELECT EXISTS (SELECT FROM hitl_processes
-    WHERE drives AND alive_until > now() AND offers @> %s::text[]) AS there"""
+    WHERE drives AND alive_until > least(now(), %(believed)s::timestamptz)
+    AND offers @> %(needs)s::text[]) AS there"""
 # Held ones too: somebody may have come who fits. Not those that are driven just now, nor those that
 # the process which asks could drive.
 UNFITTING = """SELECT run_id FROM orchestrator_runs r
-    WHERE status = ANY(%s) AND (claim_token IS NULL OR claimed_until < now())
-    AND NOT EXISTS (SELECT FROM hitl_processes p
-        WHERE p.drives AND p.alive_until > now() AND r.needs <@ p.offers)
-    AND (held IS NOT NULL OR NOT needs <@ %s::text[]) ORDER BY created_at"""
+    WHERE status = ANY(%(statuses)s)
+    AND (claim_token IS NULL OR claimed_until < least(now(), %(believed)s::timestamptz))
+    AND NOT EXISTS (SELECT FROM hitl_processes p WHERE p.drives AND r.needs <@ p.offers
+        AND p.alive_until > least(now(), %(believed)s::timestamptz))
+    AND (held IS NOT NULL OR NOT needs <@ %(offers)s::text[]) ORDER BY created_at"""
 UNFINISHED = """SELECT run_id FROM orchestrator_runs
     WHERE status IN ('queued', 'running', 'awaiting_hitl') ORDER BY created_at"""
 
@@ -49,13 +58,16 @@ class Known(NamedTuple):
     now: datetime
 
 
-async def report(conn: Connection, process: Process, lease: timedelta) -> Known:
+async def report(
+    conn: Connection, process: Process, lease: timedelta, believed: datetime | None
+) -> Known:
     """Keep its row for that long. Return the others that live."""
     values = {
         "process_id": process.process_id,
         "offers": sorted(process.offers),
         "drives": process.drives,
         "lease": lease,
+        "believed": believed,
     }
     rows = await (await conn.execute(REPORT, values)).fetchall()
     others = [
@@ -70,19 +82,23 @@ async def sign_off(conn: Connection, process_ids: Sequence[str]) -> None:
     await conn.execute(SIGN_OFF, (list(process_ids),))
 
 
-async def has_fitting(conn: Connection, needs: Collection[str]) -> bool:
+async def has_fitting(conn: Connection, needs: Collection[str], believed: datetime | None) -> bool:
     """Tell whether one of those that live and drive has all of it."""
-    row = await (await conn.execute(HAS_FITTING, (sorted(needs),))).fetchone()
+    values = {"needs": sorted(needs), "believed": believed}
+    row = await (await conn.execute(HAS_FITTING, values)).fetchone()
     return bool(row and row["there"])
 
 
-async def unfitting(conn: Connection, offers: Collection[str], paused_too: bool) -> list[str]:
+async def unfitting(
+    conn: Connection, offers: Collection[str], paused_too: bool, believed: datetime | None
+) -> list[str]:
     """Return unfinished runs that no process that lives and drives has all agents for.
 
     Without those that a process with these offers could go on with; held ones in any case.
     """
     statuses = ["queued", "running", *(["awaiting_hitl"] if paused_too else [])]
-    rows = await conn.execute(UNFITTING, (statuses, sorted(offers)))
+    values = {"statuses": statuses, "offers": sorted(offers), "believed": believed}
+    rows = await conn.execute(UNFITTING, values)
     return [row["run_id"] for row in await rows.fetchall()]
 
 

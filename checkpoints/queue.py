@@ -7,12 +7,8 @@ from contextlib import contextmanager, suppress
 
 from procrastinate import App, PsycopgConnector, exceptions
 
-from hitl_orchestrator.checkpoints.pool import (
-    ACQUIRE_TIMEOUT_SECONDS,
-    VANISHED_HOST,
-    Connection,
-    add_session_settings,
-)
+from hitl_orchestrator.checkpoints.pool import Pool, connection_pool
+from hitl_orchestrator.checkpoints.session import Connection, Patience
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import Dispatch
 from hitl_orchestrator.domain.errors import StoreUnavailable
@@ -24,6 +20,8 @@ STALLED_SECONDS = 20.0  # without a heartbeat a worker is dead, and its jobs go 
 _HEARTBEAT_SECONDS = 5.0
 _POLL_SECONDS = 2.0  # the net under NOTIFY
 _RETRY_SECONDS = 0.5
+# of the heartbeat above all: another's worker waits no longer for it than STALLED_SECONDS
+_PATIENCE = Patience(lock_seconds=5, statement_seconds=6)
 _END_SECONDS = 1.0  # of patience with procrastinate's worker, at the end
 _LIVE = """SELECT count(*) AS n FROM procrastinate_workers
     WHERE last_heartbeat > now() - make_interval(secs => %s)"""
@@ -35,10 +33,12 @@ DriveRun = Callable[[str], Awaitable[None]]
 
 def queue(conninfo: str) -> App:
     """Return the closed app; enqueueing needs no open one, it uses the caller's connection."""
-    return App(connector=PsycopgConnector(
-        conninfo=add_session_settings(conninfo), min_size=1, max_size=4, kwargs=VANISHED_HOST,
-        timeout=ACQUIRE_TIMEOUT_SECONDS, reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
-    ))  # fmt: skip
+
+    def make_pool(**_: object) -> Pool:
+        return connection_pool(conninfo, max_size=4, patience=_PATIENCE)
+
+    # its rows are whatever a cursor is told
+    return App(connector=PsycopgConnector(pool_factory=make_pool))  # pyright: ignore[reportArgumentType]
 
 
 def enqueueing(app: App) -> Dispatch:
@@ -79,7 +79,8 @@ async def work(app: App, drive_run: DriveRun, concurrency: int, told_to_end: asy
 
     async def take_jobs() -> None:
         while not told_to_end.is_set():
-            with suppress(exceptions.ConnectorException):
+            # the app may be closed behind a worker that did not end in time
+            with suppress(exceptions.ConnectorException, exceptions.AppNotOpen):
                 await app.run_worker_async(
                     concurrency=concurrency,
                     wait=True,

@@ -54,8 +54,15 @@ HAS_TEXT = """strpos(lower(concat_ws(chr(10), r.request->>'question',
 COUNTS = """SELECT origin_agent, urgency, count(*) AS number, min(created_at) AS oldest_at
     FROM hitl_requests WHERE status = 'pending'
     GROUP BY origin_agent, urgency ORDER BY origin_agent, urgency"""
+# By keyset: a run whose questions cannot be ended stands in nobody's way.
 EXPIRED = """SELECT DISTINCT run_id FROM hitl_requests
-    WHERE status = 'pending' AND expires_at <= now() LIMIT %s"""
+    WHERE status = 'pending' AND expires_at <= now() AND run_id > %(after)s
+    ORDER BY run_id LIMIT %(limit)s"""
+# Nothing is waited for: who has the row locked ends its questions itself, or the next sweep does.
+LOCK_EXPIRED = """SELECT FROM orchestrator_runs r WHERE r.run_id = %s
+    AND EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id
+        AND q.status = 'pending' AND q.expires_at <= now())
+    FOR UPDATE OF r SKIP LOCKED"""
 
 _KEPT_IN_COLUMNS = {
     "status",

@@ -3,7 +3,7 @@
 A paused run is never touched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from psycopg.rows import DictRow
@@ -17,13 +17,17 @@ ENDED = """SELECT run_id, thread_id,
     coalesce(jsonb_path_query_array(plan::jsonb, '$.steps[*].stepId'), '[]') AS steps
     FROM orchestrator_runs
     WHERE status IN ('completed', 'failed', 'cancelled') AND updated_at < now() - %s
+    AND (working_until IS NULL OR working_until <= now())
     ORDER BY updated_at LIMIT %s FOR UPDATE SKIP LOCKED"""
+# Whoever starts a run holds its thread too (runs.py). What is held is left for the next time: to
+# wait could be a deadlock, since a start may wait for one of the rows above.
+HOLD_THREADS = """SELECT thread_id FROM unnest(%s::text[]) AS t (thread_id)
+    WHERE pg_try_advisory_xact_lock(hashtextextended(thread_id, 4718))"""
 BURY = """INSERT INTO audit_tombstones (run_id, entries, head)
     SELECT run_id, audit_count, audit_head FROM orchestrator_runs WHERE run_id = ANY(%s)"""
 DELETE_AUDIT = "DELETE FROM audit_entries WHERE run_id = ANY(%s)"
 DELETE_RUNS = "DELETE FROM orchestrator_runs WHERE run_id = ANY(%s)"
-# A thread's checkpoints serve all of its runs: they go with the last one. In one statement:
-# checkpoints of a run that starts meanwhile are never visible without its row.
+# A thread's checkpoints serve all of its runs: they go with the last one.
 DELETE_CHECKPOINTS = (
     """DELETE FROM checkpoints c WHERE thread_id = ANY(%s)
         AND NOT EXISTS (SELECT FROM orchestrator_runs r WHERE r.thread_id = c.thread_id)""",
@@ -45,7 +49,9 @@ async def prune(pool: Pool, older_than: timedelta) -> int:
 
 async def _prune_batch(conn: Connection, older_than: timedelta) -> int:
     async with conn.transaction():
-        rows = await (await conn.execute(ENDED, (older_than, BATCH))).fetchall()
+        ended = await (await conn.execute(ENDED, (older_than, BATCH))).fetchall()
+        held = await _hold_threads(conn, {row["thread_id"] for row in ended})
+        rows = [row for row in ended if row["thread_id"] in held]
         ids = [row["run_id"] for row in rows]
         for statement in (BURY, DELETE_AUDIT, DELETE_RUNS):
             await conn.execute(statement, (ids,))
@@ -53,6 +59,15 @@ async def _prune_batch(conn: Connection, older_than: timedelta) -> int:
         for statement in DELETE_CHECKPOINTS:
             await conn.execute(statement, (threads,))
     return len(ids)
+
+
+async def _hold_threads(conn: Connection, threads: Collection[str]) -> set[str]:
+    """Hold those that nobody holds, until the transaction ends: no run of them starts meanwhile.
+
+    Nor does another prune, which would see the runs deleted here, and keep the checkpoints.
+    """
+    rows = await conn.execute(HOLD_THREADS, ([*threads],))
+    return {row["thread_id"] for row in await rows.fetchall()}
 
 
 def _list_threads(rows: Sequence[DictRow]) -> list[str]:

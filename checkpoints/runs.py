@@ -1,6 +1,7 @@
 """The table `orchestrator_runs`."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from psycopg.rows import DictRow
@@ -22,7 +23,7 @@ OF_THREAD = """SELECT run_id FROM orchestrator_runs WHERE thread_id = %s
     LIMIT 1"""
 # What a process that died was still at: the thread is free again.
 FREE_THREAD = """UPDATE orchestrator_runs SET working_by = NULL, working_until = NULL
-    WHERE thread_id = %s AND working_until <= now()"""
+    WHERE thread_id = %s AND working_until <= least(now(), %s::timestamptz)"""
 WHO_IS_BUSY = """SELECT run_id, status FROM orchestrator_runs
     WHERE thread_id = %s AND status NOT IN ('queued', 'running', 'awaiting_hitl')
     AND working_until IS NOT NULL"""
@@ -52,9 +53,9 @@ async def find_of_thread(conn: Connection, thread_id: str | None) -> str:
     return row["run_id"]
 
 
-async def free_thread(conn: Connection, thread_id: str) -> None:
-    """Forget work of processes that have died."""
-    await conn.execute(FREE_THREAD, (thread_id,))
+async def free_thread(conn: Connection, thread_id: str, believed: datetime | None) -> None:
+    """Forget work of processes that have died. `believed`: as in claims.py."""
+    await conn.execute(FREE_THREAD, (thread_id, believed))
 
 
 async def explain_busy(conn: Connection, thread_id: str) -> str:
@@ -110,12 +111,13 @@ def counters_of(row: DictRow) -> Counters:
     )
 
 
-def of_row(row: DictRow) -> StoredRun:
-    """Read a row of the table, with the database's time as `now`."""
+def of_row(row: DictRow, believed: datetime | None = None) -> StoredRun:
+    """Read a row of the table, with the database's time as `now`. `believed`: as in claims.py."""
+    now = min(row["now"], believed or row["now"])
     fields: dict[str, Any] = {name: row[name] for name in _AS_THEY_ARE}
     times = {"createdAt": row["created_at"], "updatedAt": row["updated_at"]}
     fields["claimToken"] = row["claim_token"]
-    fields["stillWorking"] = row["working_until"] is not None and row["working_until"] > row["now"]
+    fields["stillWorking"] = row["working_until"] is not None and row["working_until"] > now
     return StoredRun.read({**fields, **times})
 
 

@@ -30,14 +30,18 @@ UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
         WHEN working_until > now() THEN working_until ELSE claimed_until END
     WHERE run_id = %(run_id)s AND xmin::text = %(version)s
     RETURNING xmin::text AS version"""
-INSERT = """INSERT INTO orchestrator_runs
+# The thread is held beside others who start, not beside a prune of it (retention.py): a run does
+# not begin from checkpoints that are being deleted.
+INSERT = """WITH held AS MATERIALIZED
+    (SELECT pg_advisory_xact_lock_shared(hashtextextended(%(thread_id)s, 4718)))
+    INSERT INTO orchestrator_runs
     (run_id, thread_id, status, settings, metadata, facets, needs, created_at, updated_at,
     event_count, audit_count, audit_head, claim_token, claimed_by, claimed_until, attempts)
-    VALUES (%(run_id)s, %(thread_id)s, %(status)s, %(settings)s, %(metadata)s, %(facets)s,
+    SELECT %(run_id)s, %(thread_id)s, %(status)s, %(settings)s, %(metadata)s, %(facets)s,
     %(needs)s, %(now)s, %(now)s, %(event_count)s, %(audit_count)s, %(audit_head)s,
     %(claim_token)s, CASE WHEN %(claims)s THEN %(driver)s END,
-    CASE WHEN %(claims)s THEN now() + %(lease)s END, CASE WHEN %(claims)s THEN 1 ELSE 0 END)
-    ON CONFLICT DO NOTHING RETURNING xmin::text AS version"""
+    CASE WHEN %(claims)s THEN now() + %(lease)s END, CASE WHEN %(claims)s THEN 1 ELSE 0 END
+    FROM held ON CONFLICT DO NOTHING RETURNING xmin::text AS version"""
 # Whoever listens on these channels is woken with the commit.
 WRITTEN = """SELECT version, now() AS now, (SELECT count(pg_notify(channel, %(run_id)s))
     FROM unnest(%(channels)s::text[]) AS c (channel)) AS told FROM fence"""

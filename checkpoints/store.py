@@ -85,7 +85,7 @@ class Store:
     async def transaction(self, *, keeps: bool = False) -> AsyncGenerator[PgTransaction]:
         """Open one. `keeps`: it is a sweep's, on connections kept aside for that."""
         async with connection(self.keeping if keeps else self.pool) as conn, conn.transaction():
-            tx = PgTransaction(conn, self.dispatch)
+            tx = PgTransaction(conn, self.dispatch, self.clock)
             yield tx
         self.tell(tx)
 
@@ -93,7 +93,7 @@ class Store:
     async def alone(self) -> AsyncGenerator[PgTransaction]:
         """Open what writes once, by one statement. It raises Overtaken where others were first."""
         async with connection(self.pool) as conn:
-            tx = PgTransaction(conn, self.dispatch, locks=False)
+            tx = PgTransaction(conn, self.dispatch, self.clock, locks=False)
             yield tx
         self.tell(tx)
 
@@ -123,7 +123,7 @@ class Store:
     async def show(self, ref: RunRef) -> Run:
         """Return a run. Raise NotFound, or Invalid when run and thread disagree."""
         async with connection(self.pool) as conn:
-            return (await kept.read(conn, ref)).kept.show()
+            return (await kept.read(conn, ref, self.clock.read())).kept.show()
 
     async def request(self, request_id: str) -> AnsweredRequest:
         """Return a request with its answer. Raise NotFound."""
@@ -195,7 +195,7 @@ class Store:
         """Say that this process lives."""
         asked_at = self.clock.monotonic()
         async with connection(self.keeping) as conn:
-            known = await processes.report(conn, process, lease)
+            known = await processes.report(conn, process, lease, self.clock.read())
         self.clock.observe(known.now, asked_at)
         return known
 
@@ -206,7 +206,7 @@ class Store:
     async def unfitting(self, offers: Collection[str], paused_too: bool) -> list[str]:
         """Return unfinished runs that nobody can go on with, as `processes.unfitting` has it."""
         async with connection(self.keeping) as conn:
-            return await processes.unfitting(conn, offers, paused_too)
+            return await processes.unfitting(conn, offers, paused_too, self.clock.read())
 
     # -- who drives what
 
@@ -249,10 +249,11 @@ class Store:
         async with connection(self.keeping) as conn:
             await claims.keep_working(conn, run_ids, driver, lease)
 
-    async def expired(self, limit: int) -> list[str]:
-        """Return the runs with a pending question whose time is over."""
+    async def expired(self, after: str, limit: int) -> list[str]:
+        """Return the runs behind that one, by their ids, with a question whose time is over."""
+        values = {"after": after, "limit": limit}
         async with connection(self.keeping) as conn:
-            rows = await (await conn.execute(requests.EXPIRED, (limit,))).fetchall()
+            rows = await (await conn.execute(requests.EXPIRED, values)).fetchall()
         return [row["run_id"] for row in rows]
 
     async def forget_old_keys(self) -> None:
@@ -266,6 +267,7 @@ class PgUnit:
     def __init__(self, store: Store, claim: Claim, collected: Collected) -> None:
         self._store, self._claim, self._collected = store, claim, collected
         self._pool = store.saver.pool
+        self._ref = RunRef(claim.run_id)
         self._seen = store.take_handed(claim)
 
     async def look(self) -> Locked:
@@ -281,7 +283,7 @@ class PgUnit:
         moment = self._seen and self._seen.recall()
         if moment is None:
             async with connection(self._pool) as conn:
-                moment = await kept.read(conn, RunRef(self._claim.run_id))
+                moment = await kept.read(conn, self._ref, self._store.clock.read())
             self._seen = Seen(moment)
         return moment
 

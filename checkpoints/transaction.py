@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from psycopg.errors import UniqueViolation
 
-from hitl_orchestrator.checkpoints import claims, idempotency, kept, processes, runs
+from hitl_orchestrator.checkpoints import claims, idempotency, kept, processes, requests, runs
 from hitl_orchestrator.checkpoints.claims import LEFT_CHANNEL, Offers, Taker
 from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
@@ -75,8 +75,16 @@ class PgTransaction:
     `locks`: it is a transaction; else each of its statements is one, and it writes but once.
     """
 
-    def __init__(self, conn: Connection, dispatch: Dispatch, *, locks: bool = True) -> None:
+    def __init__(
+        self,
+        conn: Connection,
+        dispatch: Dispatch,
+        clock: DatabaseClock | None = None,
+        *,
+        locks: bool = True,
+    ) -> None:
         self.conn = conn
+        self._believed = clock.read() if clock else None
         self.events: list[tuple[StoredRun, Sequence[Event]]] = []
         self.claims: list[Claim] = []
         self.kept: dict[str, KeptRun] = {}
@@ -99,13 +107,13 @@ class PgTransaction:
         new = kept.begin(change.run)
         if await self._write(new, change):
             return
-        await runs.free_thread(self.conn, change.run.threadId)
+        await runs.free_thread(self.conn, change.run.threadId, self._believed)
         if not await self._write(new, change):
             raise ThreadBusy(await runs.explain_busy(self.conn, change.run.threadId))
 
     async def reopen(self, change: Change) -> None:
         thread_id = change.run.threadId
-        await runs.free_thread(self.conn, thread_id)
+        await runs.free_thread(self.conn, thread_id, self._believed)
         try:
             async with self.conn.transaction():
                 await self.write(change)
@@ -115,11 +123,16 @@ class PgTransaction:
 
     async def lock(self, ref: RunRef) -> Locked:
         reading = kept.read_locked if self._locks else kept.read
-        return self._take(await reading(self.conn, ref))
+        return self._take(await reading(self.conn, ref, self._believed))
+
+    async def lock_expired(self, run_id: str) -> bool:
+        """Lock the run if nobody else has, and a question of it is over. Return whether."""
+        cursor = await self.conn.execute(requests.LOCK_EXPIRED, (run_id,))
+        return cursor.rowcount == 1
 
     async def read(self, ref: RunRef) -> Locked:
         """Return the run as it is now, not locked. Raise as `lock` does."""
-        return self._take(await kept.read(self.conn, ref))
+        return self._take(await kept.read(self.conn, ref, self._believed))
 
     def _take(self, moment: Moment) -> Locked:
         self.kept[moment.kept.run.runId], self._now = moment
@@ -166,7 +179,7 @@ class PgTransaction:
             self.seen.pop(run.runId)  # it is claimed since
 
     async def has_fitting(self, needs: Collection[str]) -> bool:
-        return await processes.has_fitting(self.conn, needs)
+        return await processes.has_fitting(self.conn, needs, self._believed)
 
     def show(self, run_id: str) -> Run:
         """Return the run as it will be when this commits."""

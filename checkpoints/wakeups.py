@@ -12,12 +12,15 @@ from psycopg import Error, sql
 
 from hitl_orchestrator.checkpoints.claims import LEFT_CHANNEL
 from hitl_orchestrator.checkpoints.events import CANCELLED_CHANNEL, CHANNEL
-from hitl_orchestrator.checkpoints.pool import Pool, connection, open_whole
+from hitl_orchestrator.checkpoints.pool import Pool, connection
+from hitl_orchestrator.checkpoints.session import Connection, open_whole
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.domain.errors import StoreUnavailable
 
 # it is looked that often anyway: a NOTIFY may be lost while the connection is away
 NET_SECONDS = 2.0
+END_SECONDS = 1.0  # of patience at the end: the database may be out of reach
+LOOK_SECONDS = 5.0  # so often: is the connection that listens still alive?
 VERSIONS = """SELECT run_id, xmin::text AS version FROM orchestrator_runs
     WHERE run_id = ANY(%s)"""
 
@@ -49,7 +52,7 @@ class Wakeups:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await end_tasks(*self._tasks)
+        await end_tasks(*self._tasks, within_seconds=END_SECONDS)
 
     @contextmanager
     def subscribed(self, run_id: str | None) -> Generator[asyncio.Event]:
@@ -79,14 +82,22 @@ class Wakeups:
                     for channel in (CHANNEL, CANCELLED_CHANNEL, LEFT_CHANNEL):
                         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     self._wake_all()  # for what happened while nobody listened
-                    async for notice in conn.notifies():
-                        if notice.channel == CANCELLED_CHANNEL:
-                            self._on_cancelled(notice.payload)
-                        elif notice.channel == LEFT_CHANNEL:
-                            self._on_left()
-                        else:
-                            self.wake(notice.payload)
+                    while True:
+                        await self._take_notices(conn)
+                        # A connection that is dead says nothing either. A Sync is no statement.
+                        async with conn.pipeline():
+                            pass
             await asyncio.sleep(NET_SECONDS)
+
+    async def _take_notices(self, conn: Connection) -> None:
+        """Do what notices say, until there has been time for a look at the connection."""
+        async for notice in conn.notifies(timeout=LOOK_SECONDS):
+            if notice.channel == CANCELLED_CHANNEL:
+                self._on_cancelled(notice.payload)
+            elif notice.channel == LEFT_CHANNEL:
+                self._on_left()
+            else:
+                self.wake(notice.payload)
 
     async def _cast_the_net(self) -> None:
         while True:

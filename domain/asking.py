@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from hitl_orchestrator.domain.checking import refers_to_itself
 from hitl_orchestrator.domain.errors import NotAQuestion
 from hitl_orchestrator.domain.hitl import MAX_QUESTION_BYTES, Action, Kind, Option, Question
 from hitl_orchestrator.domain.json_values import Unstorable, check_storable
@@ -160,6 +161,8 @@ def _problem(question: Question) -> str | None:
             return f"`responseSchema` is not a JSON Schema: {error}"
         if reference := dangling_reference(question.responseSchema):
             return f"`responseSchema` refers to {reference}, which is not in it"
+        if refers_to_itself(question.responseSchema):
+            return "`responseSchema` cannot be checked: it refers to itself without end"
     return _action_problem(question.action, question.kind)
 
 

@@ -5,10 +5,13 @@ is checked by this module as a process of its own, which ends after a second of 
 """
 
 import json
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from jsonschema_rs import (
@@ -29,6 +32,10 @@ UNKNOWN = 2**63
 WAIT_SECONDS = 10.0  # on a machine that has no time for it
 TOO_LONG = "cannot be checked within a second"
 REFERENCES = ("$ref", "$dynamicRef")
+# Look-around and back-references: a pattern goes back and forth for as long as PATTERNS allows it,
+# at each text. Measured: that takes as long as to compare a million characters with each of it.
+GOES_BACK = re.compile(r"\(\?[=!<>(]|\\\\[1-9k]")  # as JSON writes them
+CHARACTERS_OF_GOING_BACK = 10**6
 IN_PLACE, IN_PLACE_LISTS = ("not", "if", "then", "else"), ("allOf", "anyOf", "oneOf")
 
 
@@ -105,7 +112,8 @@ class _Unfolding:
         return self._measure(self._schema)
 
     def _measure(self, part: Any) -> tuple[int, int]:
-        size, ways_back = len(json.dumps(part)), 0
+        text = json.dumps(part)
+        size, ways_back = len(text) + len(GOES_BACK.findall(text)) * CHARACTERS_OF_GOING_BACK, 0
         for reference in _list_references(part):
             further, back = self._follow(reference)
             size, ways_back = size + further, ways_back + back
@@ -204,9 +212,45 @@ def _list_children(value: Any) -> Sequence[Any]:
     return cast(list[Any], value) if isinstance(value, list) else ()
 
 
-def check_with_limit(schema: Any, value: Any) -> Found:
-    """Check in a process that is ended after a second of work."""
+class CheckPending(Exception):
+    """A check may take long, and what it comes to is not known yet: `check_with_limit` tells.
+
+    `given`: the schema and the value, as JSON.
+    """
+
+    def __init__(self, given: str) -> None:
+        super().__init__("a check is pending")
+        self.given = given
+
+
+Checked = Mapping[str, Found]  # what checks came to, by what they were given
+
+_known: ContextVar[Checked | None] = ContextVar("checks", default=None)
+
+
+@contextmanager
+def knowing(checked: Checked) -> Generator[None]:
+    """Let nobody inside wait for a check: what it came to is known, or CheckPending is raised."""
+    token = _known.set(checked)
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def find_errors_slowly(schema: Any, value: Any) -> Found:
+    """Return what does not fit, of what may take long to check. Raise CheckPending."""
     given = json.dumps([schema, value])
+    known = _known.get()
+    if known is None:
+        return check_with_limit(given)
+    if given not in known:
+        raise CheckPending(given)
+    return known[given]
+
+
+def check_with_limit(given: str) -> Found:
+    """Check, in a process that is ended after a second of work. It is waited for."""
     command = [sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {_CHILD}"]
     try:
         done = subprocess.run(

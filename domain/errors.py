@@ -3,6 +3,7 @@
 OrchestratorError
 ├── ConfigurationError          a setting, a folder, an agent file: the start stops
 ├── StoreUnavailable            the database is out of reach; try again
+├── Unreadable                  a newer version wrote it, and this one cannot read it
 ├── Fenced                      another process drives this run now
 ├── Unfit                       an agent here cannot go on with what its thread has
 ├── NotFound
@@ -39,6 +40,10 @@ class ConfigurationError(OrchestratorError):
 
 class StoreUnavailable(OrchestratorError):
     """The database cannot be reached now."""
+
+
+class Unreadable(OrchestratorError):
+    """A newer version wrote it, as a rolling update has it. Nothing was changed."""
 
 
 class Fenced(OrchestratorError):

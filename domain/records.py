@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from hitl_orchestrator.domain.errors import Unreadable
+
 Json = JsonValue
 JsonObject = dict[str, JsonValue]
 
@@ -24,8 +26,15 @@ class Record(BaseModel):
         """Return what was kept as a record. Fields that a newer program added are left out.
 
         A rolling update has two versions on one database. What callers send is validated instead.
+        Raise Unreadable: more is different than that.
         """
-        return cls.model_validate(kept, extra="ignore")
+        try:
+            return cls.model_validate(kept, extra="ignore")
+        except ValidationError as error:
+            raise Unreadable(
+                "A newer version of the program wrote this, and this server cannot read it"
+                f" ({describe_misfit(error)}). Nothing was changed; a server of that version can."
+            ) from error
 
     def json_object(self) -> JsonObject:
         return self.model_dump(mode="json")

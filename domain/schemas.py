@@ -16,10 +16,10 @@ from referencing.jsonschema import DRAFT202012
 from hitl_orchestrator.domain.checking import (
     META_SCHEMA,
     PATTERNS,
-    check_with_limit,
     describe_unchecked,
     estimate_work,
     find_errors,
+    find_errors_slowly,
     refers_to_itself,
 )
 from hitl_orchestrator.domain.records import Json, JsonObject
@@ -74,12 +74,13 @@ def dangling_reference(schema: JsonObject) -> str | None:
 def mismatches(value: Json, schema: JsonObject, root: str = "") -> list[dict[str, str]]:
     """Return [{path, rule, message}] of what does not fit, or of what cannot be checked in time.
 
-    Paths are JSON pointers below `root`. Remote `$ref`s are not fetched.
+    Paths are JSON pointers below `root`. Remote `$ref`s are not fetched. Raise CheckPending, inside
+    `knowing`.
     """
     if refers_to_itself(schema):
         found = [describe_unchecked("$ref", "the schema refers to itself without end")]
     elif (work := estimate_work(schema, value)) > MAX_WORK:
-        found = check_with_limit(schema, value)
+        found = find_errors_slowly(schema, value)
     else:
         found = find_errors(schema, value, at_most_one=work > MAX_WORK_FOR_ALL)
     return sorted(

@@ -20,6 +20,7 @@ from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.domain.progress import asking, next_wave, ready_steps
 from hitl_orchestrator.domain.state import Snapshot, State
 from hitl_orchestrator.nodes.agents import Agent, build_catalogue, build_registry
+from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.embed import embed_agent
 from hitl_orchestrator.nodes.guard import build_guard
 from hitl_orchestrator.nodes.planner import Propose, build_planner
@@ -29,13 +30,19 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 
 def build(
-    agents: Sequence[Agent], saver: BaseCheckpointSaver[Any], propose: Propose | None = None
+    agents: Sequence[Agent],
+    saver: BaseCheckpointSaver[Any],
+    propose: Propose | None = None,
+    checks: Checks | None = None,
 ) -> Graph:
     """Compile the orchestrator over these agents.
 
-    Plugged-in graphs keep their own threads in the same saver.
+    Plugged-in graphs keep their own threads in the same saver. `checks`: of the whole process;
+    None: of these agents alone.
     """
-    works = {name: embed_agent(agent, saver) for name, agent in build_catalogue(agents).items()}
+    checks = checks or Checks()
+    catalogue = build_catalogue(agents)
+    works = {name: embed_agent(agent, saver, checks) for name, agent in catalogue.items()}
     return assemble(build_registry(agents), works, saver, propose)
 
 

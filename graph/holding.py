@@ -8,12 +8,19 @@ from hitl_orchestrator.domain.ports import Change, Locked
 from hitl_orchestrator.domain.run import Held, RunStatus
 
 
-def hold(locked: Locked, capability_id: str, reason: str) -> Change | None:
-    """Hold the run until agents are plugged in that fit. None: it has ended, or is held already."""
-    if locked.run.ended or locked.run.held is not None:
+def hold(locked: Locked, capability_id: str, reason: str, *, anew: bool = False) -> Change | None:
+    """Hold the run until agents are plugged in that fit. None: it has ended, or is held already.
+
+    `anew`: one that is held gets this reason.
+    """
+    before = locked.run.held
+    if locked.run.ended or (before and not anew):
         return None
-    held = Held(reason=reason, capabilityId=capability_id, since=locked.now)
-    return Change(locked.run.but(held=held), events=[tell_hold(held)])
+    since = before.since if before else locked.now
+    held = Held(reason=reason, capabilityId=capability_id, since=since)
+    if held == before:
+        return None
+    return Change(locked.run.but(held=held), events=[] if before else [tell_hold(held)])
 
 
 def let_go(locked: Locked, fitted: Mapping[str, str]) -> Change | None:

@@ -87,9 +87,15 @@ async def _fit(tx: Transaction, locked: Locked, change: Change, check: CheckFit)
             return holding.take_fitting(change, fitted)
 
 
-async def hold(tx: Transaction, run_id: str, capability_id: str, reason: str) -> None:
-    """Hold the run. Whoever finds it first does it; a second time finds nothing to do."""
-    if change := holding.hold(await tx.lock(RunRef(run_id)), capability_id, reason):
+async def hold(
+    tx: Transaction, run_id: str, capability_id: str, reason: str, *, anew: bool = False
+) -> None:
+    """Hold the run. Whoever finds it first does it; a second time finds nothing to do.
+
+    `anew`: as in holding.py.
+    """
+    locked = await tx.lock(RunRef(run_id))
+    if change := holding.hold(locked, capability_id, reason, anew=anew):
         await tx.write(change)
 
 

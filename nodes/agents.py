@@ -9,6 +9,7 @@ from langgraph.pregel import Pregel
 from pydantic import TypeAdapter, ValidationError
 
 from hitl_orchestrator.domain.capability import Capability, FacetName, contract_of
+from hitl_orchestrator.domain.checking import refers_to_itself
 from hitl_orchestrator.domain.errors import ConfigurationError, Invalid
 from hitl_orchestrator.domain.hitl import Contract
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
@@ -192,6 +193,8 @@ def _read_schemas(given: object) -> dict[str, JsonObject]:
     for name, schema in schemas.items():
         if problem := schema_error(schema):
             raise _Unfit(f"`facets.{name}` is not a JSON Schema: {problem}")
+        if refers_to_itself(schema):
+            raise _Unfit(f"`facets.{name}` cannot be checked: it refers to itself without end")
     return schemas
 
 

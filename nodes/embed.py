@@ -28,7 +28,9 @@ from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
 from hitl_orchestrator.nodes.approvals import RefusalNotAllowed
+from hitl_orchestrator.nodes.blocking import hand_over
 from hitl_orchestrator.nodes.calls import tell_way_out
+from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.fitness import read_state, sign
 from hitl_orchestrator.nodes.mishaps import tell_mishap
@@ -41,12 +43,18 @@ from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 from hitl_orchestrator.nodes.told import add_told, check_told, keep_told, read_told
 
 
-def embed_agent(agent: Agent, saver: BaseCheckpointSaver[Any]) -> Work:
-    """Return what the agent does at a visit. Its thread is kept in the saver."""
+def embed_agent(
+    agent: Agent, saver: BaseCheckpointSaver[Any], checks: Checks | None = None
+) -> Work:
+    """Return what the agent does at a visit. Its thread is kept in the saver.
+
+    `checks`: of the whole process; None: there are no others.
+    """
     graph = prepare_graph(agent.run, saver)
+    checks = checks or Checks()
 
     async def work(task: Task, answers: Answers) -> Report:
-        visit = _Visit(agent, graph, saver, task, answers)
+        visit = _Visit(agent, graph, saver, checks, task, answers)
         report = await _report(visit)
         return report.but(undelivered=tuple(visit.undelivered))
 
@@ -74,7 +82,7 @@ def prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
 
 async def _call(run: Callable[[Any], Any], task: Any) -> object:
     if inspect.iscoroutinefunction(run):
-        return await run(task)
+        return await hand_over(run, task)
     made = await run_in_executor(None, run, task)
     return await made if inspect.isawaitable(made) else made
 
@@ -137,12 +145,14 @@ class _Visit:
         agent: Agent,
         graph: AgentGraph,
         saver: BaseCheckpointSaver[Any],
+        checks: Checks,
         task: Task,
         answers: Answers,
     ) -> None:
         self._agent = agent
         self._graph = graph
         self._saver = saver
+        self._checks = checks
         self._task = task
         self.of = task, agent.capability.capabilityId
         self._answers = answers
@@ -182,7 +192,7 @@ class _Visit:
                 continue
             # not `next`: that is empty too when the last checkpoint of a step is missing
             if state.created_at is not None and not state.tasks:
-                return report_outputs(self._agent, self._graph, state.values)
+                return await report_outputs(self._agent, self._graph, state.values, self._checks)
             if ran and not waiting:
                 raise Invalid(
                     "It stopped at a static breakpoint (interrupt_before, interrupt_after)"

@@ -6,9 +6,9 @@ Neither the log nor the traceback has what the error says: agents put questions 
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from hitl_orchestrator.nodes.specialist import Task
 
@@ -42,17 +42,17 @@ def tell_mishap(error: Exception, task: Task, capability_id: str) -> str:
 def find_place(error: BaseException) -> str | None:
     """Return file and line of the agent's own code, as `folder/file.py:12`; None: there is none."""
     for each in _walk(error):
-        if place := _find_own_place(each.__traceback__):
+        if place := find_place_of_lines(traceback.walk_tb(each.__traceback__)):
             return place
     return None
 
 
-def _find_own_place(trace: TracebackType | None) -> str | None:
+def find_place_of_lines(lines: Iterable[tuple[FrameType, int]]) -> str | None:
     """Return the last line of the agent's own; of a library it calls, where there is none."""
     frames = [
         (frame.f_code.co_filename, line)
-        for frame, line in traceback.walk_tb(trace)
-        if _is_the_agents(str(frame.f_globals.get("__name__", "")))
+        for frame, line in lines
+        if is_the_agents(str(frame.f_globals.get("__name__", "")))
     ]
     own = [each for each in frames if "-packages" not in each[0]] or frames
     if not own:
@@ -89,7 +89,11 @@ def _walk(error: BaseException) -> Iterator[BaseException]:
                 found.append(one)
 
 
-def _is_the_agents(module: str) -> bool:
-    if module == OURS or module.startswith(f"{OURS}."):
-        return module.startswith(DESK)
-    return module.partition(".")[0] not in NOT_THE_AGENTS
+def is_the_agents(module: str) -> bool:
+    """Tell whether it is an agent's, or of a library that it calls."""
+    return not is_ours(module) and module.partition(".")[0] not in NOT_THE_AGENTS
+
+
+def is_ours(module: str) -> bool:
+    """Tell whether it is of the orchestrator itself; the desk's agents are agents."""
+    return module.partition(".")[0] == OURS and not module.startswith(DESK)

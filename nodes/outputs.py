@@ -7,11 +7,13 @@ from typing import Any, cast
 from langchain_core.messages import BaseMessage
 from langgraph.graph.state import CompiledStateGraph
 
+from hitl_orchestrator.domain.checking import Checked, knowing
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.schemas import mismatches
 from hitl_orchestrator.domain.state import Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent, AgentGraph
+from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.plain import make_plain
 
 MAX_FACET_BYTES = 1024 * 1024
@@ -19,16 +21,25 @@ MAX_TEXT_LENGTH = 2000  # of an agent's error, and of each of its warnings
 MAX_WARNINGS = 50
 
 
-def report_outputs(agent: Agent, graph: AgentGraph, values: Any) -> Report:
+async def report_outputs(agent: Agent, graph: AgentGraph, values: Any, checks: Checks) -> Report:
     """Report the facets in its final state. Raise Invalid for one that does not fit."""
-    return _build_report(agent, _find_outputs(agent, graph, values))
+    if agent.output is not None:
+        values = agent.output(values)
+
+    async def build(checked: Checked) -> Report:
+        with knowing(checked):
+            return _build_report(agent, _find_outputs(agent, graph, values))
+
+    return await checks.settle(build)
 
 
 def _find_outputs(agent: Agent, graph: AgentGraph, values: Any) -> Mapping[str, Any]:
     """Return what it made, by facet and not yet checked, and its `warnings`."""
-    if agent.output is not None:
-        values = agent.output(values)
-    elif isinstance(graph, CompiledStateGraph) and isinstance(values, Mapping):
+    if (
+        agent.output is None
+        and isinstance(graph, CompiledStateGraph)
+        and isinstance(values, Mapping)
+    ):
         return _find_in_state(agent, cast(Mapping[str, Any], values))
     if values is None:
         return {}

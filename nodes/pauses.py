@@ -16,6 +16,7 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.pregel import Pregel
 from langgraph.types import Interrupt, StateSnapshot
 
+from hitl_orchestrator.nodes.blocking import hand_over
 from hitl_orchestrator.nodes.calls import tell_way_out
 
 # Where LangGraph keeps a task's answers, an internal name: where it means something else, nothing
@@ -102,7 +103,7 @@ class _Watched(Runnable[Any, Any]):
         **kwargs: Any,
     ) -> Any:
         with _watch(config):
-            return await self._bound.ainvoke(input, config, **kwargs)
+            return await hand_over(self._bound.ainvoke, input, config, **kwargs)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from hitl_orchestrator.domain.records import JsonObject, Record
 from hitl_orchestrator.domain.state import Asked, Facet, Outcome, Report, Snapshot
 from hitl_orchestrator.nodes.attempts import try_again
 from hitl_orchestrator.nodes.calls import Calls, counting, find_calls
-from hitl_orchestrator.nodes.time_limit import limit_time
+from hitl_orchestrator.nodes.time_limit import VisitLimit
 
 
 class Context(Record):
@@ -158,14 +158,15 @@ async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[
 
 async def _work_in_time(capability: Capability, work: Work, task: Task, answers: Answers) -> Report:
     calls = Calls(within=find_calls())
+    seconds, name = capability.timeoutSeconds, capability.capabilityId
+    limit = VisitLimit(seconds, task.runId, task.stepId, name)
     try:
         with counting(calls):
             # not wait_for: on Python 3.11 that can swallow the cancellation of the run
-            async with limit_time(capability.timeoutSeconds):
+            async with limit.limiting():
                 report = await work(task, answers)
     except TimeoutError:
-        reason = f"took longer than its {capability.timeoutSeconds:g} seconds"
-        report = Report(outcome=Outcome.FAILED, reason=reason, raised=True)
+        report = Report(outcome=Outcome.FAILED, reason=limit.tell_reason(), raised=True)
     # what cannot be stopped is not begun again beside itself
     return report.but(raised=False) if calls.are_running else report
 

@@ -15,10 +15,11 @@ from uuid import uuid4
 from langgraph.runtime import RunControl
 
 from hitl_orchestrator.checkpoints.claims import Taker
+from hitl_orchestrator.checkpoints.lifeline import Lifeline
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
-from hitl_orchestrator.domain.errors import Fenced, NotFound, StoreUnavailable
+from hitl_orchestrator.domain.errors import Fenced, NotFound, StoreUnavailable, Unreadable
 from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.graph.build import Graph
@@ -49,10 +50,19 @@ class _Spell:
     task: "asyncio.Task[None]"
     control: RunControl
     is_told_to_stop: bool = False
+    told_at: float = -_LAST_SECONDS
 
     def stop(self) -> None:
+        """Cancel it; again only after a while, which it may need to leave what it drives."""
         self.is_told_to_stop = True
-        self.task.cancel()
+        now = self.task.get_loop().time()
+        if now - self.told_at >= _LAST_SECONDS:
+            self.told_at = now
+            self.task.cancel()
+
+    def stop_soon(self) -> None:
+        """Stop, from another thread."""
+        self.task.get_loop().call_soon_threadsafe(self.stop)
 
 
 class Drivers:
@@ -91,6 +101,7 @@ class Drivers:
         self._max_attempts = max_attempts
         self._driven: dict[Claim, _Spell] = {}
         self._token = uuid4().hex  # of the next sweep
+        self._unreadable = set[str]()  # runs of a newer version, which are not taken again
         self._calls: dict[str, Calls] = {}  # by run, of those driven here or still working
         self._lingering: dict[str, asyncio.Task[None]] = {}
         self._places = places or RunPlaces(MAX_DRIVEN)
@@ -206,8 +217,10 @@ class Drivers:
 
     async def drive_to_rest(self, run_id: str) -> None:
         """Claim the run, if nobody drives it, and drive it until it pauses, ends or is given up."""
-        if self._drives(run_id):
-            return
+        # An answer may come before the spell that asked has heard of its COMMIT. Who takes the job
+        # for done then, or from itself, leaves the run to nobody, or does its work twice.
+        while spells := self._list_spells(run_id):
+            await asyncio.wait([spell.task for spell in spells])
         claim = Claim(run_id, uuid4().hex)
         while not self._draining:
             # after a reply that was lost, by the same token
@@ -222,7 +235,10 @@ class Drivers:
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _drives(self, run_id: str) -> bool:
-        return any(claim.run_id == run_id for claim in self._driven)
+        return bool(self._list_spells(run_id))
+
+    def _list_spells(self, run_id: str) -> list[_Spell]:
+        return [spell for claim, spell in self._driven.items() if claim.run_id == run_id]
 
     @property
     def _taker(self) -> Taker:
@@ -231,7 +247,7 @@ class Drivers:
             self._driver_id,
             self._lease,
             self._store.offers,
-            driven=[claim.run_id for claim in self._driven],
+            driven=[*self._unreadable, *(claim.run_id for claim in self._driven)],
             may_suspect=all(claim.attempt < _SUSPECT_ATTEMPT for claim in self._driven),
             believed=self._store.clock.read(),
         )
@@ -242,9 +258,8 @@ class Drivers:
 
     def stop(self, run_id: str) -> None:
         """Stop driving a run at once: a person cancelled it, and its claim is gone already."""
-        for claim, spell in list(self._driven.items()):
-            if claim.run_id == run_id:
-                spell.stop()
+        for spell in self._list_spells(run_id):
+            spell.stop()
 
     async def _drive(self, claim: Claim, control: RunControl) -> None:
         calls = self._calls.setdefault(claim.run_id, Calls())
@@ -254,6 +269,10 @@ class Drivers:
                 gives_back = await self._try_to_drive(claim, control, calls)
         except (Fenced, NotFound):
             _log.info("run %s is driven by another process", claim.run_id)
+            gives_back = True
+        except Unreadable as error:
+            _log.warning("run %s is left to others: %s", claim.run_id, error.detail)
+            self._unreadable.add(claim.run_id)
             gives_back = True
         except asyncio.CancelledError:
             gives_back = self._driven[claim].is_told_to_stop
@@ -272,7 +291,7 @@ class Drivers:
             return await self._fail(claim, message, calls)
         try:
             await drive(self._graph, self._store, claim, control)
-        except (Fenced, NotFound):
+        except (Fenced, NotFound, Unreadable):
             raise
         except Exception as error:  # noqa: BLE001
             # a defect: this run fails, and the others never notice
@@ -286,7 +305,7 @@ class Drivers:
         try:
             async with self._store.transaction() as tx:
                 await runs.fail(tx, claim, message, still_working=calls.are_running)
-        except (Fenced, NotFound):
+        except (Fenced, NotFound, Unreadable):
             raise
         except Exception:  # noqa: BLE001
             _log.exception("run %s cannot be ended", claim.run_id)
@@ -337,6 +356,17 @@ class Drivers:
         if working:
             await self._store.keep_working([*working], self._driver_id, self._lease)
 
+    def beat_from_thread(self, lifeline: Lifeline) -> set[str]:
+        """Keep what is driven here while the loop stands still.
+
+        Return the runs that were lost; once the loop turns their driving stops.
+        """
+        held = self._driven.copy()
+        lost = lifeline.renew([*held], [*self._lingering.copy()])
+        for claim in lost:
+            held[claim].stop_soon()
+        return {claim.run_id for claim in lost}
+
     async def _report(self) -> None:
         """Say that this process lives, and drive what can go on since others do or do not."""
         if self._fleet:
@@ -350,9 +380,10 @@ class Drivers:
 
     async def _end_questions(self) -> None:
         """Deny questions whose time is over."""
-        if claims := await deny_expired(self._store, self._is_draining):
+        async for claims in deny_expired(self._store, self._is_draining):
             self.start(claims)
-            self._suspect()
+            if claims:
+                self._suspect()
 
     async def _take_over(self) -> None:
         """Take what nobody drives."""

@@ -2,26 +2,40 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
-from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.errors import StoreUnavailable, Unreadable
 from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.graph import runs
 
-AT_MOST, AT_ONCE = 1000, 4  # runs: a sweep, and side by side
+AT_MOST, AT_ONCE = 1000, 4  # runs: a batch, and side by side
 
 _log = logging.getLogger("hitl.drivers")
 
 
-async def deny_expired(store: Store, has_ended: Callable[[], bool]) -> Sequence[Claim]:
-    """Deny them all, before any of their runs goes on: the last one waits for its time, too.
+async def deny_expired(
+    store: Store, has_ended: Callable[[], bool], at_most: int = AT_MOST
+) -> AsyncGenerator[Sequence[Claim]]:
+    """Deny them all. Yield what is to be driven now, after each batch.
 
-    Return what is to be driven now. `has_ended`: the process takes nothing more.
+    None of a batch is driven before all of it is denied: the last one waits for its time, too.
+    `has_ended`: the process takes nothing more.
     """
+    after, is_full = "", True
+    while is_full and not has_ended():
+        batch = await store.expired(after, at_most)
+        is_full = len(batch) == at_most
+        after = batch[-1] if batch else after
+        yield await _deny(store, batch, has_ended)
+
+
+async def _deny(
+    store: Store, run_ids: Sequence[str], has_ended: Callable[[], bool]
+) -> Sequence[Claim]:
     claims = list[Claim]()
-    waiting = await store.expired(AT_MOST)
+    waiting = [*run_ids]
 
     async def deny() -> None:
         while waiting and not has_ended():
@@ -40,10 +54,11 @@ async def _expire(store: Store, run_id: str) -> Sequence[Claim]:
     tx: PgTransaction | None = None
     try:
         async with store.transaction(keeps=True) as tx:
-            await runs.expire(tx, run_id)
-    except StoreUnavailable:
-        _log.info("run %s cannot be written now; its questions expire later", run_id)
-    except Exception:  # noqa: BLE001  # perhaps a newer program's
+            if await tx.lock_expired(run_id):
+                await runs.expire(tx, run_id)
+    except (StoreUnavailable, Unreadable) as error:
+        _log.info("the questions of run %s expire later: %s", run_id, error.detail)
+    except Exception:  # noqa: BLE001  # a defect
         _log.exception("the questions of run %s cannot be ended", run_id)
     # also where the reply to the COMMIT was lost: who drives looks first whether the claim is there
     return tx.claims if tx else ()

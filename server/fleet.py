@@ -15,7 +15,7 @@ from datetime import timedelta
 from hitl_orchestrator.checkpoints.processes import Process
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
-from hitl_orchestrator.domain.errors import NotFound, RunHeld, StoreUnavailable
+from hitl_orchestrator.domain.errors import NotFound, RunHeld, StoreUnavailable, Unreadable
 from hitl_orchestrator.domain.needs import (
     Asker,
     describe_missing,
@@ -78,10 +78,11 @@ class Fleet:
         if not self._judges:
             return
         # a process that died may have gone before the claims that it held
-        unfitting = await self._store.unfitting(self._process.offers, seen != self._seen)
+        has_changed = seen != self._seen
+        unfitting = await self._store.unfitting(self._process.offers, has_changed)
         self._seen = seen
         for run_id in unfitting:
-            yield await self._recheck(run_id)
+            yield await self._recheck(run_id, has_changed)
 
     async def check(self, tx: Transaction, locked: Locked) -> Fits | Misfit:
         """Tell whether somebody can go on with the run. Costs nothing where this process can."""
@@ -103,23 +104,29 @@ class Fleet:
         held = Held.model_validate(refused.more["held"])
         await runs.hold(tx, str(refused.more["runId"]), held.capabilityId, held.reason)
 
-    async def _recheck(self, run_id: str) -> Sequence[Claim]:
+    async def _recheck(self, run_id: str, has_changed: bool) -> Sequence[Claim]:
         """Let a run go on that fits; hold one that nobody goes on with. Return what to drive.
 
+        `has_changed`: others came or went, so that why it is held may be another reason. Two that
+        see different reasons would else write them in turn for ever.
         One run that cannot be read, or is locked, stops no other.
         """
         try:
             async with self._store.transaction(keeps=True) as tx:
                 misfit = await runs.recheck(tx, run_id, self.check)
                 if misfit and not self._is_for_others(misfit):
-                    await runs.hold(tx, run_id, misfit.capability_id, misfit.reason)
+                    await runs.hold(
+                        tx, run_id, misfit.capability_id, misfit.reason, anew=has_changed
+                    )
             return tx.claims
         except NotFound:  # pruned meanwhile
             return ()
+        except Unreadable as error:
+            _log.info("whether run %s fits others have to tell: %s", run_id, error.detail)
         except StoreUnavailable:
             _log.info("run %s cannot be written now; whether it fits is looked at later", run_id)
             self.suspect()
-        except Exception:  # noqa: BLE001  # perhaps a newer program's
+        except Exception:  # noqa: BLE001  # a defect
             _log.exception("whether run %s fits cannot be told", run_id)
         return ()
 

@@ -20,6 +20,7 @@ from uuid import uuid4
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.transaction import Overtaken, PgTransaction
 from hitl_orchestrator.domain.capability import Registry, default_outputs
+from hitl_orchestrator.domain.checking import Checked, knowing
 from hitl_orchestrator.domain.errors import (
     Conflict,
     Invalid,
@@ -92,7 +93,8 @@ class Orchestrator:
     async def open(cls, settings: Settings) -> AsyncGenerator[Self]:
         """Open the database (an embedded one, if the settings name none) and start driving.
 
-        Raise ConfigurationError.
+        Raise ConfigurationError. In the main thread an agent that blocks the event loop can be
+        interrupted, by SIGURG; elsewhere it goes on until it ends, past its time limit.
         """
         async with (
             open_place(settings, needs_key=False) as place,
@@ -130,10 +132,15 @@ class Orchestrator:
     ) -> Done:
         """Take all responses, or none. Raise as `graph.runs.answer` does."""
 
-        async def act(tx: PgTransaction) -> str:
-            return await runs.answer(tx, ref, request_id, responses, by, self._fleet.check)
+        async def perform(checked: Checked) -> Done:
+            async def act(tx: PgTransaction) -> str:
+                with knowing(checked):
+                    return await runs.answer(tx, ref, request_id, responses, by, self._fleet.check)
 
-        return await self._perform(act, once, wait_seconds)
+            return await self._perform(act, once, wait_seconds)
+
+        # what takes long to check is checked with no transaction open
+        return await self._services.checks.settle(perform)
 
     async def deny(
         self,
@@ -376,7 +383,7 @@ class Orchestrator:
         return Done(outcome)
 
     async def _perform_alone(self, act: Act) -> Run:
-        """Do it by one statement, again where others were first: at each try one of all is."""
+        """Do it by one statement, and again where others were first: with each try one has done."""
         while True:
             try:
                 async with self._services.drivers.alone() as tx:

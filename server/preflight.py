@@ -6,7 +6,7 @@ from hitl_orchestrator.checkpoints import processes
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
-from hitl_orchestrator.domain.errors import NotFound
+from hitl_orchestrator.domain.errors import NotFound, Unreadable
 from hitl_orchestrator.domain.ports import Locked, RunRef
 from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.graph.runs import Misfit
@@ -23,7 +23,11 @@ async def check_unfinished(
     async with connection(pool) as conn:
         unfinished = await processes.unfinished(conn)
     for run_id in unfinished:
-        locked = await _read(pool, run_id)
+        try:
+            locked = await _read(pool, run_id)
+        except Unreadable as error:
+            yield run_id, error.detail
+            continue
         if locked is None or locked.run.ended:
             continue
         verdict = await look(inspector, locked.run, locked.askers)

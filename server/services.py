@@ -19,8 +19,15 @@ from hitl_orchestrator.checkpoints import queue, retention
 from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
+from hitl_orchestrator.checkpoints.lifeline import Lifeline
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
-from hitl_orchestrator.checkpoints.pool import Pool, check_reachable, connection, open_pools
+from hitl_orchestrator.checkpoints.pool import (
+    Pool,
+    check_reachable,
+    connection,
+    connection_pool,
+    open_pools,
+)
 from hitl_orchestrator.checkpoints.processes import Process
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
@@ -33,6 +40,7 @@ from hitl_orchestrator.domain.needs import list_offers
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
 from hitl_orchestrator.nodes.calls import find_calls, tell_way_out
+from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.proposal import build_proposer
@@ -43,6 +51,7 @@ from hitl_orchestrator.server.places import RunPlaces
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
+from hitl_orchestrator.server.watch import watch_loop
 
 TIDY_SECONDS = 3600.0
 END_SECONDS = 1.0  # of patience with what tidies up, when the process ends
@@ -59,6 +68,7 @@ class Services:
     fleet: Fleet
     drivers: Drivers
     wakeups: Wakeups
+    checks: Checks
     telemetry: Telemetry
     live_workers: Callable[[], Awaitable[int]]
     # with a queue: take jobs, so many at a time, until told to end
@@ -118,8 +128,11 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     async with AsyncExitStack() as stack:
         pools = await stack.enter_async_context(open_pools(database_url))
         saver = BufferedSaver(pools.driving, keeps_history=settings.history == "all")
-        ready = migrate(saver.pool, saver) if settings.auto_migrate else check_migrated(saver.pool)
-        await ready
+        if settings.auto_migrate:
+            async with connection_pool(database_url, max_size=2) as patient:
+                await migrate(patient, BufferedSaver(patient))
+        else:
+            await check_migrated(pools.calls)
         telemetry = Telemetry(tracing())
         driver_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         jobs = queue.queue(database_url)
@@ -144,7 +157,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             Process(driver_id, frozenset(offers), drives=not queued),
             settings.claim_seconds,
         )
-        graph = build(agents, saver, build_proposer(model) if model else None)
+        checks = Checks()
+        graph = build(agents, saver, build_proposer(model) if model else None, checks)
 
         def rehydrated(run_id: str) -> None:
             telemetry.log("run_rehydrated", runId=run_id)
@@ -167,6 +181,16 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         wakeups = await stack.enter_async_context(
             Wakeups(database_url, drivers.stop, places.look, pools.keeping)
         )
+        lease_seconds = settings.claim_seconds
+        lifeline = Lifeline(database_url, driver_id, timedelta(seconds=lease_seconds))
+        stack.enter_context(
+            watch_loop(
+                lambda: drivers.beat_from_thread(lifeline),
+                lease_seconds / BEATS_A_LEASE,
+                lifeline.close,
+                telemetry.count_blocked,
+            )
+        )
         await stack.enter_async_context(drivers)
         tidying = asyncio.create_task(
             every(TIDY_SECONDS, lambda: _tidy(store, settings), lambda: False)
@@ -186,6 +210,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             fleet,
             drivers,
             wakeups,
+            checks,
             telemetry,
             lambda: _live_workers(pools.calls, jobs),
             drive_queued,
@@ -200,7 +225,8 @@ def agents_of(settings: Settings) -> list[Agent]:
 async def _tidy(store: Store, settings: Settings) -> None:
     await store.forget_old_keys()
     if settings.retention_days is not None:
-        await retention.prune(store.saver.pool, timedelta(days=settings.retention_days))
+        async with connection_pool(settings.database_url or "", max_size=1) as patient:
+            await retention.prune(patient, timedelta(days=settings.retention_days))
 
 
 async def _requeue(

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Generator
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from threading import Thread
 from types import FrameType
 
+ENDS = (signal.SIGTERM, signal.SIGINT)
 AFTER_DRAINING_SECONDS = 4.5  # for all that is to be done besides; then the process ends anyway
+KERNEL_SECONDS = 0.3
 
 _log = logging.getLogger("hitl.signals")
 
@@ -26,11 +29,14 @@ class Told:
         self._is_told = False
 
     def tell(self) -> None:
-        """Begin to end; for a signal handler. A second time changes nothing."""
+        """Begin to end; for a signal handler, or a thread. A second time changes nothing."""
         if self._is_told:
             return
         self._is_told = True
         self._loop.call_soon_threadsafe(self._event.set)
+        # the kernel ends it at last: no thread runs while code keeps Python's lock (a regular
+        # expression that explodes)
+        signal.setitimer(signal.ITIMER_REAL, self._seconds + KERNEL_SECONDS)
         # a thread: the loop may be what does not end
         Thread(target=self._end_anyway, daemon=True, name="end anyway").start()
 
@@ -59,10 +65,33 @@ def end_with_zero(drain_seconds: float) -> Generator[Told]:
     def tell(number: int, frame: FrameType | None) -> None:
         told.tell()
 
-    ends = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, tell) for number in ends}
+    before = {number: signal.signal(number, tell) for number in ENDS}
     try:
-        yield told
+        with _listen_for_signals(told):
+            yield told
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _listen_for_signals(told: Told) -> Generator[None]:
+    """Hear of a signal in a thread, too: no handler runs while the main thread is in C code."""
+    hears, says = socket.socketpair()
+    says.setblocking(False)
+
+    def listen() -> None:
+        while heard := hears.recv(1):
+            if heard[0] in ENDS:
+                told.tell()
+
+    thread = Thread(target=listen, daemon=True, name="hear signals")
+    thread.start()
+    before = signal.set_wakeup_fd(says.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        says.close()
+        thread.join()
+        hears.close()

@@ -19,8 +19,8 @@ from hitl_orchestrator.server.tracing import Trace
 
 # people take minutes to days
 WAIT_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)
-# what `agent_failed` has, which the nodes log without knowing of structlog
-OF_AGENTS = ("runId", "threadId", "stepId", "originAgent", "exception")
+# what `agent_failed` and `loop_blocked` have, which are logged without knowing of structlog
+OF_AGENTS = ("runId", "threadId", "stepId", "originAgent", "exception", "place", "seconds")
 RESUME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _OF_RUNS = {
     EventKind.RUN_STARTED,
@@ -85,6 +85,11 @@ class Telemetry:
             ["status"],
             registry=self._registry,
         )
+        self._blocked = Counter(
+            "hitl_loop_blocked_seconds",
+            "For how long an agent kept everything else of this process waiting",
+            registry=self._registry,
+        )
         for counter, labels in (
             (self._denied, Cause),
             (self._responses, ResponseType),
@@ -110,6 +115,10 @@ class Telemetry:
                     cause=event.cause,
                     seconds=event.seconds,
                 )
+
+    def count_blocked(self, seconds: float) -> None:
+        """Count how long the event loop stood still. For any thread."""
+        self._blocked.inc(seconds)
 
     def log(self, name: str, **fields: str | float | bool | None) -> None:
         self._log.info(

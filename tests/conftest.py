@@ -7,17 +7,14 @@ os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # read when LangGraph is import
 import signal
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
-from psycopg import AsyncConnection, sql
-from psycopg.conninfo import make_conninfo
 
 from tests.markers import mark
 from tests.processes import API_KEY, Running, serving
 from tests.stacks import describe_tasks
-from tests.temporary import temporary_postgres
+from tests.temporary import temporary_database, temporary_postgres
 
 # A Postgres of yours for the tests, with the right to create databases; unset: the embedded one.
 TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL")
@@ -59,11 +56,8 @@ def postgres() -> Generator[str]:
 
 @pytest.fixture
 async def database_url(postgres: str) -> AsyncGenerator[str]:
-    name = f"test_{uuid4().hex}"
-    async with await AsyncConnection.connect(postgres, autocommit=True) as admin:
-        await admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield make_conninfo(postgres, dbname=name)
-        await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    async with temporary_database(postgres) as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,9 +2,13 @@
 
 import shutil
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+from psycopg import AsyncConnection, sql
+from psycopg.conninfo import make_conninfo
 
 from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 
@@ -27,3 +31,13 @@ def temporary_postgres() -> Generator[EmbeddedPostgres]:
         postgres = EmbeddedPostgres(folder)
         with postgres:
             yield postgres
+
+
+@asynccontextmanager
+async def temporary_database(postgres: str) -> AsyncGenerator[str]:
+    """An empty one of that server."""
+    name = f"test_{uuid4().hex}"
+    async with await AsyncConnection.connect(postgres, autocommit=True) as admin:
+        await admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield make_conninfo(postgres, dbname=name)
+        await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

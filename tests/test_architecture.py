@@ -148,7 +148,7 @@ def has_another(node: ast.AST, kinds: type[ast.AST] | tuple[type[ast.AST], ...])
 def test_no_expression_is_read_from_the_inside_out() -> None:
     """No comprehension stands inside a comprehension, no condition inside a condition."""
     dense: list[str] = []
-    for path, node in nodes_of(PLAIN):
+    for path, node in nodes_of([*PLAIN, *sorted((ROOT / "tests").rglob("*.py"))]):
         for kinds in (COMPREHENSIONS, ast.IfExp):
             if isinstance(node, kinds) and has_another(node, kinds):
                 dense.append(place(path, node))

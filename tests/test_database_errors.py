@@ -21,6 +21,7 @@ from hitl_orchestrator.domain.run import NewRun, Run
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.services import Services, open_services
 from hitl_orchestrator.server.settings import Settings
+from hitl_orchestrator.server.waiting import AT_WORK
 from tests.processes import AGENTS
 from tests.temporary import temporary_folder
 
@@ -59,10 +60,15 @@ async def admin(database_url: str) -> AsyncGenerator[AsyncConnection]:
         yield conn
 
 
-async def pause(hitl: Orchestrator) -> Run:
+async def start(hitl: Orchestrator) -> Run:
+    """Return the run once it has paused, or where the database was out of reach meanwhile."""
     question: Any = {"question": "What now?", "kind": "freeform"}
     new = NewRun(objective="Ask", inputs={"question": question}, outputs=("answer",))
-    run = (await hitl.start(new, wait_seconds=60)).run
+    return (await hitl.start(new, wait_seconds=60)).run
+
+
+async def pause(hitl: Orchestrator) -> Run:
+    run = await start(hitl)
     assert run.status == "awaiting_hitl", run
     return run
 
@@ -245,7 +251,11 @@ async def pause_in_the_end(hitl: Orchestrator) -> Run:
     async with asyncio.timeout(60):
         while True:
             with suppress(StoreUnavailable):
-                return await pause(hitl)
+                run = await start(hitl)
+                while run.status in AT_WORK:
+                    run = await hitl.run(run.runId, wait_seconds=60)
+                assert run.status == "awaiting_hitl", run
+                return run
 
 
 @pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="there is no pgbouncer here")

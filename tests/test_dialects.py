@@ -470,14 +470,10 @@ def asked_and_answered(draw: st.DrawFn) -> tuple[list[list[Decision]], list[Answ
     denial.
     """
     allowed = draw(st.lists(decisions, min_size=1, max_size=4))
-    given: list[Answer] = [
-        draw(
-            st.sampled_from(
-                [*(WORDS[d] for d in each if d != Decision.REJECT), Denied(reason="No")]
-            )
-        )
-        for each in allowed
-    ]
+    given: list[Answer] = []
+    for each in allowed:
+        positive = [WORDS[decision] for decision in each if decision != Decision.REJECT]
+        given.append(draw(st.sampled_from([*positive, Denied(reason="No")])))
     return allowed, given
 
 

@@ -98,11 +98,12 @@ def test_the_operators_page_has_every_log_event_and_every_metric() -> None:
         if not name.endswith("_created")
     }
     assert {name.partition("{")[0] for name in first_column(OPERATIONS, "## Metrics")} == metrics
+    call = r'(?:\.log|_log\.(?:error|warning))\(\s*"(\w+)"'
     logged = {
         name
         for room in ("server", "nodes")
         for path in (ROOT / room).rglob("*.py")
-        for name in re.findall(r'(?:\.log|_log\.error)\(\s*"(\w+)"', path.read_text("utf-8"))
+        for name in re.findall(call, path.read_text("utf-8"))
     }
     assert first_column(OPERATIONS, "## Logs") == logged | {
         voice.log for voice in VOICES.values() if voice.log

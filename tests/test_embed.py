@@ -5,6 +5,7 @@ finished work is done twice.
 import asyncio
 import operator
 import re
+import time
 from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -420,6 +421,26 @@ async def test_a_schema_that_refers_to_nothing_fails_the_step(step_of: Steps) ->
     report = await step_of(agent(returns({"answer": 5}), facets=facets)).visit()
     assert report.outcome is Outcome.FAILED
     assert "nowhere" in (report.reason or "")
+
+
+@pytest.mark.slow
+async def test_others_go_on_beside_a_facet_that_takes_long_to_check(step_of: Steps) -> None:
+    """Each definition applies the next one twice: 2^60 looks at one number."""
+    twice = {
+        f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}, {"$ref": f"#/$defs/d{n + 1}"}]}
+        for n in range(60)
+    }
+    facets = {"answer": {"$ref": "#/$defs/d0", "$defs": {**twice, "d60": {"type": "integer"}}}}
+    visit = asyncio.create_task(step_of(agent(returns({"answer": 5}), facets=facets)).visit())
+    slowest = 0.0
+    while not visit.done():
+        began = time.monotonic()
+        await asyncio.sleep(0.01)
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < 0.3
+    report = await visit
+    assert report.outcome is Outcome.FAILED
+    assert "cannot be checked within a second" in (report.reason or "")
 
 
 async def test_warnings_are_bounded_and_storable(step_of: Steps) -> None:

@@ -78,7 +78,8 @@ class Office:
             self.done.append(contract.capabilityId)
             if gives_up and any(answer["status"] == "denied" for answer in answers):
                 return {}
-            return {facet: [words(answer) for answer in answers] for facet in contract.outputFacets}
+            said = [words(answer) for answer in answers]
+            return {facet: [*said] for facet in contract.outputFacets}
 
         return agent(line, run)
 

@@ -45,20 +45,21 @@ def begun(limit: int = 3, *, enabled: bool = True) -> Snapshot:
 
 
 def asking(state: Snapshot, wave: Wave) -> Snapshot:
-    return with_asks(
-        state,
-        {step: [Question(question=text) for text in questions] for step, questions in wave.items()},
-    )
+    return with_asks(state, {step: list_questions(texts) for step, texts in wave.items()})
+
+
+def list_questions(texts: Sequence[str]) -> list[Question]:
+    return [Question(question=text) for text in texts]
 
 
 def with_asks(state: Snapshot, wave: Mapping[str, Sequence[Question]]) -> Snapshot:
-    asks = {
-        step: [Ask(key=f"{step}.{n}", question=question) for n, question in enumerate(questions)]
-        for step, questions in wave.items()
-    }
-    return state.but(
-        reports={step: Report(outcome=Outcome.ASKING, asks=tuple(asks[step])) for step in asks}
-    )
+    reports = {step: report_asking(step, questions) for step, questions in wave.items()}
+    return state.but(reports=reports)
+
+
+def report_asking(step: str, questions: Sequence[Question]) -> Report:
+    asks = [Ask(key=f"{step}.{n}", question=question) for n, question in enumerate(questions)]
+    return Report(outcome=Outcome.ASKING, asks=tuple(asks))
 
 
 async def judged(state: Snapshot) -> tuple[Snapshot, list[Asked]]:

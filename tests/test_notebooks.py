@@ -42,15 +42,12 @@ def executed(path: Path) -> Any:
 
 def outputs(notebook: Any) -> list[tuple[str, object]]:
     """What each cell of code shows, with its source: a difference then says where."""
-    return [
-        (cell.source, [_shown(one) for one in cell.outputs])
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-    ]
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [(cell.source, _shown(cell)) for cell in cells]
 
 
-def _shown(output: Any) -> object:
-    return output.get("text") or output.get("data") or output
+def _shown(cell: Any) -> list[object]:
+    return [output.get("text") or output.get("data") or output for output in cell.outputs]
 
 
 def keep(path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import NewRun, Run
+from hitl_orchestrator.server.drivers import SWEEP_SECONDS
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
 from tests.agents.counting import log_lines
 from tests.faults.fleet import until
-from tests.processes import AGENTS
+from tests.processes import AGENTS, working
 
 AGENT_FILES = (str(AGENTS / "patient.py:agent"), str(AGENTS / "asks.py:asking"))
 
@@ -116,3 +117,31 @@ async def test_starts_at_once_take_no_more_than_there_are_places(
     log.with_name("go").touch()
     for run in runs:
         assert (await only.wait(run.runId, 60)).status == "completed"
+
+
+@pytest.mark.slow
+async def test_a_worker_leaves_jobs_it_has_no_place_for_to_others_and_takes_them_later(
+    database_url: str, log: Path
+) -> None:
+    """Whatever its concurrency: with the queue too a process drives no more at once."""
+    settings = Settings(database_url=database_url, agents=AGENT_FILES, dispatch="queue")
+    one_place = {"HITL_MAX_DRIVEN": "1", "HITL_TEST_LOG": str(log)}
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(Orchestrator.open(settings))
+        runs = [await work(server) for _ in range(4)]
+        stack.enter_context(working(database_url, "patient.py:agent", concurrency=4, **one_place))
+        await wait_until_busy(log, 1)
+        stack.enter_context(working(database_url, "patient.py:agent", concurrency=4, **one_place))
+        await wait_until_busy(log, 2)
+        log.with_name("go").touch()
+        for run in runs:
+            assert (await server.wait(run.runId, 60)).status == "completed"
+    assert list_started(log) == sorted(run.runId for run in runs)
+
+
+async def wait_until_busy(log: Path, number: int) -> None:
+    """Wait until so many are at work, and see that no more come in the time of a sweep."""
+    async with asyncio.timeout(60):
+        await until(lambda: log.exists() and len(list_started(log)) >= number)
+    await asyncio.sleep(1.2 * SWEEP_SECONDS)
+    assert len(list_started(log)) == number

@@ -162,14 +162,11 @@ def test_every_step_comes_after_those_that_can_help_it(
     plan = chain([*found.values()], goal, at_hand)
     if isinstance(plan, Unreachable):
         return
-    waits_for = {
-        user.capabilityId: [
-            maker.capabilityId
-            for maker in plan
-            if maker is not user and uses(user).difference(at_hand) & makes(maker)
-        ]
-        for user in plan
-    }
+    waits_for: dict[str, list[str]] = {}
+    for user in plan:
+        needed = uses(user).difference(at_hand)
+        makers = [maker for maker in plan if maker is not user and needed & makes(maker)]
+        waits_for[user.capabilityId] = [maker.capabilityId for maker in makers]
     try:
         TopologicalSorter(waits_for).prepare()
     except CycleError:
@@ -391,7 +388,8 @@ def test_a_revision_leaves_what_is_finished_alone_and_gives_every_step_its_own_n
         assert before.plan
         assert after.plan
         assert after.plan.version == before.plan.version + 1
-        old, new = ({each.stepId: each for each in steps(state)} for state in (before, after))
+        old = {each.stepId: each for each in steps(before)}
+        new = {each.stepId: each for each in steps(after)}
         assert len(new) == len(steps(after))
         assert {step_id: new[step_id].capabilityId for step_id in old} == {
             step_id: each.capabilityId for step_id, each in old.items()

@@ -46,6 +46,7 @@ def test_the_contracts_codes() -> None:
         "RunNotFailed": 409,
         "ThreadBusy": 409,
         "StoreUnavailable": 503,
+        "Unreadable": 503,
         "Fenced": 503,
         "Unfit": 503,
         "ConfigurationError": 500,

@@ -1,8 +1,11 @@
 """Forgetting beside people who listen and answer: no number twice, no wait for ever."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import product
 
 import httpx
 import pytest
@@ -11,10 +14,15 @@ from psycopg import AsyncConnection
 from hitl_orchestrator.checkpoints import events
 from hitl_orchestrator.checkpoints.pool import Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.retention import prune
+from hitl_orchestrator.domain.ports import Frame
+from hitl_orchestrator.server.orchestrator import Orchestrator
+from hitl_orchestrator.server.settings import Settings
 from tests.api.calls import answering, is_problem, paused, started
+from tests.processes import AGENTS
 
 AT_ONCE = timedelta(0)
-ROUNDS = 12
+LISTENED = timedelta(seconds=2)  # by then every listener has its frames
+THREADS, ROUNDS = 4, 6
 
 
 @pytest.fixture
@@ -29,9 +37,10 @@ async def pool(database_url: str) -> AsyncGenerator[Pool]:
         yield opened
 
 
-async def end_run(api: httpx.AsyncClient) -> str:
-    run = await paused(api)
-    await api.post("/api/hitl/resume?wait=20", json=answering(run, freeformText="x"))
+async def end_run(api: httpx.AsyncClient, **body: str) -> str:
+    run = await paused(api, **body)
+    done = await api.post("/api/hitl/resume?wait=20", json=answering(run, freeformText="x"))
+    assert done.json()["status"] == "completed", done.text
     return run["runId"]
 
 
@@ -87,46 +96,111 @@ async def test_the_stream_of_a_run_that_is_pruned_ends(
     is_problem(await api.get(path), 404)
 
 
-async def test_runs_are_answered_and_listened_to_while_ended_ones_are_pruned(
-    api: httpx.AsyncClient, pool: Pool
+@pytest.mark.slow
+async def test_nothing_is_lost_of_runs_that_are_answered_and_listened_to_beside_a_prune(
+    api: httpx.AsyncClient, pool: Pool, database_url: str
 ) -> None:
-    done = asyncio.Event()
-
-    async def keep_pruning() -> int:
+    """Their threads are pruned again and again; a listener gets each frame of each run once."""
+    agents = (str(AGENTS / "asks.py:agent"),)
+    settings = Settings(database_url=database_url, agents=agents)
+    async with Orchestrator.open(settings) as listening:
+        frames = list[Frame]()
+        listener = asyncio.create_task(listen(listening, frames, ROUNDS * THREADS))
         pruned = 0
-        while not done.is_set():
-            pruned += await prune(pool, AT_ONCE)
-            await asyncio.sleep(0)
-        return pruned
-
-    async def keep_numbering() -> list[int]:
-        numbers = list[int]()
-        while not done.is_set():
-            numbers.append(await number(pool))
-        return numbers
-
-    async def keep_answering(thread: str) -> None:
-        for _ in range(ROUNDS):
-            run = await paused(api, threadId=thread)
-            reply = await api.post("/api/hitl/resume", json=answering(run, freeformText="x"))
-            assert reply.status_code == 200, reply.text
-            ended = await api.get(f"/api/runs/{run['runId']}?wait=20")
-            assert ended.status_code == 404 or ended.json()["status"] == "completed", ended.text
-            await wait_until_free(api, thread)
-
-    pruning, numbering = asyncio.create_task(keep_pruning()), asyncio.create_task(keep_numbering())
-    try:
-        await asyncio.gather(*(keep_answering(f"thread {n}") for n in range(4)))
-    finally:
-        done.set()
-    assert await pruning > 0
-    numbers = await numbering
+        ending = asyncio.gather(*(end_runs(api, f"thread {n}") for n in range(THREADS)))
+        while not ending.done():
+            pruned += await prune(pool, LISTENED)
+            await asyncio.sleep(0.02)
+        run_ids = [run_id for ended in await ending for run_id in ended]
+        async with asyncio.timeout(20):
+            await listener
+    assert pruned > 0
+    got = Counter((frame.body["runId"], frame.body["message"]) for frame in frames)
+    assert got == Counter(product(run_ids, ("requested", "occurred", "completed")))
+    numbers = [frame.seq for frame in frames]
     assert numbers == sorted(numbers)
 
 
-async def wait_until_free(api: httpx.AsyncClient, thread: str) -> None:
-    async with asyncio.timeout(20):
-        for status in ("queued", "running", "awaiting_hitl"):
-            query = {"threadId": thread, "status": status}
-            while (await api.get("/api/runs", params=query)).json()["runs"]:  # noqa: ASYNC110
+async def end_runs(api: httpx.AsyncClient, thread: str) -> list[str]:
+    return [await end_run(api, threadId=thread) for _ in range(ROUNDS)]
+
+
+async def listen(hitl: Orchestrator, frames: list[Frame], ends: int) -> None:
+    """Take the queue's frames until so many runs have ended."""
+    async for batch in hitl.queue_batches(0):
+        frames += batch
+        if [frame.body["type"] for frame in frames].count("complete") == ends:
+            return
+
+
+@asynccontextmanager
+async def blocked_prune(database_url: str, thread: str) -> AsyncGenerator[asyncio.Task[int]]:
+    """Give a prune that stands still, inside, where it deletes that thread's checkpoints."""
+    async with (
+        await AsyncConnection.connect(database_url) as holder,
+        connection_pool(database_url, max_size=1) as pool,
+    ):
+        await holder.execute("SELECT FROM checkpoints WHERE thread_id = %s FOR UPDATE", (thread,))
+        pruning = asyncio.create_task(prune(pool, AT_ONCE))
+        blocked = """SELECT FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()
+            AND locktype = 'transactionid'"""
+        async with asyncio.timeout(10):
+            while (await holder.execute(blocked)).rowcount == 0:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+        try:
+            yield pruning
+        finally:
+            await holder.rollback()
+        await pruning
+
+
+async def count_checkpoints(database_url: str, thread: str) -> list[int]:
+    counts = [
+        f"SELECT count(*) FROM {table} WHERE split_part(thread_id, ':', 1) = %s"  # noqa: S608
+        for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+    ]
+    async with await AsyncConnection.connect(database_url) as conn:
+        rows = [await (await conn.execute(one.encode(), (thread,))).fetchone() for one in counts]
+    return [row[0] for row in rows if row]
+
+
+async def test_two_prunes_beside_each_other_leave_nothing_of_a_thread(
+    api: httpx.AsyncClient, pool: Pool, database_url: str
+) -> None:
+    """Each saw the other's run, and kept the checkpoints, or half of them, for it."""
+    await end_run(api, threadId="other")
+    await end_run(api, threadId="shared")
+    paused_run = await paused(api, threadId="shared")
+    async with blocked_prune(database_url, "other"):
+        await api.post("/api/hitl/resume?wait=20", json=answering(paused_run, freeformText="x"))
+        await prune(pool, AT_ONCE)
+    await prune(pool, AT_ONCE)
+    assert await count_checkpoints(database_url, "shared") == [0, 0, 0]
+
+
+async def test_a_start_beside_a_prune_of_its_thread_waits_for_it(
+    api: httpx.AsyncClient, database_url: str
+) -> None:
+    """Else it began from checkpoints that went while it was driven."""
+    await end_run(api, threadId="other")
+    await end_run(api, threadId="shared")
+    async with blocked_prune(database_url, "other"):
+        starting = asyncio.create_task(paused(api, threadId="shared"))
+        await end_run(api, threadId="free")
+        assert not starting.done()
+    run = await starting
+    reply = await api.post("/api/hitl/resume?wait=20", json=answering(run, freeformText="x"))
+    assert reply.json()["status"] == "completed"
+
+
+async def test_a_run_whose_work_goes_on_is_not_pruned(
+    api: httpx.AsyncClient, pool: Pool, database_url: str
+) -> None:
+    """Its row keeps its thread for it."""
+    run_id = await end_run(api)
+    async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
+        await conn.execute("UPDATE orchestrator_runs SET working_until = now() + interval '9 s'")
+        assert await prune(pool, AT_ONCE) == 0
+        await conn.execute("UPDATE orchestrator_runs SET working_until = now()")
+    assert await prune(pool, AT_ONCE) == 1
+    is_problem(await api.get(f"/api/runs/{run_id}"), 404)

@@ -40,6 +40,12 @@ def test_a_form_whose_schema_refers_to_nowhere_is_no_question(
     assert reference in refused.value.detail
 
 
+@pytest.mark.parametrize("schema", [{"$ref": "#"}, {"allOf": [{"$ref": "#/allOf/0"}]}])
+def test_a_form_whose_schema_only_refers_to_itself_is_no_question(schema: JsonObject) -> None:
+    with pytest.raises(NotAQuestion, match="refers to itself without end"):
+        parse_question({"question": "How many?", "kind": "form", "responseSchema": schema})
+
+
 @pytest.mark.parametrize("schema", WHOLE)
 def test_a_schema_that_is_whole_can_be_answered(schema: JsonObject) -> None:
     assert dangling_reference(schema) is None
@@ -69,6 +75,7 @@ SLOW: list[tuple[Any, JsonObject]] = [
     ("x", DOUBLING),
     (5, DOUBLING),
     (NESTED, DEEP),
+    (["a" * 10 + "!"] * 20_000, {"items": {"anyOf": [{"pattern": r"^(a|a+)+\1$"}, {}]}}),
     (["x"] * 20_000, {"items": {"enum": [str(n) for n in range(20_000)]}}),
 ]
 

@@ -424,7 +424,8 @@ async def test_verify_is_not_confused_by_runs_that_go_on_meanwhile(database_url:
         connection_pool(database_url, max_size=1) as pool,
         connection(pool) as conn,
     ):
-        waiting = {run["runId"]: run for run in [await paused(api) for _ in range(2)]}
+        both = [await paused(api), await paused(api)]
+        waiting = {run["runId"]: run for run in both}
         verified = audit.verify(conn, None)
         first, _, _ = await anext(verified)
         (other,) = waiting.keys() - {first}

@@ -30,8 +30,9 @@ WHEN = {
     "failed) or is held, or the thread has a run that is active or `stillWorking`.",
     413: "The body has more than 1 MiB.",
     422: "Body, query or header does not fit. Nothing is saved.",
-    503: "The database is out of reach, or this client holds too many streams or waiting calls; "
-    "try again after `Retry-After` seconds.",
+    503: "The database is out of reach, this client holds too many streams or waiting calls, or a "
+    "newer version wrote what this server cannot read (`urn:hitl:unreadable`): nothing is changed. "
+    "Try again after `Retry-After` seconds.",
 }
 EVENTS: Responses = {
     200: {

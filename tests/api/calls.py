@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -60,14 +61,30 @@ async def started(
 async def paused(
     api: httpx.AsyncClient, question: Any = QUESTIONS["freeform"], **body: Any
 ) -> Json:
-    response = await api.post(
-        "/api/runs?wait=20",
-        json={"objective": "Ask", "inputs": {"question": question}, "outputs": ["answer"], **body},
-    )
-    assert response.status_code == 202, response.text
-    run: Json = response.json()
+    asking = {"objective": "Ask", "inputs": {"question": question}, "outputs": ["answer"]}
+    run = await start(api, {**asking, **body})
     assert run["status"] == "awaiting_hitl", run
     return run
+
+
+def wanting(log: Path, output: str, *agents: str, **body: Any) -> Json:
+    """Describe a run of agents that note in a log what they do."""
+    by_agents = {"inputs": {"log": str(log)}, "outputs": [output], "agents": [*agents]}
+    return {"objective": "Work", **by_agents, **body}
+
+
+async def start(api: httpx.AsyncClient, body: Json, wait: int = 20) -> Json:
+    response = await api.post(f"/api/runs?wait={wait}", json=body)
+    assert response.status_code == 202, response.text
+    return response.json()
+
+
+async def answer(api: httpx.AsyncClient, run: Json, wait: int = 20, **response: Any) -> Json:
+    """Return the run, once it has paused or ended again."""
+    body = answering(run, **response)
+    answered = await api.post(f"/api/hitl/resume?wait={wait}", json=body)
+    assert answered.status_code == 200, answered.text
+    return answered.json()["run"]
 
 
 def answering(run: Json, **response: Any) -> Json:

@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from tests.agents.counting import log_lines
-from tests.api.calls import Json, answering, frames_of, started
+from tests.api.calls import Json, answer, frames_of, start, started, wanting
 from tests.processes import AGENTS
 
+pytestmark = pytest.mark.usefixtures("away")
 NAMES = ("patient", "thrice", "very_patient", "slow", "agent")
 
 
@@ -21,30 +22,8 @@ async def api(database_url: str) -> AsyncGenerator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """The model is away."""
-    (tmp_path / "away").touch()
-    return tmp_path / "log"
-
-
-async def start(api: httpx.AsyncClient, log: Path, agent: str, wait: int = 20) -> Json:
-    body = {
-        "objective": "Pay",
-        "inputs": {"log": str(log)},
-        "outputs": ["receipt"],
-        "agents": [agent],
-    }
-    response = await api.post(f"/api/runs?wait={wait}", json=body)
-    assert response.status_code == 202, response.text
-    return response.json()
-
-
-async def approve(api: httpx.AsyncClient, run: Json, wait: int = 0) -> Json:
-    body = answering(run, approved=True)
-    answered = await api.post(f"/api/hitl/resume?wait={wait}", json=body)
-    assert answered.status_code == 200, answered.text
-    return answered.json()["run"]
+async def pay(api: httpx.AsyncClient, log: Path, agent: str) -> Json:
+    return await start(api, wanting(log, "receipt", agent))
 
 
 async def wait_for_calls(log: Path, number: int) -> None:
@@ -60,8 +39,8 @@ async def list_warnings(api: httpx.AsyncClient, run: Json) -> list[str]:
 async def test_an_error_that_passes_is_outlived_without_a_second_payment_or_question(
     api: httpx.AsyncClient, log: Path
 ) -> None:
-    run = await start(api, log, "payer.patient")
-    await approve(api, run)
+    run = await pay(api, log, "payer.patient")
+    await answer(api, run, wait=0, approved=True)
     await wait_for_calls(log, 3)
     log.with_name("away").unlink()
     done = (await api.get(f"/api/runs/{run['runId']}?wait=20")).json()
@@ -76,7 +55,7 @@ async def test_an_error_that_passes_is_outlived_without_a_second_payment_or_ques
 async def test_after_the_last_attempt_the_step_has_failed_and_can_be_retried(
     api: httpx.AsyncClient, log: Path
 ) -> None:
-    run = await approve(api, await start(api, log, "payer.thrice"), wait=20)
+    run = await answer(api, await pay(api, log, "payer.thrice"), approved=True)
     assert (run["status"], run["error"]["stepId"]) == ("failed", "s1")
     assert log_lines(log) == ["paid", *["model"] * 4]
     said = "Payer (thrice) failed: ConnectionError: 503: the model is away (agents/payer.py:33)"
@@ -91,8 +70,8 @@ async def test_after_the_last_attempt_the_step_has_failed_and_can_be_retried(
 async def test_the_wait_for_the_next_attempt_is_cancelled_at_once(
     api: httpx.AsyncClient, log: Path
 ) -> None:
-    run = await start(api, log, "payer.very_patient")
-    await approve(api, run)
+    run = await pay(api, log, "payer.very_patient")
+    await answer(api, run, wait=0, approved=True)
     await wait_for_calls(log, 1)
     path = f"/api/runs/{run['runId']}/cancel"
     cancelled = (await api.post(path, json={"reason": "enough"})).json()
@@ -100,11 +79,11 @@ async def test_the_wait_for_the_next_attempt_is_cancelled_at_once(
 
 
 async def test_each_attempt_has_the_whole_of_its_time(api: httpx.AsyncClient, log: Path) -> None:
-    run = await start(api, log, "payer.slow")
+    run = await pay(api, log, "payer.slow")
     assert (run["status"], log_lines(log)) == ("failed", ["began"] * 3)
     assert run["error"]["message"].endswith("took longer than its 0.2 seconds")
 
 
 async def test_without_retries_it_is_tried_once(api: httpx.AsyncClient, log: Path) -> None:
-    run = await approve(api, await start(api, log, "payer.graph"), wait=20)
+    run = await answer(api, await pay(api, log, "payer.graph"), approved=True)
     assert (run["status"], log_lines(log)) == ("failed", ["paid", "model"])

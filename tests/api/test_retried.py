@@ -8,8 +8,18 @@ import httpx
 import pytest
 
 from tests.agents.counting import log_lines
-from tests.api.calls import Json, answering, frames_of, is_problem, started
+from tests.api.calls import (
+    Json,
+    answer,
+    frames_of,
+    is_problem,
+    start,
+    started,
+    wanting,
+)
 from tests.processes import AGENTS
+
+pytestmark = pytest.mark.usefixtures("away")
 
 
 @pytest.fixture
@@ -20,32 +30,8 @@ async def api(database_url: str) -> AsyncGenerator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """The model is away."""
-    (tmp_path / "away").touch()
-    return tmp_path / "log"
-
-
-async def start(api: httpx.AsyncClient, log: Path, **body: object) -> Json:
-    response = await api.post(
-        "/api/runs?wait=20",
-        json={
-            "objective": "Pay",
-            "inputs": {"log": str(log)},
-            "outputs": ["filed"],
-            "agents": ["payer.graph", "payer.filer"],
-            **body,
-        },
-    )
-    assert response.status_code == 202, response.text
-    return response.json()
-
-
-async def answer(api: httpx.AsyncClient, run: Json, **response: object) -> Json:
-    answered = await api.post("/api/hitl/resume?wait=20", json=answering(run, **response))
-    assert answered.status_code == 200, answered.text
-    return answered.json()["run"]
+def filing(log: Path, **body: object) -> Json:
+    return wanting(log, "filed", "payer.graph", "payer.filer", **body)
 
 
 async def retry(api: httpx.AsyncClient, run: Json, **body: object) -> Json:
@@ -55,7 +41,7 @@ async def retry(api: httpx.AsyncClient, run: Json, **body: object) -> Json:
 
 
 async def fail_after_paying(api: httpx.AsyncClient, log: Path, **body: object) -> Json:
-    run = await answer(api, await start(api, log, **body), approved=True)
+    run = await answer(api, await start(api, filing(log, **body)), approved=True)
     assert (run["status"], log_lines(log)) == ("failed", ["paid", "model"])
     return run
 
@@ -105,7 +91,7 @@ async def test_the_202_says_that_the_run_goes_on(api: httpx.AsyncClient, log: Pa
 async def test_a_function_that_asked_twice_is_not_asked_again(
     api: httpx.AsyncClient, log: Path
 ) -> None:
-    run = await start(api, log, agents=["payer.asks_twice"], outputs=["receipt"])
+    run = await start(api, wanting(log, "receipt", "payer.asks_twice"))
     run = await answer(api, run, freeformText="one")
     run = await answer(api, run, freeformText="two")
     assert run["status"] == "failed"
@@ -118,7 +104,7 @@ async def test_a_function_that_asked_twice_is_not_asked_again(
 
 
 async def test_only_a_failed_run_can_be_retried(api: httpx.AsyncClient, log: Path) -> None:
-    run = await start(api, log)
+    run = await start(api, filing(log))
     problem = is_problem(await api.post(f"/api/runs/{run['runId']}/retry", json={}), 409)
     assert (problem["type"], problem["runStatus"]) == ("urn:hitl:run-not-failed", "awaiting_hitl")
     await api.post(f"/api/runs/{run['runId']}/cancel", json={"reason": "enough"})
@@ -149,7 +135,7 @@ async def test_a_thread_with_another_active_run_takes_no_retry(
     api: httpx.AsyncClient, log: Path
 ) -> None:
     run = await fail_after_paying(api, log)
-    other = await start(api, log, threadId=run["threadId"])
+    other = await start(api, filing(log, threadId=run["threadId"]))
     problem = is_problem(await api.post(f"/api/runs/{run['runId']}/retry", json={}), 409)
     assert problem["type"] == "urn:hitl:thread-busy"
     assert (await answer(api, other, approved=False))["status"] == "failed"
@@ -159,7 +145,7 @@ async def test_a_run_goes_on_also_where_another_has_used_its_thread_since(
     api: httpx.AsyncClient, log: Path
 ) -> None:
     run = await fail_after_paying(api, log)
-    other = await start(api, log, threadId=run["threadId"])
+    other = await start(api, filing(log, threadId=run["threadId"]))
     await answer(api, other, approved=False)
     log.with_name("away").unlink()
     done = await retry(api, run)

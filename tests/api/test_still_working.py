@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.agents.counting import log_lines
-from tests.api.calls import Json, is_problem, started
+from tests.api.calls import Json, is_problem, start, started, wanting
 from tests.processes import AGENTS
 
 NAMES = ("synchronous", "in_a_node", "late", "agent")
@@ -21,30 +21,9 @@ async def api(database_url: str) -> AsyncGenerator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log"
-
-
 async def wait_for(log: Path, line: str) -> None:
     while line not in log_lines(log):  # noqa: ASYNC110  # another process writes it
         await asyncio.sleep(0.02)
-
-
-async def start(api: httpx.AsyncClient, log: Path, agent: str, output: str, **body: object) -> Json:
-    response = await api.post("/api/runs?wait=0", json=wanting(log, agent, output, **body))
-    assert response.status_code == 202, response.text
-    return response.json()
-
-
-def wanting(log: Path, agent: str, output: str, **body: object) -> Json:
-    return {
-        "objective": "Pay",
-        "inputs": {"log": str(log)},
-        "outputs": [output],
-        "agents": [agent],
-        **body,
-    }
 
 
 async def show_when(api: httpx.AsyncClient, run: Json, **expected: object) -> Json:
@@ -65,11 +44,11 @@ async def cancel(api: httpx.AsyncClient, run: Json) -> Json:
 async def test_a_cancelled_run_says_that_its_work_goes_on_and_its_thread_waits_for_the_end(
     api: httpx.AsyncClient, log: Path, agent: str
 ) -> None:
-    run = await start(api, log, agent, "receipt")
+    run = await start(api, wanting(log, "receipt", agent), wait=0)
     await wait_for(log, "began")
     cancelled = await cancel(api, run)
     assert (cancelled["status"], cancelled["stillWorking"]) == ("cancelled", True)
-    again = wanting(log, agent, "receipt", threadId=run["threadId"])
+    again = wanting(log, "receipt", agent, threadId=run["threadId"])
     problem = is_problem(await api.post("/api/runs", json=again), 409)
     assert problem["type"] == "urn:hitl:thread-busy"
     assert f"run {run['runId']}, which is cancelled but still working" in problem["detail"]
@@ -84,16 +63,16 @@ async def test_a_cancelled_run_says_that_its_work_goes_on_and_its_thread_waits_f
 async def test_work_that_can_be_stopped_is_stopped_when_the_cancel_is_answered(
     api: httpx.AsyncClient, log: Path
 ) -> None:
-    run = await start(api, log, "hangs.unbounded", "answer")
+    run = await start(api, wanting(log, "answer", "hangs.unbounded"), wait=0)
     await show_when(api, run, status="running")
     assert (await cancel(api, run))["stillWorking"] is False
-    await start(api, log, "hangs.unbounded", "answer", threadId=run["threadId"])
+    await start(api, wanting(log, "answer", "hangs.unbounded", threadId=run["threadId"]), wait=0)
 
 
 async def test_a_queued_and_a_paused_run_are_stopped_at_once(
     api: httpx.AsyncClient, log: Path
 ) -> None:
-    run = await start(api, log, "payer.graph", "receipt")
+    run = await start(api, wanting(log, "receipt", "payer.graph"), wait=0)
     await show_when(api, run, status="awaiting_hitl")
     assert (await cancel(api, run))["stillWorking"] is False
 
@@ -101,7 +80,7 @@ async def test_a_queued_and_a_paused_run_are_stopped_at_once(
 async def test_a_step_that_took_too_long_may_still_work_when_its_run_has_failed(
     api: httpx.AsyncClient, log: Path
 ) -> None:
-    run = await start(api, log, "payer.late", "receipt")
+    run = await start(api, wanting(log, "receipt", "payer.late"), wait=0)
     failed = await show_when(api, run, status="failed")
     assert failed["stillWorking"] is True
     assert log_lines(log) == ["began"]  # not begun again beside itself

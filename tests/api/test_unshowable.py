@@ -9,7 +9,7 @@ import pytest
 from tests.agents.counting import log_lines
 from tests.agents.unshowable import AGENTS as NAMES
 from tests.agents.unshowable import KIB
-from tests.api.calls import Json, answering, started
+from tests.api.calls import Json, answer, start, started, wanting
 from tests.processes import AGENTS
 
 
@@ -20,27 +20,8 @@ async def api(database_url: str) -> AsyncGenerator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log"
-
-
-async def start(api: httpx.AsyncClient, log: Path, agent: str) -> Json:
-    body = {
-        "objective": "Tidy up",
-        "inputs": {"log": str(log)},
-        "outputs": ["minutes"],
-        "agents": [f"clerk.{agent}"],
-    }
-    response = await api.post("/api/runs?wait=20", json=body)
-    assert response.status_code == 202, response.text
-    return response.json()
-
-
-async def approve(api: httpx.AsyncClient, run: Json) -> Json:
-    answered = await api.post("/api/hitl/resume?wait=20", json=answering(run, approved=True))
-    assert answered.status_code == 200, answered.text
-    return answered.json()["run"]
+async def tidy_up(api: httpx.AsyncClient, log: Path, agent: str) -> Json:
+    return await start(api, wanting(log, "minutes", f"clerk.{agent}"))
 
 
 @pytest.mark.parametrize(
@@ -55,13 +36,13 @@ async def approve(api: httpx.AsyncClient, run: Json) -> Json:
 async def test_a_tool_call_that_cannot_be_shown_is_refused_and_its_sibling_is_asked(
     api: httpx.AsyncClient, log: Path, agent: str, why: str
 ) -> None:
-    run = await start(api, log, agent)
+    run = await tidy_up(api, log, agent)
     assert run["status"] == "awaiting_hitl", run["error"]
     mail, delete = run["requests"]
     assert (mail["status"], mail["action"]["name"]) == ("pending", "send_mail")
     assert (delete["status"], delete["action"]["name"]) == ("denied", "delete_file")
     assert why in delete["denialReason"]
-    done = await approve(api, run)
+    done = await answer(api, run, approved=True)
     assert (done["status"], log_lines(log)) == ("completed", ["mail ann@example.org: Hello"])
     assert why in done["result"]["outputs"]["minutes"]
     assert 'hitl_denied_total{reason="unshowable"} 1.0' in (await api.get("/metrics")).text
@@ -70,11 +51,11 @@ async def test_a_tool_call_that_cannot_be_shown_is_refused_and_its_sibling_is_as
 async def test_what_is_large_but_not_too_large_is_shown_with_its_description(
     api: httpx.AsyncClient, log: Path
 ) -> None:
-    run = await start(api, log, "just_so")
+    run = await tidy_up(api, log, "just_so")
     delete = run["requests"][1]
     assert (delete["status"], len(delete["action"]["arguments"]["path"])) == ("pending", 200 * KIB)
-    run = await approve(api, run)
-    done = await approve(api, run)
+    run = await answer(api, run, approved=True)
+    done = await answer(api, run, approved=True)
     assert (done["status"], len(log_lines(log))) == ("completed", 2)
 
 
@@ -82,7 +63,7 @@ async def test_where_the_agent_takes_no_refusal_the_step_fails(
     api: httpx.AsyncClient, log: Path
 ) -> None:
     for agent in ("unrefusable", "anything"):
-        run = await start(api, log, agent)
+        run = await tidy_up(api, log, agent)
         assert (run["status"], run["requests"], log_lines(log)) == ("failed", [], [])
         assert run["error"]["stepId"] == "s1"
 
@@ -90,9 +71,9 @@ async def test_where_the_agent_takes_no_refusal_the_step_fails(
 async def test_our_own_form_and_a_mapping_with_denied_are_told_of_the_refusal(
     api: httpx.AsyncClient, log: Path
 ) -> None:
-    run = await start(api, log, "own")
+    run = await tidy_up(api, log, "own")
     assert (run["status"], run["requests"][0]["question"]) == ("completed", "Send it?")
     assert "holds a NUL character" in run["result"]["outputs"]["minutes"]
-    run = await start(api, log, "worded")
+    run = await tidy_up(api, log, "worded")
     assert run["status"] == "completed"
     assert run["result"]["outputs"]["minutes"].startswith("done: refused, the question is not")

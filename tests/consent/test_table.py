@@ -77,7 +77,11 @@ async def ask_and_decide(api: httpx.AsyncClient, row: Row, folder: Path, how: st
     heard = [json.loads(line) for line in lines if line[0] in '{["tfn' or line[0].isdigit()]
     acts = sum(line == "acted" or line.startswith("mail") for line in lines)
     said: Any = run["result"]["outputs"].get(f"{row.dialect}_done")
-    return Outcome(run, heard[-1] if heard else None if said is True else said, acts)
+    if heard:
+        said = heard[-1]
+    elif said is True:
+        said = None
+    return Outcome(run, said, acts)
 
 
 def put_reason(value: Any, reason: str) -> Any:

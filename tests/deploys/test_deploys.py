@@ -77,6 +77,21 @@ def test_a_deploy_that_loses_the_question_holds_it_until_it_is_back(
     assert system.get("/readyz")["heldRuns"] == 0
 
 
+def test_why_a_run_is_held_is_told_anew_at_each_deploy(database_url: str, tmp_path: Path) -> None:
+    """It is held once, since the first of them."""
+    system = System(database_url, tmp_path, "inline")
+    with system.processes:
+        system.deploy(entry(system, "first"))
+        run = system.start()
+        system.deploy(entry(system, "another agent"))
+        held = system.wait(run, is_held)["held"]
+        assert held["reason"] == "no agent letters is plugged in"
+        system.deploy(entry(system, "question renamed"))
+        again = system.wait(run, lambda found: NO_ASK in found["held"]["reason"])
+        assert again["held"]["since"] == held["since"]
+        assert list_actions(again) == ["start", "request", "hold"]
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hitl_orchestrator.domain.state import Snapshot
 from hitl_orchestrator.server.drivers import SWEEP_SECONDS
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
+from tests.api.calls import answering, is_problem, paused, started
 from tests.processes import AGENTS, Running, serving
 from tests.repository import ROOT
 from tests.temporary import temporary_folder
@@ -121,10 +122,62 @@ async def test_what_only_a_newer_program_can_read_stops_nothing_else(
     await admin.execute(change, (newer.runId,))
     assert [listed.runId for listed in (await hitl.runs()).rows] == [run.runId]
     assert [waiting.run.runId for waiting in (await hitl.pending()).rows] == [run.runId]
+    assert (await anext(hitl.frames(newer.runId))).seq == 1  # a frame is sent as it is kept
     await admin.execute(LONG_AGO, ([newer.runId, run.runId],))
     await admin.execute(START_AS_BEFORE, (SETTINGS_BEFORE,))
     assert (await wait_until(hitl, run.runId, "completed")).requests[0].denialReason == "Expired"
     await wait_until(hitl, "run_before", "awaiting_hitl")
+
+
+ANOTHER_SHAPE = """UPDATE orchestrator_runs SET settings = '{"is": "another"}',
+    status = %s WHERE run_id = %s"""
+ROWS = """SELECT row_to_json(r)::jsonb - 'claimed_until' FROM orchestrator_runs r
+    WHERE run_id = ANY(%s) ORDER BY run_id"""
+
+
+@pytest.mark.slow
+async def test_what_only_a_newer_program_can_read_is_said_and_never_changed(
+    database_url: str, admin: AsyncConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever calls for it, whatever is swept: its row, its questions and its attempts stay."""
+    async with started(database_url) as api:
+        begun = [await paused(api), await paused(api)]
+        for run, status in zip(begun, ("awaiting_hitl", "running"), strict=True):
+            await admin.execute(ANOTHER_SHAPE, (status, run["runId"]))
+        run_ids = [run["runId"] for run in begun]
+        await admin.execute(LONG_AGO, (run_ids,))
+        before = await list_rows(admin, run_ids)
+        for call in [*list_calls(api, begun[0]), *list_calls(api, begun[1])]:
+            problem = is_problem(await call, 503)
+            title = "Written by a newer version"
+            assert (problem["type"], problem["title"]) == ("urn:hitl:unreadable", title)
+        await asyncio.sleep(1.5 * SWEEP_SECONDS)
+        assert await list_rows(admin, run_ids) == before
+        for run in begun:
+            request = (await api.get(f"/api/hitl/requests/{run['pendingRequestId']}")).json()
+            assert request["status"] == "pending"
+    assert caplog.text.count(f"run {begun[1]['runId']} is left to others") == 1
+
+
+async def list_rows(admin: AsyncConnection, run_ids: list[str]) -> list[Any]:
+    return await (await admin.execute(ROWS, (run_ids,))).fetchall()
+
+
+def list_calls(api: httpx.AsyncClient, run: JsonObject) -> list[Awaitable[httpx.Response]]:
+    path = f"/api/runs/{run['runId']}"
+    question = {"runId": run["runId"], "requestId": run["pendingRequestId"]}
+    once = {"Idempotency-Key": "once"}
+    resume = answering(run, freeformText="x")
+    return [
+        api.get(path),
+        api.get(f"{path}?wait=1"),
+        api.post(f"{path}/cancel", json={"reason": "x"}),
+        api.post(f"{path}/retry", json={}),
+        api.post("/api/hitl/deny", json={**question, "reason": "x"}),
+        api.post("/api/hitl/remove", json={**question, "reason": "x"}),
+        api.post("/api/hitl/resume", json=resume),
+        *(api.post("/api/hitl/resume?wait=1", json=resume, headers=once) for _ in range(2)),
+    ]
 
 
 async def wait_until(hitl: Orchestrator, run_id: str, status: str) -> Run:

@@ -1,5 +1,5 @@
-"""A proxy before Postgres that breaks what goes through it: it loses the reply to a COMMIT, cuts,
-is slow, or is half-open (takes everything and answers nothing).
+"""A proxy before Postgres that breaks what goes through it: it loses the reply to a COMMIT, cuts
+before or behind it, is slow, or is half-open (takes everything and answers nothing).
 
 It lives in the event loop of the test; whoever uses `url` may live anywhere.
 """
@@ -7,22 +7,32 @@ It lives in the event loop of the test; whoever uses `url` may live anywhere.
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
 from struct import unpack
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _READY = b"Z\0\0\0\5"  # ReadyForQuery, before its last byte
+_ENDS = (b"Q", b"S")  # of what is asked together: a query, a Sync
 _CHUNK = 65536
 
 
-class Loss:
-    """A reply to be lost: `pattern` stands in a statement of its transaction.
+class Way(StrEnum):
+    """How a connection breaks at a COMMIT. Before it nothing is committed; else everything is."""
 
-    Outside of a transaction it is the reply to that statement itself.
+    BEFORE = "cut before it arrives"
+    BEHIND = "cut behind it"
+    LOST = "its reply is lost"
+
+
+class Break:
+    """One to come: `pattern` stands in a statement of its transaction.
+
+    Outside of a transaction it comes at that statement itself.
     """
 
-    def __init__(self, pattern: str) -> None:
-        self.pattern = pattern
+    def __init__(self, pattern: str, way: Way) -> None:
+        self.pattern, self.way = pattern, way
         self.happened = asyncio.Event()
 
 
@@ -33,7 +43,7 @@ class Proxy:
         self._real = conninfo_to_dict(database_url)
         self._server: asyncio.Server | None = None
         self._open = set[_Line]()
-        self.losses: list[Loss] = []
+        self.breaks: list[Break] = []
         self.delay_seconds = 0.0
         self.passes = asyncio.Event()  # not set: half-open
         self.passes.set()
@@ -50,16 +60,25 @@ class Proxy:
             self._server.close()
         self.cut()
 
-    def lose_reply(self, pattern: str) -> Loss:
+    def break_at(self, pattern: str, way: Way) -> Break:
+        """Break the connection of the next transaction with such a statement at its COMMIT."""
+        found = Break(pattern, way)
+        self.breaks.append(found)
+        return found
+
+    def lose_reply(self, pattern: str) -> Break:
         """Let the next transaction with such a statement be committed, and nobody know."""
-        loss = Loss(pattern)
-        self.losses.append(loss)
-        return loss
+        return self.break_at(pattern, Way.LOST)
 
     def cut(self) -> None:
         """Break all connections."""
         for line in [*self._open]:
             line.cut()
+
+    def deafen(self) -> None:
+        """Let nothing more come through the connections that there are; new ones pass."""
+        for line in self._open:
+            line.is_deaf = True
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = str(self._real.get("host")), int(str(self._real.get("port") or 5432))
@@ -88,7 +107,8 @@ class _Line:
         self._prepared: dict[bytes, str] = {}
         self._bound = ""
         self._transaction: list[str] | None = None  # the statements of the open one
-        self._losing: Loss | None = None
+        self._breaking: Break | None = None
+        self.is_deaf = False
 
     async def live(self) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
@@ -115,9 +135,21 @@ class _Line:
             body = await self._reader.readexactly(unpack("!I", size)[0] - 4)
             is_starting = False
             await self._proxy.passes.wait()
+            if self.is_deaf:
+                continue
             self._read(kind, body)
+            if self._breaks(Way.BEFORE):
+                return
             back.write(kind + size + body)
             await back.drain()
+            if kind in _ENDS and self._breaks(Way.BEHIND):
+                return
+
+    def _breaks(self, way: Way) -> bool:
+        if self._breaking is None or self._breaking.way != way:
+            return False
+        self._breaking.happened.set()
+        return True
 
     def _read(self, kind: bytes, body: bytes) -> None:
         if kind == b"P":
@@ -134,32 +166,33 @@ class _Line:
         if statement.startswith("BEGIN"):
             self._transaction = []
         elif self._transaction is None:
-            self._losing = self._losing or self._find_loss([statement])
+            self._breaking = self._breaking or self._find_break([statement])
         elif statement.startswith("COMMIT"):
-            self._losing = self._losing or self._find_loss(self._transaction)
+            self._breaking = self._breaking or self._find_break(self._transaction)
             self._transaction = None
         elif statement.startswith("ROLLBACK") and " TO " not in statement:
             self._transaction = None
         else:
             self._transaction.append(statement)
 
-    def _find_loss(self, statements: list[str]) -> Loss | None:
-        for loss in self._proxy.losses:
-            if any(loss.pattern in statement for statement in statements):
-                self._proxy.losses.remove(loss)
-                return loss
+    def _find_break(self, statements: list[str]) -> Break | None:
+        for found in self._proxy.breaks:
+            if any(found.pattern in statement for statement in statements):
+                self._proxy.breaks.remove(found)
+                return found
         return None
 
     async def _answer(self, replies: asyncio.StreamReader) -> None:
         while chunk := await replies.read(_CHUNK):
-            if self._losing:
-                if chunk[-6:-1] == _READY:  # it is done
-                    self._losing.happened.set()
+            if self._breaking:
+                if chunk[-6:-1] == _READY and self._breaks(Way.LOST):  # it is done
                     return
                 continue
             if self._proxy.delay_seconds:
                 await asyncio.sleep(self._proxy.delay_seconds)
             await self._proxy.passes.wait()
+            if self.is_deaf:
+                continue
             self._writer.write(chunk)
             await self._writer.drain()
 

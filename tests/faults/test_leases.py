@@ -21,7 +21,7 @@ from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.server.drivers import BEATS_A_LEASE, SWEEP_SECONDS
 from tests.agents.counting import log_lines
-from tests.api.calls import started
+from tests.api.calls import answering, paused, started
 from tests.contracts import registry
 from tests.processes import AGENTS
 
@@ -87,6 +87,48 @@ async def test_who_drives_goes_on_when_the_clock_of_the_database_jumps(
                 await asyncio.sleep(LEASE_SECONDS / BEATS_A_LEASE + SWEEP_SECONDS)
         assert await finish(client, run_ids, log) == ["completed"] * RUNS
     assert log_lines(log).count("began") == RUNS, "an agent ran twice though no process had died"
+
+
+@pytest.mark.slow
+async def test_who_fits_still_lives_when_the_clock_of_the_database_jumps(
+    database_url: str,
+) -> None:
+    """A server without the agent takes the answer, and holds nothing."""
+    asks, lasting = f"{AGENTS / 'asks.py'}:agent", f"{AGENTS / 'lasting.py'}:agent"
+    seconds = BEATS_A_LEASE * SWEEP_SECONDS
+    async with (
+        jumping(database_url) as jump,
+        started(database_url, agents=(asks,), claim_seconds=seconds) as fitting,
+        started(database_url, agents=(lasting,), claim_seconds=seconds) as other,
+    ):
+        answered, waits = await paused(fitting), await paused(fitting)
+        await asyncio.sleep(SWEEP_SECONDS)  # each has heard of the other
+        await jump("2 hours")
+        body = answering(answered, freeformText="x")
+        reply = await other.post("/api/hitl/resume?wait=20", json=body)
+        assert (reply.status_code, reply.json()["status"]) == (200, "completed"), reply.text
+        await asyncio.sleep(2 * SWEEP_SECONDS)
+        run = (await other.get(f"/api/runs/{waits['runId']}")).json()
+        audit = [entry["action"] for entry in run["metadata"]["auditLog"]]
+        assert (run["held"], audit) == (None, ["start", "request"])
+
+
+async def test_work_that_goes_on_keeps_its_thread_when_the_clock_of_the_database_jumps(
+    database_url: str, log: Path
+) -> None:
+    agents = (f"{AGENTS / 'payer.py'}:synchronous",)
+    body = {"objective": "Pay", "inputs": {"log": str(log)}, "threadId": "one"}
+    async with jumping(database_url) as jump, started(database_url, agents=agents) as client:
+        path = f"/api/runs/{(await client.post('/api/runs', json=body)).json()['runId']}"
+        async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+            while "began" not in log_lines(log):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        cancelled = (await client.post(f"{path}/cancel", json={"reason": "enough"})).json()
+        assert cancelled["stillWorking"] is True
+        await jump("1 hour")
+        assert (await client.get(path)).json()["stillWorking"] is True
+        assert (await client.post("/api/runs", json=body)).status_code == 409
+        log.with_name("enough").touch()
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
-"""Every transition of a run, each with the reply to its COMMIT lost: it was committed, and nobody
-knows. Nothing stands still until a lease has run out, nothing is done twice.
+"""Every transition of a run, each with its connection broken at the COMMIT: it is cut before it
+arrives, or behind it, or the reply is lost, and nobody knows that it was committed. Nothing stands
+still until a lease has run out, nothing is done twice.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,10 +16,12 @@ import pytest
 
 from hitl_orchestrator.domain.run import Run
 from hitl_orchestrator.server.drivers import Drivers
+from hitl_orchestrator.server.services import open_services
+from hitl_orchestrator.server.settings import Settings
 from tests.agents.counting import log_lines
 from tests.api.calls import started
 from tests.faults.one_life import RUN, opened, start
-from tests.faults.proxy import proxied
+from tests.faults.proxy import Way, proxied
 from tests.processes import AGENTS
 
 Json = dict[str, Any]
@@ -25,6 +29,8 @@ Json = dict[str, Any]
 LEASE_SECONDS = 60  # nobody may wait for its end
 PATIENCE_SECONDS = 25
 COUNTER = (f"{AGENTS / 'counting.py'}:left",)
+PAYER = (f"{AGENTS / 'payer.py'}:agent",)
+ACTS = ("deny", "remove", "cancel")
 # what stands in a statement of which transaction
 LIFE = {
     "start": "INSERT INTO orchestrator_runs",
@@ -32,12 +38,19 @@ LIFE = {
     "answer": "INSERT INTO hitl_responses",
     "end": "SET delivered_at",
 }
+# and in the queue: of the server, and of its worker
+QUEUED = (*LIFE.values(), "procrastinate_fetch_job", "SET claim_token", "procrastinate_finish_job")
 
 
 @pytest.fixture(autouse=True)
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HITL_TEST_LOG", str(tmp_path / "log"))
     return tmp_path / "log"
+
+
+@pytest.fixture(params=Way)
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
@@ -87,16 +100,16 @@ def actions(run: Json) -> Counter[str]:
 
 
 @pytest.mark.parametrize("moment", LIFE)
-async def test_each_moment_of_a_life(database_url: str, log: Path, moment: str) -> None:
+async def test_each_moment_of_a_life(database_url: str, log: Path, moment: str, way: Way) -> None:
     async with (
         proxied(database_url) as (proxy, url),
         started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS) as client,
     ):
-        loss = proxy.lose_reply(LIFE[moment])
+        broken = proxy.break_at(LIFE[moment], way)
         run = await rest(client, await begin(client), "awaiting_hitl")
         await answer(client, run)
         run = await rest(client, run, "completed", "failed")
-        assert loss.happened.is_set()
+        assert broken.happened.is_set()
     assert (run["status"], run["result"]["outputs"]) == ("completed", {"left": "yes"})
     assert actions(run) == {"start": 1, "request": 1, "resume": 1, "deliver": 1, "complete": 1}
     assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared", "applied yes"]
@@ -115,64 +128,106 @@ async def test_a_run_that_nobody_asks_for_again(database_url: str) -> None:
         assert (await rest(client, run, "awaiting_hitl"))["pendingRequestId"]
 
 
-@pytest.mark.parametrize("act", ["deny", "remove", "cancel"])
-async def test_what_an_operator_decides(database_url: str, act: str) -> None:
+@asynccontextmanager
+async def working(database_url: str, agents: tuple[str, ...] = COUNTER) -> AsyncGenerator[None]:
+    """Give a worker of the queue, in this process."""
+    settings = Settings(
+        database_url=database_url, agents=agents, dispatch="queue", claim_seconds=LEASE_SECONDS
+    )
+    told_to_end = asyncio.Event()
+    async with open_services(settings) as services:
+        work = asyncio.ensure_future(services.drive_queued(2, told_to_end))
+        try:
+            yield
+        finally:
+            told_to_end.set()
+            await work
+
+
+async def test_a_life_in_the_queue(database_url: str, log: Path, way: Way) -> None:
+    async with (
+        proxied(database_url) as (proxy, url),
+        started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS, dispatch="queue") as client,
+        working(url),
+    ):
+        broken = [proxy.break_at(pattern, way) for pattern in QUEUED]
+        run = await rest(client, await begin(client), "awaiting_hitl")
+        await answer(client, run)
+        run = await rest(client, run, "completed", "failed")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*(one.happened.wait() for one in broken))
+    assert (run["status"], run["result"]["outputs"]) == ("completed", {"left": "yes"})
+    assert actions(run) == {"start": 1, "request": 1, "resume": 1, "deliver": 1, "complete": 1}
+    assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared", "applied yes"]
+
+
+async def decide(client: httpx.AsyncClient, run: Json, act: str) -> Json:
+    """Deny or remove its question, or cancel it. Return the run once it has ended."""
+    body: Json = {"reason": "no"}
+    if act == "cancel":
+        await insist(client, f"/api/runs/{run['runId']}/cancel", body)
+    else:
+        body |= {"runId": run["runId"], "requestId": run["pendingRequestId"]}
+        await insist(client, f"/api/hitl/{act}", body)
+    return await rest(client, run, "completed" if act == "deny" else "cancelled")
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_what_an_operator_decides(database_url: str, act: str, way: Way) -> None:
     async with (
         proxied(database_url) as (proxy, url),
         started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS) as client,
     ):
         run = await rest(client, await begin(client), "awaiting_hitl")
-        loss = proxy.lose_reply("SET status =")
-        body: Json = {"reason": "no"}
-        if act == "cancel":
-            await insist(client, f"/api/runs/{run['runId']}/cancel", body)
-        else:
-            body |= {"runId": run["runId"], "requestId": run["pendingRequestId"]}
-            await insist(client, f"/api/hitl/{act}", body)
-        wanted = "completed" if act == "deny" else "cancelled"
-        run = await rest(client, run, wanted)
-        assert loss.happened.is_set()
+        broken = proxy.break_at("SET status =", way)
+        run = await decide(client, run, act)
+        assert broken.happened.is_set()
         assert run["requests"][0]["status"] == "denied"
         assert max(actions(run).values()) == 1
 
 
-async def test_an_expiry(database_url: str) -> None:
+async def test_an_expiry(database_url: str, way: Way) -> None:
     settings: Json = {"claim_seconds": LEASE_SECONDS, "request_ttl_seconds": 1}
     async with (
         proxied(database_url) as (proxy, url),
         started(url, agents=COUNTER, **settings) as client,
     ):
         run = await rest(client, await begin(client), "awaiting_hitl", "completed")
-        loss = proxy.lose_reply("SET status =")
+        broken = proxy.break_at("SET status =", way)
         run = await rest(client, run, "completed")
-        assert loss.happened.is_set()
+        assert broken.happened.is_set()
         assert (run["result"]["outputs"], actions(run)["expire"]) == ({"left": "Expired"}, 1)
 
 
-async def test_a_failure_and_a_retry(database_url: str, tmp_path: Path) -> None:
-    """The agent's model is away; then it is there."""
-    (tmp_path / "away").touch()
-    agents = (f"{AGENTS / 'payer.py'}:agent",)
-    body = {"objective": "Pay", "inputs": {"log": str(tmp_path / "paid")}, "outputs": ["receipt"]}
+async def fail(client: httpx.AsyncClient, folder: Path) -> Json:
+    """Return a run that has paid, and whose model is away."""
+    (folder / "away").touch()
+    body = {"objective": "Pay", "inputs": {"log": str(folder / "paid")}, "outputs": ["receipt"]}
+    run = await rest(client, await insist(client, "/api/runs", body), "awaiting_hitl")
+    request_id = run["pendingRequestId"]
+    response = {"requestId": request_id, "approved": True}
+    answers = {"runId": run["runId"], "requestId": request_id, "responses": [response]}
+    await insist(client, "/api/hitl/resume", answers)
+    return await rest(client, run, "failed")
+
+
+async def retry(client: httpx.AsyncClient, run: Json, folder: Path) -> Json:
+    """Return the run once it has ended, now that the model is there."""
+    (folder / "away").unlink()
+    await insist(client, f"/api/runs/{run['runId']}/retry", {})
+    return await rest(client, run, "completed")
+
+
+async def test_a_failure_and_a_retry(database_url: str, tmp_path: Path, way: Way) -> None:
     async with (
         proxied(database_url) as (proxy, url),
-        started(url, agents=agents, claim_seconds=LEASE_SECONDS) as client,
+        started(url, agents=PAYER, claim_seconds=LEASE_SECONDS) as client,
     ):
-        run = await rest(client, await insist(client, "/api/runs", body), "awaiting_hitl")
-        request_id = run["pendingRequestId"]
-        response = {"requestId": request_id, "approved": True}
-        failure = proxy.lose_reply("SET delivered_at")
-        await insist(
-            client,
-            "/api/hitl/resume",
-            {"runId": run["runId"], "requestId": request_id, "responses": [response]},
-        )
-        run = await rest(client, run, "failed")
-        (tmp_path / "away").unlink()
-        retry = proxy.lose_reply("SET status =")
-        await insist(client, f"/api/runs/{run['runId']}/retry", {})
-        run = await rest(client, run, "completed")
-        assert (failure.happened.is_set(), retry.happened.is_set()) == (True, True)
+        failure = proxy.break_at("SET delivered_at", way)
+        run = await fail(client, tmp_path)
+        again = proxy.break_at("SET status =", way)
+        run = await retry(client, run, tmp_path)
+        assert (failure.happened.is_set(), again.happened.is_set()) == (True, True)
     assert log_lines(tmp_path / "paid").count("paid") == 1
     assert actions(run)["retry"] == 1
 
@@ -189,31 +244,31 @@ async def come_to_rest(database_url: str) -> None:
     await until(rests)
 
 
-async def test_a_claim_of_the_sweep(database_url: str, log: Path) -> None:
+async def test_a_claim_of_the_sweep(database_url: str, log: Path, way: Way) -> None:
     async with opened(database_url, "dead", lambda _: None) as (store, _):
         await start(store)  # and nobody drives it
     async with proxied(database_url) as (proxy, url):
-        loss = proxy.lose_reply("WITH fresh")
+        broken = proxy.break_at("WITH fresh", way)
         await asyncio.sleep(0.1)  # the lease of `one_life`
         async with (
             opened(url, "another", lambda _: None) as (store, graph),
             Drivers(graph, store, "another", LEASE_SECONDS, 5),
         ):
             await come_to_rest(database_url)
-            assert loss.happened.is_set()
+            assert broken.happened.is_set()
     assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared"]
 
 
-async def test_a_claim_that_is_given_back(database_url: str) -> None:
+async def test_a_claim_that_is_given_back(database_url: str, way: Way) -> None:
     """And what is given back is driven at once by another."""
     async with proxied(database_url) as (proxy, url):
-        loss = proxy.lose_reply("WITH released")
+        broken = proxy.break_at("WITH released", way)
         async with (
             opened(url, "one", lambda _: None) as (store, graph),
             Drivers(graph, store, "one", LEASE_SECONDS, 5) as drivers,
         ):
             drivers.start(await start(store))
-        assert loss.happened.is_set()
+        assert broken.happened.is_set()
     async with (
         opened(database_url, "another", lambda _: None) as (store, graph),
         Drivers(graph, store, "another", LEASE_SECONDS, 5),

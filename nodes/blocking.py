@@ -1,0 +1,79 @@
+"""An agent that blocks the event loop: whose visit it is, where it stands, and its way out.
+
+It is looked for by who watches the loop, from a thread or in a signal's handler.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from hitl_orchestrator.nodes.mishaps import find_place_of_lines, is_ours, is_the_agents
+from hitl_orchestrator.nodes.time_limit import VisitLimit, current_limit
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CALLBACK = asyncio.Handle._run.__code__
+# What works in an agent's context for us, in tasks where none of our frames is left.
+DATABASE = {"psycopg", "psycopg_pool"}
+
+
+class Interrupted(BaseException):
+    """Raised where an agent blocks the event loop, though its time is over or its run is not ours.
+
+    No Exception: agents try again whatever fails.
+    """
+
+
+async def hand_over(call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call what is an agent's. What runs below this frame may be interrupted."""
+    return await call(*args, **kwargs)
+
+
+class Standing(NamedTuple):
+    """What an event loop works at just now. `visit`: whose; None: of no agent, or not known.
+
+    `place`: file and line of an agent's own code, or of a library's; None: there is none.
+    """
+
+    visit: VisitLimit | None
+    place: str | None
+
+
+def look_at_loop(frame: FrameType | None) -> Standing:
+    """Tell what a loop works at, by the innermost frame of its thread."""
+    lines = _list_lines(frame)
+    callback = lines[-1][0].f_back if lines else None
+    if callback is None:
+        return Standing(None, None)
+    # Python 3.11 has no other way to a task's context from another thread
+    visit = callback.f_locals["self"]._context.get(current_limit)
+    return Standing(visit, find_place_of_lines(reversed(lines)))
+
+
+def _list_lines(frame: FrameType | None) -> list[tuple[FrameType, int]]:
+    """Return the frames, with their lines, that a loop has called; none, where it is no loop's."""
+    found: list[tuple[FrameType, int]] = []
+    while frame is not None and frame.f_code is not CALLBACK:
+        found.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    return found if frame is not None else []
+
+
+def may_interrupt(frame: FrameType | None, visit: VisitLimit) -> bool:
+    """Tell whether an error raised in this frame, now, hits code of that visit's agent alone.
+
+    For a signal's handler: in the thread, and the context, of what was interrupted.
+    """
+    if frame is None or frame.f_code is hand_over.__code__ or current_limit.get() is not visit:
+        return False
+    is_agents = False
+    for each, _ in _list_lines(frame):
+        if each.f_code is hand_over.__code__:
+            return True
+        module = str(each.f_globals.get("__name__", ""))
+        if is_ours(module):
+            return False
+        is_agents |= is_the_agents(module) and module.partition(".")[0] not in DATABASE
+    return is_agents
