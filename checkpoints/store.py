@@ -78,7 +78,7 @@ class Store:
         self.offers = offers
         self.keeping = keeping or pool
         self.clock = clock or DatabaseClock(settle_seconds=0)
-        self.rested: Callable[[KeptRun], None] = lambda run: None  # told after each flush
+        self.written: Callable[[KeptRun], None] = lambda run: None  # told of what was written
         self._handed: dict[Claim, Seen] = {}
 
     @asynccontextmanager
@@ -110,6 +110,7 @@ class Store:
     def tell(self, tx: PgTransaction) -> None:
         for run, happened in tx.events:
             self.committed(run, happened)
+            self.written(tx.kept[run.runId])
         for claim in tx.claims:
             if seen := tx.seen.get(claim.run_id):
                 self._handed[claim] = seen
@@ -308,7 +309,7 @@ class PgUnit:
         with blaming_the_database():
             change, run = await self._store.saver.flush(self._collected, write)
         self._store.committed(change.run, change.events)
-        self._store.rested(run)
+        self._store.written(run)
         return change
 
     def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:

@@ -46,8 +46,8 @@ _RETRY_SECONDS = 0.5
 _MAX_SUPERSTEPS = 10_000  # the plan's own limits end a run long before
 
 
-async def drive(graph: Graph, memory: Memory, claim: Claim, control: RunControl) -> None:
-    """Drive the run until it pauses, ends or is drained.
+async def drive(graph: Graph, memory: Memory, claim: Claim, control: RunControl) -> bool:
+    """Drive the run until it pauses, ends or is drained. Return whether the claim is given back.
 
     Raise Fenced when the claim was lost; what was flushed stays. A database out of reach is waited
     for: whoever can reach it then and holds the claim goes on.
@@ -55,8 +55,7 @@ async def drive(graph: Graph, memory: Memory, claim: Claim, control: RunControl)
     while True:
         try:
             async with memory.unit(claim) as unit:
-                await _Drive(graph, unit, claim, control).to_rest()
-            return
+                return await _Drive(graph, unit, claim, control).to_rest()
         except StoreUnavailable:
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -69,8 +68,9 @@ class _Drive:
         self._unit = unit
         self._claim = claim
         self._control = control
+        self._is_given_back = False
 
-    async def to_rest(self) -> None:
+    async def to_rest(self) -> bool:
         locked = await self._unit.look()
         config: RunnableConfig = {
             "configurable": {"thread_id": locked.run.threadId},
@@ -89,6 +89,7 @@ class _Drive:
             step = await self._flush(HeldBack(min(missing), describe_missing(min(missing))))
         while step is not None and not self._control.drain_requested:
             step = await self._flush(await self._run(step, config))
+        return self._is_given_back
 
     async def _find_own(
         self, first: Snapshot, thread: StateSnapshot, config: RunnableConfig
@@ -154,7 +155,8 @@ class _Drive:
 
         while True:
             try:
-                await self._unit.flush(decide)
+                run = (await self._unit.flush(decide)).run
+                self._is_given_back = run.claimToken is None and not run.stillWorking
                 return following
             except StoreUnavailable:
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -210,7 +210,7 @@ class Drivers:
 
         With a queue the job is in the transaction that ordered it.
         """
-        if self._requeue is not None or self._draining or self._drives(run_id):
+        if self._requeue is not None or self._draining or self.drives(run_id):
             return
         if claim := await self._store.take(Claim(run_id, uuid4().hex), self._taker):
             self.start([claim])
@@ -234,7 +234,7 @@ class Drivers:
                 return
             await asyncio.sleep(_RETRY_SECONDS)
 
-    def _drives(self, run_id: str) -> bool:
+    def drives(self, run_id: str) -> bool:
         return bool(self._list_spells(run_id))
 
     def _list_spells(self, run_id: str) -> list[_Spell]:
@@ -282,7 +282,7 @@ class Drivers:
                 await self._leave(claim, calls, gives_back)
 
     async def _try_to_drive(self, claim: Claim, control: RunControl, calls: Calls) -> bool:
-        """Drive the run, or end it where it cannot be driven. Return whether that went well."""
+        """Drive the run, or end it where it cannot be driven. Return whether to give it back."""
         if claim.attempt > self._max_attempts:
             message = (
                 f"Its process died {self._max_attempts} times in a row while it drove this run,"
@@ -290,7 +290,7 @@ class Drivers:
             )
             return await self._fail(claim, message, calls)
         try:
-            await drive(self._graph, self._store, claim, control)
+            return not await drive(self._graph, self._store, claim, control)
         except (Fenced, NotFound, Unreadable):
             raise
         except Exception as error:  # noqa: BLE001
@@ -298,7 +298,6 @@ class Drivers:
             _log.exception("driving run %s failed", claim.run_id)
             message = f"The orchestrator failed: {type(error).__name__}."
             return await self._fail(claim, message, calls)
-        return True
 
     async def _fail(self, claim: Claim, message: str, calls: Calls) -> bool:
         """Return whether it was written. If not, another tries once the claim has run out."""

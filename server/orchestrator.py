@@ -87,6 +87,7 @@ class Orchestrator:
         self._store = services.store
         self._fleet = services.fleet
         self._waiting = Waiting(services.wakeups)
+        self._store.written = self._waiting.see
 
     @classmethod
     @asynccontextmanager
@@ -362,8 +363,11 @@ class Orchestrator:
     async def _perform(self, act: Act, once: Once | None, wait_seconds: float = 0) -> Done:
         """Do it as a whole; return what it came to once that is durable, or raise it."""
         if once is None and self._store.may_write_alone:
-            run = await self._perform_alone(act)
-            if wait_seconds:
+            run, is_driven = await self._perform_alone(act)
+            if wait_seconds and is_driven:
+                with suppress(StoreUnavailable):
+                    run = await self._waiting.wait_for_drive(self._store, run, wait_seconds)
+            elif wait_seconds:
                 run = await self._wait_after(run, None, self.wait, wait_seconds)
             return Done(run)
         async with self._services.drivers.transaction() as tx:
@@ -382,12 +386,16 @@ class Orchestrator:
             outcome = await self._wait_after(outcome, once, self.wait, wait_seconds)
         return Done(outcome)
 
-    async def _perform_alone(self, act: Act) -> Run:
-        """Do it by one statement, and again where others were first: with each try one has done."""
+    async def _perform_alone(self, act: Act) -> tuple[Run, bool]:
+        """Do it by one statement, and again where others were first: with each try one has done.
+
+        Return whether this process drives it now, too.
+        """
         while True:
             try:
                 async with self._services.drivers.alone() as tx:
-                    return tx.show(await act(tx))
+                    run = tx.show(await act(tx))
+                return run, self._services.drivers.drives(run.runId)
             except Overtaken:
                 continue
             except RunHeld as refused:

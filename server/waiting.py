@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+from hitl_orchestrator.checkpoints.kept import KeptRun
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.hitl import AnsweredRequest, RequestStatus
@@ -13,6 +14,8 @@ from hitl_orchestrator.domain.run import Run, RunStatus
 from hitl_orchestrator.server.feeds import Batch, ReadFrames, SharedFeed
 
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
+# so long the driver is trusted to say when its run rests; then the database is asked, too
+DRIVEN_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -23,6 +26,7 @@ class Waiting:
     def __init__(self, wakeups: Wakeups) -> None:
         self._wakeups = wakeups
         self._waiting = set[asyncio.Event]()
+        self._at_rest: dict[str, set[asyncio.Future[Run]]] = {}
         self._feeds: dict[str | None, SharedFeed] = {}
         self.stopped = False
 
@@ -31,6 +35,9 @@ class Waiting:
         self.stopped = True
         for touched in self._waiting:
             touched.set()
+        for waiting in self._at_rest.values():
+            for rests in waiting:
+                rests.cancel()
         for feed in self._feeds.values():
             feed.stop()
 
@@ -44,6 +51,39 @@ class Waiting:
             return await store.show(RunRef(run_id))
 
         return await self._wait_while(_is_at_work, run_id, read, seconds)
+
+    def see(self, run: KeptRun) -> None:
+        """Hand a run that has come to rest to those who wait for that, whatever they read."""
+        if run.run.status not in AT_WORK or run.run.held is not None:
+            shown = run.show() if run.run.runId in self._at_rest else None
+            for rests in self._at_rest.get(run.run.runId, ()):
+                if shown and not rests.done():
+                    rests.set_result(shown)
+
+    async def wait_for_drive(self, store: Store, run: Run, seconds: float) -> Run:
+        """Do as `wait_for_rest` does, for a run that this process has just begun to drive.
+
+        The driver says when it rests. Where it does not (the run was lost to another process, or
+        cancelled), whoever drives it then is asked.
+        """
+        began = asyncio.get_running_loop().time()
+        rests = asyncio.get_running_loop().create_future()
+        waiting = self._at_rest.setdefault(run.runId, set())
+        waiting.add(rests)
+        try:
+            async with asyncio.timeout(min(seconds, DRIVEN_SECONDS)):
+                return await rests
+        except TimeoutError:
+            left = seconds - (asyncio.get_running_loop().time() - began)
+            return await self.wait_for_rest(store, run.runId, max(left, 0))
+        except asyncio.CancelledError:
+            if rests.cancelled() and self.stopped:
+                return await store.show(RunRef(run.runId))
+            raise
+        finally:
+            waiting.discard(rests)
+            if not waiting:
+                self._at_rest.pop(run.runId, None)
 
     async def wait_for_stop(self, store: Store, run_id: str, seconds: float) -> Run:
         """Return the run once nothing works for it any more; else as `wait_for_rest` does."""
