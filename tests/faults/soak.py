@@ -48,6 +48,7 @@ from tests.temporary import temporary_postgres
 
 CLIENTS, LISTENERS = 8, 3
 MOST_SECONDS_BETWEEN_FAULTS = 3.0
+MOST_AT_ONCE = 4
 SECONDS_BETWEEN_ENDS = 10.0  # one process is told to end
 LEAST_ENDS_A_MINUTE = 5
 PATIENCE_SECONDS = 60.0  # after the last fault all runs have ended
@@ -208,13 +209,16 @@ async def open_members(
 
 
 async def strike(site: Site, until: float, faults: Counter[str]) -> None:
-    """One after the other until then, while those before may go on."""
+    """One after the other until then, while a few of those before may go on."""
+    free = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def do(each: Strike) -> None:
         try:
             await each.fault(site)
         except OperationalError:  # no database at this moment
             return
+        finally:
+            free.release()
         faults[each.name] += 1
 
     async with asyncio.TaskGroup() as striking:
@@ -225,6 +229,7 @@ async def strike(site: Site, until: float, faults: Counter[str]) -> None:
                 ends_at += SECONDS_BETWEEN_ENDS
                 striking.create_task(tell_to_end(site))
             deck = deck or shuffle()
+            await free.acquire()
             striking.create_task(do(deck.pop()))
 
 

@@ -76,7 +76,9 @@ class Site:
     deploying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def choose(self) -> Member:
-        return random.choice(self.members)  # noqa: S311
+        """Return one to which nothing happens now, if there is one."""
+        free = [member for member in self.members if not member.place.lock.locked()]
+        return random.choice(free or self.members)  # noqa: S311
 
     @property
     def drivers(self) -> list[Member]:
