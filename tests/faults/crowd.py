@@ -98,7 +98,8 @@ class Crowd:
             try:
                 yield
                 enough.set()
-                await asyncio.wait([*tasks, *self._sent], timeout=patience_seconds)
+                _, waiting = await asyncio.wait([*tasks, *self._sent], timeout=patience_seconds)
+                self.surprises += ["a client still waits"] * len(waiting)
             finally:
                 for task in [*tasks, *self._sent]:
                     task.cancel()

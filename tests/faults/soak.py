@@ -36,6 +36,7 @@ from tests.faults.strikes import (
     MAX_ATTEMPTS,
     RENAMED,
     Member,
+    NotNow,
     Site,
     Strike,
     deploy,
@@ -215,7 +216,7 @@ async def strike(site: Site, until: float, faults: Counter[str]) -> None:
     async def do(each: Strike) -> None:
         try:
             await each.fault(site)
-        except OperationalError:  # no database at this moment
+        except (NotNow, OperationalError):  # no database at this moment
             return
         finally:
             free.release()

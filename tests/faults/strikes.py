@@ -4,7 +4,8 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ LEASE_SECONDS = 1.5
 LONGER_THAN_A_LEASE = 2 * LEASE_SECONDS
 SLOW_SECONDS, SLOWER_BY_SECONDS = 4.0, 0.03  # for so long, each reply
 OTHER_AGENTS_SECONDS = 4.0  # between a deploy and the next one
+LEAST_LIFE_SECONDS = 2.0  # between two faults of one process: else nothing is ever at work
 MAX_ATTEMPTS = 4
 # Heartbeats come from the event loop, which such an agent stops: its run would go from one process
 # to the other for ever. On once they come from a thread.
@@ -51,6 +53,10 @@ CUT_OFF = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 # What the crowd has seen the end of is as if of long ago.
 AGE = """UPDATE orchestrator_runs SET updated_at = now() - interval '2 days'
     WHERE run_id = ANY(%s)"""
+
+
+class NotNow(Exception):
+    """Such a fault is under way."""
 
 
 class Member(NamedTuple):
@@ -84,6 +90,13 @@ class Site:
     def drivers(self) -> list[Member]:
         workers = [member for member in self.members if member.kind == "worker"]
         return workers or self.members
+
+    @asynccontextmanager
+    async def deploying_alone(self) -> AsyncGenerator[None]:
+        if self.deploying.locked():
+            raise NotNow
+        async with self.deploying:
+            yield
 
     async def tell(self, statement: str, *values: object) -> None:
         """Execute it, not by way of a proxy."""
@@ -132,27 +145,35 @@ async def open_halfway(site: Site) -> None:
     proxy.passes.set()
 
 
+@asynccontextmanager
+async def alone(place: Place) -> AsyncGenerator[None]:
+    """Nothing else happens to it meanwhile; and then it has some life."""
+    async with place.lock:
+        yield
+        await asyncio.sleep(LEAST_LIFE_SECONDS)
+
+
 async def kill(site: Site) -> None:
     place = site.choose().place
-    async with place.lock:
+    async with alone(place):
         await place.kill()
 
 
 async def freeze(site: Site) -> None:
     place = site.choose().place
-    async with place.lock:
+    async with alone(place):
         await place.freeze(LONGER_THAN_A_LEASE)
 
 
 async def tell_to_end(site: Site) -> None:
     place = site.choose().place
-    async with place.lock:
+    async with alone(place):
         await place.tell_to_end()
 
 
 async def deploy_renamed(site: Site) -> None:
     """One after the other gets the agent whose question's node has another name, then back."""
-    async with site.deploying:
+    async with site.deploying_alone():
         await deploy(site.members, RENAMED)
         await asyncio.sleep(OTHER_AGENTS_SECONDS)
         await deploy(site.members, FIRST)
@@ -160,7 +181,7 @@ async def deploy_renamed(site: Site) -> None:
 
 async def deploy_old(site: Site) -> None:
     """One is a process that does not have an agent of the runs; it takes no starts meanwhile."""
-    async with site.deploying:
+    async with site.deploying_alone():
         old = random.choice(site.drivers)  # noqa: S311
         if url := old.place.url:
             site.servers.remove(url)
@@ -173,7 +194,7 @@ async def deploy_old(site: Site) -> None:
 
 async def deploy(members: list[Member], agents: tuple[str, ...]) -> None:
     for member in members:
-        async with member.place.lock:
+        async with alone(member.place):
             await member.place.deploy(agents)
 
 
@@ -204,7 +225,7 @@ class Strike(NamedTuple):
 
 
 STRIKES = (
-    Strike("process killed", 6, kill),
+    Strike("process killed", 5, kill),
     Strike("process frozen", 3, freeze),
     Strike("Postgres killed", 2, kill_postgres),
     Strike("backends terminated", 2, terminate_backends),
