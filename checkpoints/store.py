@@ -82,10 +82,15 @@ class Store:
         self._handed: dict[Claim, Seen] = {}
 
     @asynccontextmanager
-    async def transaction(self, *, keeps: bool = False) -> AsyncGenerator[PgTransaction]:
-        """Open one. `keeps`: it is a sweep's, on connections kept aside for that."""
+    async def transaction(
+        self, *, keeps: bool = False, dispatch: Dispatch | None = None
+    ) -> AsyncGenerator[PgTransaction]:
+        """Open one. `keeps`: it is a sweep's, on connections kept aside for that.
+
+        `dispatch`: another than the store's.
+        """
         async with connection(self.keeping if keeps else self.pool) as conn, conn.transaction():
-            tx = PgTransaction(conn, self.dispatch, self.clock)
+            tx = PgTransaction(conn, dispatch or self.dispatch, self.clock)
             yield tx
         self.tell(tx)
 

@@ -93,11 +93,14 @@ def build_retry_task(state: Snapshot, registry: Registry) -> PlanningTask:
 
 
 def _able(state: Snapshot, registry: Registry, without: Collection[str]) -> list[Capability]:
-    """Return those allowed, without some and without those that disagree with a finished step."""
+    """Return those allowed, without some and without those that disagree with a finished step.
+
+    Its agent may be plugged in elsewhere only: who drives has those of the steps to come.
+    """
     finished = [
         registry[step.capabilityId]
         for step in _steps(state)
-        if _outcome(state, step) is Outcome.COMPLETED
+        if _outcome(state, step) is Outcome.COMPLETED and step.capabilityId in registry
     ]
     return [
         capability

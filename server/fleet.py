@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from hitl_orchestrator.checkpoints.processes import Process
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import PgTransaction
+from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
 from hitl_orchestrator.domain.errors import NotFound, RunHeld, StoreUnavailable, Unreadable
 from hitl_orchestrator.domain.needs import (
     Asker,
@@ -44,6 +44,7 @@ class Fleet:
         self._process = process
         self._lease = timedelta(seconds=lease_seconds)
         self._others: list[Process] = []
+        self._dispatch: Dispatch | None = None  # of runs that it lets go; None: as of all others
         self._seen: object = None  # who lived, and what was held, when runs were last looked at
 
     async def sign_on(self) -> None:
@@ -57,9 +58,14 @@ class Fleet:
         with suppress(StoreUnavailable):
             await self._store.sign_off([self._process.process_id])
 
-    async def start_driving(self) -> None:
-        """Say that this process takes jobs from the queue."""
+    async def start_driving(self, dispatch: Dispatch) -> None:
+        """Say that this process takes jobs from the queue.
+
+        `dispatch` lets it drive what it lets go: a job could come to a process that has another
+        version, which would hold the run again.
+        """
         self._process = self._process._replace(drives=True)
+        self._dispatch = dispatch
         self.suspect()
         await self.sign_on()
 
@@ -111,16 +117,16 @@ class Fleet:
         see different reasons would else write them in turn for ever.
         One run that cannot be read, or is locked, stops no other.
         """
+        tx: PgTransaction | None = None
         try:
-            async with self._store.transaction(keeps=True) as tx:
+            async with self._store.transaction(keeps=True, dispatch=self._dispatch) as tx:
                 misfit = await runs.recheck(tx, run_id, self.check)
                 if misfit and not self._is_for_others(misfit):
                     await runs.hold(
                         tx, run_id, misfit.capability_id, misfit.reason, anew=has_changed
                     )
-            return tx.claims
         except NotFound:  # pruned meanwhile
-            return ()
+            pass
         except Unreadable as error:
             _log.info("whether run %s fits others have to tell: %s", run_id, error.detail)
         except StoreUnavailable:
@@ -128,7 +134,9 @@ class Fleet:
             self.suspect()
         except Exception:  # noqa: BLE001  # a defect
             _log.exception("whether run %s fits cannot be told", run_id)
-        return ()
+        # also where the reply to the COMMIT was lost: who drives looks first whether the claim is
+        # there
+        return tx.claims if tx else ()
 
     def _is_for_others(self, misfit: Misfit) -> bool:
         """Tell whether only others can say: this process has no such agent, and they have one."""

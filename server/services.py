@@ -143,11 +143,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         # a jump is believed once everybody has had two heartbeats
         clock = DatabaseClock(1.5 * settings.claim_seconds / BEATS_A_LEASE)
         places = RunPlaces(settings.max_driven)
-        dispatch = (
-            queue.enqueueing(jobs)
-            if queued
-            else claim_inline(driver_id, settings.claim_seconds, offers, clock, places.has_one)
-        )
+        claiming = claim_inline(driver_id, settings.claim_seconds, offers, clock, places.has_one)
+        dispatch = queue.enqueueing(jobs) if queued else claiming
         store = Store(
             pools.calls, saver, dispatch, telemetry.committed, offers, pools.keeping, clock
         )
@@ -199,7 +196,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
 
         async def drive_queued(concurrency: int, told_to_end: asyncio.Event) -> None:
             drivers.take_jobs()
-            await fleet.start_driving()
+            await fleet.start_driving(claiming)
             at_once = min(concurrency, settings.max_driven)
             await queue.work(jobs, drivers.drive_to_rest, at_once, told_to_end)
 

@@ -473,6 +473,14 @@ def test_nobody_takes_over_who_disagrees_with_what_was_made() -> None:
     assert ending(state, found).error is None
 
 
+def test_what_finished_is_at_hand_though_its_agent_is_not_plugged_in_here() -> None:
+    """Who drives a run has the agents of the steps to come; those before may be others'."""
+    state = completed(begun(registry("a: -> x", "b: x -> y"), "y"), "s1")
+    other = registry("b: x -> y")
+    assert ids(best(build_task(state, other))) == ["b"]
+    assert ending(completed(state, "s2"), registry("c: -> z")).error is None
+
+
 def test_only_what_can_still_be_made_is_planned() -> None:
     found = registry("a: -> x", "b: -> y")
     state = replanned(denied(begun(found, "x", "y"), "s1"), found)

@@ -36,7 +36,10 @@ def note(state: Input, what: str) -> None:
 
 
 def mapping(
-    name: str, takes: list[str], note: Callable[[Input, str], None] = note
+    name: str,
+    takes: list[str],
+    note: Callable[[Input, str], None] = note,
+    asking: str = "ask",  # the name of the node that asks
 ) -> dict[str, Any]:
     def prepare(state: State) -> dict[str, Any]:
         note(state, "prepared")
@@ -59,7 +62,7 @@ def mapping(
         return {name: " ".join([*earlier, answer])}
 
     graph = StateGraph(State, input_schema=Input)
-    graph.add_sequence([("prepare", prepare), ("ask", ask), ("make", make)])
+    graph.add_sequence([("prepare", prepare), (asking, ask), ("make", make)])
     graph.add_edge(START, "prepare")
     graph.add_edge("make", END)
     return {

@@ -6,9 +6,8 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from psycopg import AsyncConnection
@@ -17,14 +16,33 @@ from tests.faults.crowd import AGENTS
 from tests.faults.forked import Forked, finished, serving, working
 
 COUNT = "SELECT count(*) FROM audit_entries WHERE body::json->>'action' = %s"
+RESTART_SECONDS = 60.0
 QUICK = {"HITL_CLAIM_SECONDS": "1.5", "HITL_DRAIN_SECONDS": "5"}
 
 
+Start = Callable[[Sequence[str]], AbstractContextManager[Forked]]
+
+
 class Place:
-    def __init__(self, start: Callable[[], AbstractContextManager[Forked]]) -> None:
+    """A process, and those that follow it.
+
+    `agents`: those of the next one. `told`: how each ended that was told to, after how many
+    seconds. `keep`: the name of the files in which is left what each of them said.
+    """
+
+    def __init__(
+        self, start: Start, keep: Path | None = None, agents: Sequence[str] = AGENTS
+    ) -> None:
         self._start, self._processes = start, ExitStack()
-        self._process = self._processes.enter_context(start())
-        self.close = self._processes.close
+        self._keep, self._lives = keep, 1
+        self.agents = agents
+        self.told: list[tuple[int, float]] = []
+        self.lock = asyncio.Lock()  # for who wants that nothing else happens to it meanwhile
+        self._process = self._processes.enter_context(start(agents))
+
+    def close(self) -> None:
+        self._keep_log()
+        self._processes.close()
 
     @property
     def url(self) -> str:
@@ -52,43 +70,83 @@ class Place:
         began = time.monotonic()
         ended = await asyncio.to_thread(self._process.terminate)
         seconds = time.monotonic() - began
+        self.told.append((ended, seconds))
         await self._follow()
         return ended, seconds
 
+    async def deploy(self, agents: Sequence[str]) -> None:
+        """Tell it to end; another follows, with these agents."""
+        self.agents = agents
+        await self.tell_to_end()
+
+    async def revive(self) -> None:
+        """Let another follow if it has died by itself."""
+        if not self.alive():
+            await self._follow()
+
     async def freeze(self, seconds: float) -> None:
         frozen = self._process
-        frozen.send(signal.SIGSTOP)
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            with suppress(ProcessLookupError):  # it was killed meanwhile
+        with suppress(ProcessLookupError):  # it has died, before or meanwhile
+            frozen.send(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(seconds)
+            finally:
                 frozen.send(signal.SIGCONT)
 
     async def _follow(self) -> None:
-        self._process = await asyncio.to_thread(
-            lambda: self._processes.enter_context(self._start())
-        )
+        self._keep_log()
+        self._lives += 1
+        until = time.monotonic() + RESTART_SECONDS
+        while True:
+            try:
+                self._process = await asyncio.to_thread(
+                    lambda: self._processes.enter_context(self._start(self.agents))
+                )
+            except AssertionError:  # no database at this moment: tried again, as supervisors do
+                if time.monotonic() > until:
+                    raise
+            else:
+                return
+
+    def _keep_log(self) -> None:
+        if self._keep:
+            name = f"{self._keep.name}.{self._lives}.log"
+            self._keep.with_name(name).write_text(self.said())
 
 
 @contextmanager
 def server(database_url: str, log: Path, **settings: str) -> Generator[Place]:
+    with closing(open_server(database_url, log, settings)) as place:
+        yield place
+
+
+def open_server(
+    database_url: str,
+    log: Path,
+    settings: Mapping[str, str],
+    agents: Sequence[str] = AGENTS,
+    keep: Path | None = None,
+) -> Place:
     """Always at the same address."""
     settings = {"HITL_TEST_LOG": str(log), "PORT": str(_free_port()), **QUICK, **settings}
-    place = Place(partial(serving, database_url, *AGENTS, **settings))
-    try:
-        yield place
-    finally:
-        place.close()
+    return Place(lambda agents: serving(database_url, *agents, **settings), keep, agents)
 
 
 @contextmanager
 def worker(database_url: str, log: Path, **settings: str) -> Generator[Place]:
-    settings = {"HITL_TEST_LOG": str(log), **QUICK, **settings}
-    place = Place(lambda: working(database_url, *AGENTS, **settings))
-    try:
+    with closing(open_worker(database_url, log, settings)) as place:
         yield place
-    finally:
-        place.close()
+
+
+def open_worker(
+    database_url: str,
+    log: Path,
+    settings: Mapping[str, str],
+    agents: Sequence[str] = AGENTS,
+    keep: Path | None = None,
+) -> Place:
+    settings = {"HITL_TEST_LOG": str(log), **QUICK, **settings}
+    return Place(lambda agents: working(database_url, *agents, **settings), keep, agents)
 
 
 def _free_port() -> int:

@@ -44,13 +44,14 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._open = set[_Line]()
         self.breaks: list[Break] = []
+        self._serving = set[asyncio.Task[None]]()
         self.delay_seconds = 0.0
         self.passes = asyncio.Event()  # not set: half-open
         self.passes.set()
 
     async def start(self) -> str:
         """Return the address of the database behind it."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
         ours = {"host": "127.0.0.1", "port": port, "sslmode": "disable", "gssencmode": "disable"}
         return make_conninfo("", **{**self._real, **ours})
@@ -58,7 +59,9 @@ class Proxy:
     async def stop(self) -> None:
         if self._server:
             self._server.close()
+        self.passes.set()
         self.cut()
+        await asyncio.gather(*self._serving)
 
     def break_at(self, pattern: str, way: Way) -> Break:
         """Break the connection of the next transaction with such a statement at its COMMIT."""
@@ -85,6 +88,12 @@ class Proxy:
         if host.startswith("/"):
             return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         return await asyncio.open_connection(host, port)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve it in a task of our own, so that `stop` can wait for it."""
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = _Line(self, reader, writer)

@@ -35,7 +35,7 @@ async def watched(
             try:
                 async with (
                     client.stream("GET", f"{server}{path}", headers=last) as stream,
-                    aclosing(_frames(stream)) as arriving,
+                    aclosing(list_frames(stream)) as arriving,
                 ):
                     for _ in range(FRAMES_A_CALL):
                         frames += [frame] if (frame := await anext(arriving, None)) else []
@@ -45,7 +45,8 @@ async def watched(
                 await asyncio.sleep(0.05)
 
 
-async def _frames(stream: httpx.Response) -> AsyncGenerator[Json]:
+async def list_frames(stream: httpx.Response) -> AsyncGenerator[Json]:
+    """Yield what a stream sends; each event's id is its frame's seq."""
     assert stream.status_code == 200, await stream.aread()
     identity = ""
     async for line in stream.aiter_lines():
