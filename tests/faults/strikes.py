@@ -24,7 +24,6 @@ SLOW_SECONDS, SLOWER_BY_SECONDS = 4.0, 0.03  # for so long, each reply
 OTHER_AGENTS_SECONDS = 4.0  # between a deploy and the next one
 LEAST_LIFE_SECONDS = 2.0  # between two faults of one process: else nothing is ever at work
 MAX_ATTEMPTS = 4
-# Heartbeats come from the event loop, which such an agent stops: its run would go from one process
 
 POISON, BLOCKING, COUNTERS = "poison.py:exits", "soaked.py:blocking", AGENTS[:2]
 FIRST = (*AGENTS, POISON, BLOCKING)
