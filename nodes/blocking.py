@@ -4,9 +4,12 @@ It is looked for by who watches the loop, from a thread or in a signal's handler
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager
+from contextvars import Context
 from types import FrameType
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 from hitl_orchestrator.nodes.mishaps import find_place_of_lines, is_ours, is_the_agents
 from hitl_orchestrator.nodes.time_limit import VisitLimit, current_limit
@@ -14,7 +17,9 @@ from hitl_orchestrator.nodes.time_limit import VisitLimit, current_limit
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CALLBACK = asyncio.Handle._run.__code__
+# What calls whatever a loop works at: asyncio's own loop, and (of another loop's frames, uvloop's,
+# nothing can be seen) who runs the loop.
+CALLERS = {asyncio.Handle._run.__code__, asyncio.Runner.run.__code__}
 # What works in an agent's context for us, in tasks where none of our frames is left.
 DATABASE = {"psycopg", "psycopg_pool"}
 
@@ -41,21 +46,51 @@ class Standing(NamedTuple):
     place: str | None
 
 
-def look_at_loop(frame: FrameType | None) -> Standing:
-    """Tell what a loop works at, by the innermost frame of its thread."""
-    lines = _list_lines(frame)
-    callback = lines[-1][0].f_back if lines else None
-    if callback is None:
-        return Standing(None, None)
-    # Python 3.11 has no other way to a task's context from another thread
-    visit = callback.f_locals["self"]._context.get(current_limit)
-    return Standing(visit, find_place_of_lines(reversed(lines)))
+class Visits:
+    """Which visit each task of a loop is of: Python 3.11 tells nobody the context of a task.
+
+    An agent works in tasks that are made within its visit.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._of_tasks = WeakKeyDictionary["asyncio.Task[Any]", VisitLimit]()
+
+    @contextmanager
+    def noting(self) -> Generator[None]:
+        """Note it of each task that is made meanwhile."""
+        before = self._loop.get_task_factory()
+        self._loop.set_task_factory(self._make)
+        try:
+            yield
+        finally:
+            self._loop.set_task_factory(before)
+
+    def _make(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        *,
+        context: Context | None = None,
+        **named: Any,
+    ) -> "asyncio.Task[T]":
+        task = asyncio.Task(work, loop=loop, context=context, **named)
+        if visit := context.get(current_limit) if context else current_limit.get():
+            self._of_tasks[task] = visit
+        return task
+
+    def look(self, frame: FrameType | None) -> Standing:
+        """Tell what the loop works at, by the innermost frame of its thread. From any thread."""
+        lines = _list_lines(frame)
+        task = asyncio.current_task(self._loop)
+        visit = self._of_tasks.get(task) if task and lines else None
+        return Standing(visit, find_place_of_lines(reversed(lines)))
 
 
 def _list_lines(frame: FrameType | None) -> list[tuple[FrameType, int]]:
     """Return the frames, with their lines, that a loop has called; none, where it is no loop's."""
     found: list[tuple[FrameType, int]] = []
-    while frame is not None and frame.f_code is not CALLBACK:
+    while frame is not None and frame.f_code not in CALLERS:
         found.append((frame, frame.f_lineno))
         frame = frame.f_back
     return found if frame is not None else []

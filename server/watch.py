@@ -17,7 +17,7 @@ from types import FrameType
 from hitl_orchestrator.nodes.blocking import (
     Interrupted,
     Standing,
-    look_at_loop,
+    Visits,
     may_interrupt,
 )
 from hitl_orchestrator.nodes.time_limit import VisitLimit
@@ -75,6 +75,7 @@ class _Watch:
         self._beat, self._beat_seconds, self._end = beat, beat_seconds, end
         self._count = count
         self._loop = asyncio.get_running_loop()
+        self._visits = Visits(self._loop)
         self._thread_id = threading.get_ident()
         self._may_signal = threading.current_thread() is threading.main_thread()
         self._turned, self._ended = threading.Event(), threading.Event()
@@ -87,6 +88,11 @@ class _Watch:
 
     @contextmanager
     def interrupting(self) -> Generator[None]:
+        with self._visits.noting(), self._hearing():
+            yield
+
+    @contextmanager
+    def _hearing(self) -> Generator[None]:
         if not self._may_signal:
             yield
             return
@@ -129,7 +135,7 @@ class _Watch:
 
     def _look(self, block: "_Block") -> None:
         frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]
-        standing = look_at_loop(frames.get(self._thread_id))
+        standing = self._visits.look(frames.get(self._thread_id))
         block.note(standing)
         if block.is_due(min(self._beat_seconds, MOST_BEAT_SECONDS)):
             block.lost |= {*self._beat()}

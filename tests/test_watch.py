@@ -67,7 +67,7 @@ def test_in_another_thread_a_loop_is_watched_and_its_agent_is_waited_for() -> No
         with watch_loop(beat, 0.4, lambda: ends.append("closed"), counted.append):
             visit.append(limit_of(0.5))
             async with visit[0].limiting():
-                await hand_over(block)
+                await asyncio.create_task(hand_over(block))  # in a task of its own, as embed.py
                 await asyncio.sleep(600)
 
     before = signal.getsignal(INTERRUPT)
