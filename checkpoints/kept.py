@@ -30,7 +30,8 @@ SELECT = (
 )
 READ = SELECT + "WHERE r.run_id = %s"
 READ_OF_THREAD = SELECT + "WHERE r.run_id = (" + runs.OF_THREAD + ")"
-FRESH_SECONDS, DISAGREE_SECONDS = 5.0, 0.5
+# Less than a lease: a process that was frozen for longer looks first whether it still has the run.
+FRESH_SECONDS, DISAGREE_SECONDS = 1.0, 0.5
 LOCK = "SELECT FROM orchestrator_runs WHERE run_id = %s FOR UPDATE"
 
 
@@ -54,10 +55,11 @@ class KeptRequest:
 
 
 class Moment(NamedTuple):
-    """`kept` as it was when the database said `now`."""
+    """`kept` as it was when the database said `now`. `is_new`: its thread has no checkpoint."""
 
     kept: "KeptRun"
     now: datetime
+    is_new: bool = False
 
 
 class Seen:
@@ -78,8 +80,8 @@ class Seen:
         # a machine that slept counts no time on the one clock; the other one may be set
         if elapsed > FRESH_SECONDS or abs(elapsed - elapsed_by_wall) > DISAGREE_SECONDS:
             return None
-        kept, then = self._moment
-        return Moment(kept, max(then + timedelta(seconds=elapsed), kept.run.updatedAt))
+        kept, then, is_new = self._moment
+        return Moment(kept, max(then + timedelta(seconds=elapsed), kept.run.updatedAt), is_new)
 
 
 def _read_clocks() -> tuple[float, float]:

@@ -68,6 +68,7 @@ from hitl_orchestrator.domain.time_limits import paused_time
 T = TypeVar("T")
 
 RETRY_SECONDS = 0.5
+LATENESS_COUNTS, MOST_SECONDS = 20, 0.8  # of the wait before a flush in between
 REFUSED_BY_JSONB = re.compile("[\0\ud800-\udfff]")
 COUNTERS = "counters_since_delta_snapshot"  # LangGraph's, in the metadata
 
@@ -95,6 +96,7 @@ class Collected:
     def __init__(self) -> None:
         self.rows = Rowsets()
         self.images: dict[Space, ThreadImage] = {}
+        self.new_threads: Callable[[str], bool] = lambda thread_id: False  # nothing is stored there
         self.updates: list[Update] = []
         self.changed = asyncio.Event()  # a task's writes wait for a flush
         self.lock = asyncio.Lock()  # held by a flush
@@ -248,7 +250,9 @@ class BufferedSaver(OrderedSaver):
         at = config.get("configurable", {})
         space = at["thread_id"], at.get("checkpoint_ns", "")
         if space not in unit.images and not unit.rows.of_thread(space[0]):
-            row = await _read_patiently(lambda: self._select_newest(*space))
+            row = None
+            if not unit.new_threads(space[0]):
+                row = await _read_patiently(lambda: self._select_newest(*space))
             if space not in unit.images and not unit.rows.of_thread(space[0]):
                 unit.images[space] = ThreadImage(*space, row)
         image = unit.images.get(space)
@@ -347,11 +351,23 @@ async def insert(conn: Connection, rows: Rowsets) -> None:
     await conn.execute(compose(UNFENCED, parts), parts)
 
 
+async def _sleep_at_ease(seconds: float) -> None:
+    """Sleep for longer where the event loop is late: nothing is long at work then, all wait.
+
+    A machine that has too much to do is not given more.
+    """
+    loop, part = asyncio.get_running_loop(), seconds / 4
+    began = loop.time()
+    await asyncio.sleep(part)
+    late_seconds = loop.time() - began - part
+    await asyncio.sleep(min(seconds - part + LATENESS_COUNTS * late_seconds, MOST_SECONDS))
+
+
 @asynccontextmanager
 async def flushing(
     unit: Collected, flush: Callable[[], Awaitable[object]], after_seconds: float = 0.1
 ) -> AsyncGenerator[None]:
-    """While the block works, flush what its tasks finish within `after_seconds`.
+    """While the block works, flush what its tasks finish within about `after_seconds`.
 
     A database out of reach is tried again; the work goes on. Any other error, a lost claim
     above all, cancels the block and is raised.
@@ -364,7 +380,7 @@ async def flushing(
         try:
             while True:
                 await unit.changed.wait()
-                await asyncio.sleep(after_seconds)
+                await _sleep_at_ease(after_seconds)
                 # a flush under way takes it along, or leaves it for the next time
                 if unit.changed.is_set() and not unit.lock.locked():
                     with suppress(StoreUnavailable):

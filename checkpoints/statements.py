@@ -29,7 +29,7 @@ UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
     working_until = CASE WHEN NOT %(still_working)s THEN NULL
         WHEN working_until > now() THEN working_until ELSE claimed_until END
     WHERE run_id = %(run_id)s AND xmin::text = %(version)s
-    RETURNING xmin::text AS version"""
+    RETURNING xmin::text AS version, false AS is_new"""
 # The thread is held beside others who start, not beside a prune of it (retention.py): a run does
 # not begin from checkpoints that are being deleted.
 INSERT = """WITH held AS MATERIALIZED
@@ -41,9 +41,10 @@ INSERT = """WITH held AS MATERIALIZED
     %(needs)s, %(now)s, %(now)s, %(event_count)s, %(audit_count)s, %(audit_head)s,
     %(claim_token)s, CASE WHEN %(claims)s THEN %(driver)s END,
     CASE WHEN %(claims)s THEN now() + %(lease)s END, CASE WHEN %(claims)s THEN 1 ELSE 0 END
-    FROM held ON CONFLICT DO NOTHING RETURNING xmin::text AS version"""
+    FROM held ON CONFLICT DO NOTHING RETURNING xmin::text AS version,
+    NOT EXISTS (SELECT FROM checkpoints c WHERE c.thread_id = %(thread_id)s) AS is_new"""
 # Whoever listens on these channels is woken with the commit.
-WRITTEN = """SELECT version, now() AS now, (SELECT count(pg_notify(channel, %(run_id)s))
+WRITTEN = """SELECT version, is_new, now() AS now, (SELECT count(pg_notify(channel, %(run_id)s))
     FROM unnest(%(channels)s::text[]) AS c (channel)) AS told FROM fence"""
 
 _AUDIT = """INSERT INTO audit_entries (run_id, seq, body, hash) SELECT %(run_id)s, seq, body, hash

@@ -282,6 +282,8 @@ class PgUnit:
             moment = await self._see()
         if moment.kept.run.claimToken != self._claim.token:
             raise Fenced(f"Run {self._claim.run_id} is driven by another process.")
+        if moment.is_new:
+            self._collected.new_threads = moment.kept.run.owns_thread
         return moment.kept.lock(moment.now)
 
     async def _see(self) -> Moment:

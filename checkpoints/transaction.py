@@ -135,7 +135,7 @@ class PgTransaction:
         return self._take(await kept.read(self.conn, ref, self._believed))
 
     def _take(self, moment: Moment) -> Locked:
-        self.kept[moment.kept.run.runId], self._now = moment
+        self.kept[moment.kept.run.runId], self._now, _ = moment
         return moment.kept.lock(moment.now)
 
     async def write(self, change: Change) -> None:

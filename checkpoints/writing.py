@@ -89,7 +89,7 @@ async def write(
         return None
     entries = (*kept.audit, *(link.entry for link in links))
     written = replace(after, counters=counters, version=row["version"], audit=entries)
-    return Moment(written, row["now"])
+    return Moment(written, row["now"], row["is_new"])
 
 
 def _write_parts(kept: KeptRun, change: Change, after: KeptRun) -> dict[str, Any]:

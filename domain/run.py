@@ -85,6 +85,10 @@ class StoredRun(Record):
     def threadId(self) -> str:
         return self.settings.threadId
 
+    def owns_thread(self, thread_id: str) -> bool:
+        """Tell whether it is the run's, or an agent's: those have the run's id in their names."""
+        return thread_id == self.threadId or self.runId in thread_id
+
     @property
     def ended(self) -> bool:
         return self.status in ENDED

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from langgraph.runtime import RunControl
 
@@ -29,6 +30,7 @@ from hitl_orchestrator.server.drivers import SWEEP_SECONDS
 from hitl_orchestrator.server.services import open_services
 from hitl_orchestrator.server.settings import Settings
 from tests.agents import counting
+from tests.api.calls import started
 from tests.processes import AGENTS
 from tests.statements import Asked, Statements, statements
 
@@ -58,10 +60,9 @@ class Cost(NamedTuple):
         return cls(asked.commits, len(asked.statements) - reads - kept, reads, kept)
 
 
-# One read "to the question" looks for a thread under the name that version 0.1.0 gave it.
 ONE_QUESTION = {
     "start": Cost(commits=1, statements=2, reads=0, kept=0),
-    "to the question": Cost(commits=1, statements=0, reads=3, kept=1),
+    "to the question": Cost(commits=1, statements=0, reads=0, kept=1),
     "answer": Cost(commits=1, statements=3, reads=0, kept=0),
     "to the end": Cost(commits=1, statements=0, reads=2, kept=1),
 }
@@ -131,6 +132,41 @@ async def test_a_run_with_one_question_costs_as_little_as_this(driver: Driver) -
         if least != [*ONE_QUESTION.values()]:
             least = [min(each) for each in zip(least, await costs(f"run {n}"), strict=True)]
     assert dict(zip(ONE_QUESTION, least, strict=True)) == ONE_QUESTION
+
+
+OVER_HTTP = {"a question": (8, 4), "never asks": (3, 2)}  # statements, commits
+
+
+async def test_what_callers_do_costs_as_little_as_this(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over HTTP, with `?wait`, from the start to the end. The least of several: sweeps go on."""
+    monkeypatch.setenv("HITL_TEST_LOG", str(tmp_path / "log"))
+    silent = AGENTS.parent / "bench" / "asking.py:silent"
+    agents = (f"{AGENTS / 'counting.py:left'}", f"{silent}")
+    found = {kind: set[tuple[int, int]]() for kind in OVER_HTTP}
+    async with statements(database_url) as counted, started(database_url, agents=agents) as client:
+        for _ in range(TRIES):
+            for kind, cycle in (("a question", ask_and_answer), ("never asks", never_ask)):
+                async with counted.asked() as asked:
+                    await cycle(client)
+                found[kind].add((len(asked.statements), asked.commits))
+    assert {kind: min(costs) for kind, costs in found.items()} == OVER_HTTP
+
+
+async def ask_and_answer(client: httpx.AsyncClient) -> None:
+    body = {"objective": "Count", "outputs": ["left"]}
+    run = (await client.post("/api/runs?wait=20", json=body)).json()
+    answer = {"requestId": run["pendingRequestId"], "freeformText": "yes"}
+    body = {"runId": run["runId"], "requestId": run["pendingRequestId"], "responses": [answer]}
+    ended = (await client.post("/api/hitl/resume?wait=20", json=body)).json()
+    assert ended["status"] == "completed"
+
+
+async def never_ask(client: httpx.AsyncClient) -> None:
+    body = {"objective": "Make it", "outputs": ["made"]}
+    run = (await client.post("/api/runs?wait=20", json=body)).json()
+    assert run["status"] == "completed", run
 
 
 async def test_a_run_that_never_asks_touches_no_question(driver: Driver) -> None:

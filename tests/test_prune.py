@@ -21,8 +21,8 @@ from tests.api.calls import answering, is_problem, paused, started
 from tests.processes import AGENTS
 
 AT_ONCE = timedelta(0)
-LISTENED = timedelta(seconds=2)  # by then every listener has its frames
-THREADS, ROUNDS = 4, 6
+LISTENED = timedelta(seconds=1)  # by then every listener has its frames
+THREADS, ROUNDS = 4, 16
 
 
 @pytest.fixture
