@@ -1,6 +1,6 @@
 """The table `orchestrator_runs`."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ async def explain_busy(conn: Connection, thread_id: str) -> str:
 
 
 def write_fields(
-    run: StoredRun, counters: Counters, needs: Collection[str]
+    run: StoredRun, counters: Counters, needs: Sequence[str]
 ) -> dict[str, str | bool | int | list[str] | None]:
     """Return what changes of the row, as the parameters of statements.UPDATE."""
     return {
@@ -80,7 +80,7 @@ def write_fields(
         "result": run.result and write_json(run.result.json_object()),
         "error": run.error and write_json(run.error.json_object()),
         "held": run.held and write_json(run.held.json_object()),
-        "needs": sorted(needs),
+        "needs": [*needs],
         "request_count": counters.requests,
         "event_count": counters.events,
         "audit_count": counters.audit,

@@ -54,6 +54,7 @@ async def write(
     if extras.claiming:
         change = replace(change, run=change.run.but(claimToken=extras.claiming.token))
     after = kept.after(change, now)
+    needs = sorted(list_needs(change.run, after.askers.values()))
     links = audit.chain(kept.counters.audit, kept.counters.audit_head, change.events, now)
     frames = events.write_frames(change.run, kept.counters.events, change.events, now)
     counters = Counters(
@@ -74,7 +75,7 @@ async def write(
     if extras.rows:
         parts |= extras.rows.write_parts()
     values = {
-        **runs.write_fields(change.run, counters, list_needs(change.run, after.askers.values())),
+        **runs.write_fields(change.run, counters, needs),
         **runs.write_new(change.run),
         **_rank_pending(after),
         **_write_claiming(extras.claiming),
@@ -88,7 +89,8 @@ async def write(
     if row is None:
         return None
     entries = (*kept.audit, *(link.entry for link in links))
-    written = replace(after, counters=counters, version=row["version"], audit=entries)
+    run = after.run.but(needs=tuple(needs))
+    written = replace(after, run=run, counters=counters, version=row["version"], audit=entries)
     return Moment(written, row["now"], row["is_new"])
 
 

@@ -14,24 +14,38 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tests.bench.cost import cpu_seconds
+from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 from tests.bench.http import Client, Json
 from tests.processes import API_KEY, serving
-from tests.statements import statements
+from tests.statements import Statements, statements
 from tests.temporary import temporary_postgres
 
 CONCURRENCIES = (1, 16, 64)
 BENCH = Path(__file__).parent
-WARM_UP = 30
+COUNTED = 48
+HEAD_BURSTS = """
+| at once | | cycles/s | ms to the question | ms to the end | server, ms of CPU | Postgres, ms \
+| ratio of cycles/s |
+| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
+HEAD_STORED = """
+| | a run | at once | statements | commits | rows | bytes of WAL | bytes stored |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
 
 
 class Burst(NamedTuple):
@@ -148,22 +162,42 @@ async def burst(racer: Racer, concurrency: int, seconds: float, postmaster: int)
     return Burst(cycles / took, *(1000 * one for one in times))
 
 
+def read_cpu_of_postgres(postmaster: int) -> float:
+    """Of Postgres and all its processes, also of those that are gone."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            fields = stat.read_text().rpartition(") ")[2].split()
+            if stat.parent.name == str(postmaster):
+                ticks += sum(map(int, fields[11:15]))
+            elif fields[1] == str(postmaster):
+                ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def read_cpu(racer: Racer, postmaster: int) -> list[float]:
     fields = Path(f"/proc/{racer.pid}/stat").read_text().rpartition(")")[2].split()
     server = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return [server, cpu_seconds(postmaster)]
+    return [server, read_cpu_of_postgres(postmaster)]
 
 
-async def count(racer: Racer, cycle: Callable[[Client], Awaitable[Any]], times: int) -> Stored:
-    """Count what the cycle comes to, many times, one after the other."""
-    async with statements(racer.database_url) as counted, connected(racer, 1) as (client,):
-        await cycle(client)
+async def count(
+    racer: Racer, counted: Statements, act: Callable[[Client], Awaitable[Any]], concurrency: int
+) -> Stored:
+    """Count what it comes to, many times; what the server does by itself is counted, too."""
+
+    async def repeat(client: Client) -> None:
+        for _ in range(COUNTED // concurrency):
+            await act(client)
+
+    async with connected(racer, concurrency) as clients:
+        await asyncio.gather(*map(act, clients))
         before = read_stored(racer.database_url)
         async with counted.asked() as asked:
-            for _ in range(times):
-                await cycle(client)
+            await asyncio.gather(*map(repeat, clients))
         after = read_stored(racer.database_url)
     stored = [now - then for now, then in zip(after, before, strict=True)]
+    times = COUNTED // concurrency * concurrency
     every = [len(asked.statements), asked.commits, *stored]
     return Stored(*(one / times for one in every))
 
@@ -182,15 +216,11 @@ def read_stored(database_url: str) -> list[float]:
         return [*row]
 
 
-@contextmanager
-def opened(names: Sequence[str], folder_url: str) -> Generator[list[str]]:
-    """Make a database each."""
-    urls = list[str]()
-    with psycopg.connect(folder_url, autocommit=True) as conn:
-        for name in names:
-            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            urls.append(make_conninfo(folder_url, dbname=name))
-    yield urls
+def make_database(postgres_url: str) -> str:
+    name = f"race_{uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return make_conninfo(postgres_url, dbname=name)
 
 
 async def until_up(racer: Racer) -> None:
@@ -204,12 +234,19 @@ async def until_up(racer: Racer) -> None:
 
 async def race(rounds: int, seconds: float) -> Json:
     found: Json = {"bursts": {}, "stored": {}}
-    with (
-        temporary_postgres() as postgres,
-        opened(("here", "by_hand"), postgres.start()) as (ours, theirs),
-        started_here(ours) as here,
-        started_by_hand(theirs) as by_hand,
-    ):
+    with temporary_postgres() as postgres:
+        found["bursts"] = await race_in_bursts(postgres, rounds, seconds)
+        say(HEAD_STORED)
+        for start in (started_here, started_by_hand):
+            found["stored"] |= await count_all(postgres, start)
+    return found
+
+
+async def race_in_bursts(postgres: EmbeddedPostgres, rounds: int, seconds: float) -> Json:
+    found: Json = {}
+    ours, theirs = (make_database(postgres.start()) for _ in range(2))
+    say(HEAD_BURSTS)
+    with started_here(ours) as here, started_by_hand(theirs) as by_hand:
         postmaster = int((postgres.cluster / "postmaster.pid").read_text().split()[0])
         racers = (here, by_hand)
         for racer in racers:
@@ -220,40 +257,47 @@ async def race(rounds: int, seconds: float) -> Json:
             for number in range(rounds):
                 for racer in racers if number % 2 else reversed(racers):
                     bursts[racer.name].append(await burst(racer, concurrency, seconds, postmaster))
-            found["bursts"][concurrency] = bursts
+            found[str(concurrency)] = bursts
             print_bursts(concurrency, bursts)
-        for racer in racers:
-            found["stored"][racer.name] = await count_both(racer)
-            print_stored(racer, found["stored"][racer.name])
     return found
 
 
-async def count_both(racer: Racer) -> dict[str, Stored]:
-    async def cycle(client: Client) -> None:
-        await racer.answer(client, await racer.start(client))
+async def count_all(
+    postgres: EmbeddedPostgres, start: Callable[[str], AbstractContextManager[Racer]]
+) -> Json:
+    found: Json = {}
+    database_url = make_database(postgres.start())
+    # the log is told of the statements of connections that are made from here on
+    async with statements(database_url) as counted:
+        with start(database_url) as racer:
+            await until_up(racer)
 
-    return {
-        "a question": await count(racer, cycle, 50),
-        "never asks": await count(racer, racer.never_ask, 50),
-    }
+            async def ask_and_answer(client: Client) -> None:
+                await racer.answer(client, await racer.start(client))
+
+            for what, act in (("a question", ask_and_answer), ("never asks", racer.never_ask)):
+                for concurrency in (1, 16):
+                    stored = await count(racer, counted, act, concurrency)
+                    found[f"{racer.name}, {what}, {concurrency} at once"] = stored
+                    say(f"| {racer.name} | {what} | {concurrency} | {join(stored)} |")
+    return found
 
 
 def print_bursts(concurrency: int, bursts: dict[str, list[Burst]]) -> None:
     medians = {name: list_medians(some) for name, some in bursts.items()}
     pairs = zip(bursts["here"], bursts["by hand"], strict=True)
     ratios = sorted(ours.a_second / theirs.a_second for ours, theirs in pairs)
+    ratio = f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
     for name, values in medians.items():
-        say(f"| {concurrency} | {name} | {' | '.join(f'{value:.3g}' for value in values)} |")
-    say(f"| {concurrency} | ratio | {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |")
+        say(f"| {concurrency} | {name} | {join(values)} | {ratio if name == 'here' else ''} |")
 
 
 def list_medians(bursts: Sequence[Burst]) -> list[float]:
     return [median(column) for column in zip(*bursts, strict=True)]
 
 
-def print_stored(racer: Racer, stored: dict[str, Stored]) -> None:
-    for what, values in stored.items():
-        say(f"| {racer.name} | {what} | {' | '.join(f'{value:.3g}' for value in values)} |")
+def join(values: Sequence[float]) -> str:
+    return " | ".join(f"{value:.3g}" for value in values)
 
 
 def say(text: str) -> None:

@@ -1,0 +1,153 @@
+"""What a process knows of a run that it wrote is what is stored: nothing is read back."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from hitl_orchestrator.checkpoints import kept
+from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
+from hitl_orchestrator.checkpoints.pool import connection
+from hitl_orchestrator.domain.hitl import By, HitlResponse, Person, ResponseType
+from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.domain.run import NewRun, Run
+from hitl_orchestrator.server.orchestrator import Orchestrator
+from hitl_orchestrator.server.services import Services, open_services
+from hitl_orchestrator.server.settings import Settings
+from tests.processes import AGENTS
+
+WAIT_SECONDS = 20
+BY = By(operator=Person(id="ada"), note="looked at")
+
+
+class Watched:
+    """An orchestrator, and what its process knows of each run."""
+
+    def __init__(self, services: Services) -> None:
+        self.hitl, self._store = Orchestrator(services), services.store
+        self._told, self._store.written = self._store.written, self.note
+        self.known: dict[str, KeptRun] = {}
+
+    def note(self, run: KeptRun) -> None:
+        self.known[run.run.runId] = run
+        self._told(run)
+
+    async def check(self) -> None:
+        """Look that all of it is what is stored."""
+        async with connection(self._store.pool) as conn:
+            for run_id, known in self.known.items():
+                assert (await kept.read(conn, RunRef(run_id))).kept == known
+
+    async def start(self, output: str, **inputs: str) -> Run:
+        new = NewRun(objective="Ask", inputs={**inputs}, outputs=(output,), metadata={"for": "us"})
+        run = (await self.hitl.start(new, wait_seconds=WAIT_SECONDS)).run
+        assert run.pendingRequestId
+        return run
+
+    async def answer(self, run: Run, number: int = 0) -> Run:
+        request_id = [each.requestId for each in run.requests if each.status == "pending"][number]
+        answers = {"choice": {"selectedOptionId": "warm"}, "freeform": {"freeformText": "yes"}}
+        kind = next(each.kind.value for each in run.requests if each.requestId == request_id)
+        type_ = ResponseType.OPTION if kind == "choice" else ResponseType.FREEFORM
+        response = HitlResponse.model_validate(
+            {"requestId": request_id, "responseType": type_, **answers[kind]}
+        )
+        ref = RunRef(run.runId)
+        done = await self.hitl.answer(ref, request_id, [response], BY, wait_seconds=WAIT_SECONDS)
+        return done.run
+
+
+@pytest.fixture
+async def watched(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[Watched]:
+    monkeypatch.setenv("HITL_TEST_LOG", str(tmp_path / "log"))
+    names = ("asks.py:asking", "two_questions.py:agent", "counting.py:joined", "counting.py:left",
+             "counting.py:right")  # fmt: skip
+    settings = {"database_url": database_url, "agents": tuple(f"{AGENTS / one}" for one in names)}
+    async with open_services(Settings.model_validate(settings)) as services:
+        yield Watched(services)
+
+
+async def end_by_answers(watched: Watched) -> None:
+    run = await watched.start("letter")
+    while run.pendingRequestId:
+        run = await watched.answer(run)
+        await watched.check()
+    assert run.status == "completed"
+
+
+async def end_by_a_rejection(watched: Watched) -> None:
+    run = await watched.start("asked")
+    rejection = HitlResponse(
+        requestId=run.requests[0].requestId, responseType=ResponseType.REJECTION, freeformText="no"
+    )
+    request_id = rejection.requestId
+    await watched.hitl.answer(RunRef(run.runId), request_id, [rejection], BY, wait_seconds=20)
+
+
+async def end_by_a_denial(watched: Watched) -> None:
+    run = await watched.start("asked")
+    request_id = run.requests[0].requestId
+    await watched.hitl.deny(RunRef(run.runId), request_id, "late", BY, wait_seconds=WAIT_SECONDS)
+
+
+async def end_by_a_removal(watched: Watched) -> None:
+    run = await watched.start("asked")
+    await watched.hitl.remove(RunRef(thread_id=run.threadId), None, "not any more", BY)
+
+
+async def end_by_a_cancel(watched: Watched) -> None:
+    run = await watched.start("asked")
+    await watched.hitl.cancel(RunRef(run.runId), "not any more", BY)
+
+
+async def ask_side_by_side(watched: Watched) -> None:
+    run = await watched.start("joined")
+    assert len(run.requests) == 2
+    run = await watched.answer(run, 1)
+    await watched.check()
+    run = await watched.answer(run)
+
+
+WAYS = (
+    end_by_answers,
+    end_by_a_rejection,
+    end_by_a_denial,
+    end_by_a_removal,
+    end_by_a_cancel,
+    ask_side_by_side,
+)
+
+
+@pytest.mark.parametrize("live", WAYS)
+async def test_what_is_known_is_what_is_stored(
+    watched: Watched, live: Callable[[Watched], Awaitable[None]]
+) -> None:
+    await live(watched)
+    assert watched.known
+    await watched.check()
+
+
+async def test_what_others_have_changed_since_is_decided_about_anew(watched: Watched) -> None:
+    """Each of many who answer one question at once reads it before the first one has written."""
+    run = await watched.start("asked")
+    tries = [asyncio.create_task(watched.answer(run)) for _ in range(12)]
+    await asyncio.wait(tries)
+    errors = [type(each.exception()).__name__ for each in tries if each.exception()]
+    assert errors == ["RequestNotPending"] * 11
+    await watched.check()
+
+
+async def test_a_moment_is_recalled_for_less_than_a_second(watched: Watched) -> None:
+    await end_by_a_cancel(watched)
+    (known,) = watched.known.values()
+    late = known.run.updatedAt - timedelta(seconds=5)
+    seen = Seen(Moment(known, late))
+    found = seen.recall()
+    assert found
+    assert found.now == known.run.updatedAt, "never before the run was changed last"
+    await asyncio.sleep(1.1)
+    assert seen.recall() is None
