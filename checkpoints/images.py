@@ -27,6 +27,7 @@ class ThreadImage:
         self._parent_id: str | None = None
         self._checkpoint, self._metadata = "{}", "{}"
         self._seen = set[str]()
+        self._early = dict[str, list[WriteRow]]()  # what came before its checkpoint
         self.is_whole = True  # else an older LangGraph wrote it, and keeps a part elsewhere
         if row:
             self._read(row)
@@ -53,6 +54,7 @@ class ThreadImage:
         self._seen.add(row.checkpoint_id)
         if is_new:
             self.id, self._parent_id, self._writes = row.checkpoint_id, row.parent_id, {}
+            self.write(self._early.pop(row.checkpoint_id, ()))
         self._checkpoint, self._metadata = row.checkpoint, row.metadata
         fresh = {blob.channel: (blob.version, blob.type, blob.blob) for blob in blobs}
         known = {**fresh, **{name: old for name, old in self._blobs.items() if name not in fresh}}
@@ -64,7 +66,9 @@ class ThreadImage:
     def write(self, rows: Iterable[WriteRow]) -> None:
         for row in rows:
             key = row.task_id, row.idx
-            if row.checkpoint_id == self.id and (row.replaces or key not in self._writes):
+            if row.checkpoint_id not in self._seen:
+                self._early.setdefault(row.checkpoint_id, []).append(row)
+            elif row.checkpoint_id == self.id and (row.replaces or key not in self._writes):
                 names = (row.task_id, row.channel, row.type)
                 task, channel, kind = (name.encode() for name in names)
                 path, idx = row.task_path.encode(), str(row.idx).encode()

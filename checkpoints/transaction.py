@@ -66,9 +66,6 @@ class ClaimInline:
         return Extras(Claiming(uuid4().hex, self._driver, self._lease))
 
 
-claim_inline = ClaimInline
-
-
 class PgTransaction:
     """Implements domain.ports.Transaction. `events` and `claims` are for after the commit.
 

@@ -32,7 +32,7 @@ from hitl_orchestrator.checkpoints.processes import Process
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.tasks import end_tasks
-from hitl_orchestrator.checkpoints.transaction import claim_inline
+from hitl_orchestrator.checkpoints.transaction import ClaimInline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.domain.errors import ConfigurationError
@@ -143,7 +143,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         # a jump is believed once everybody has had two heartbeats
         clock = DatabaseClock(1.5 * settings.claim_seconds / BEATS_A_LEASE)
         places = RunPlaces(settings.max_driven)
-        claiming = claim_inline(driver_id, settings.claim_seconds, offers, clock, places.has_one)
+        claiming = ClaimInline(driver_id, settings.claim_seconds, offers, clock, places.has_one)
         dispatch = queue.enqueueing(jobs) if queued else claiming
         store = Store(
             pools.calls, saver, dispatch, telemetry.committed, offers, pools.keeping, clock

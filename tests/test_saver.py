@@ -350,6 +350,31 @@ async def test_a_squashed_flush_loses_nothing_of_where_a_thread_is(
     await twins.units.aclose()
 
 
+@pytest.mark.parametrize("is_flushed", [True, False])
+async def test_what_comes_before_its_checkpoint_is_kept(
+    saver: BufferedSaver, pool: Pool, is_flushed: bool
+) -> None:
+    """An early version of the squash lost it, and no crash test noticed."""
+    short = BufferedSaver(pool, keeps_history=False)
+    first, second = (generate_checkpoint() for _ in range(2))
+    first["v"] = second["v"] = 4
+    before = generate_config("thread", checkpoint_id=first["id"])
+    at = generate_config("thread", checkpoint_id=second["id"])
+    async with short.unit() as unit:
+        await short.aget_tuple(generate_config("thread"))
+        await short.aput(generate_config("thread"), first, generate_metadata(), {})
+        await short.aput_writes(at, [("said", "early")], "task", "")
+        if is_flushed:
+            await flush(short, unit, nothing)
+        await short.aput(before, second, generate_metadata(), {})
+        inside = await short.aget_tuple(generate_config("thread"))
+        await flush(short, unit, nothing)
+    stored_now = await short.aget_tuple(generate_config("thread"))
+    for found in (inside, stored_now):
+        assert found
+        assert found.pending_writes == [("task", "said", "early")]
+
+
 async def test_of_a_squashed_flush_one_checkpoint_of_a_thread_is_stored(
     saver: BufferedSaver, pool: Pool
 ) -> None:
