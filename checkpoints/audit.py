@@ -23,7 +23,7 @@ CHAIN = """SELECT r.audit_count AS entries, r.audit_head AS head, t.pruned_at, e
     LEFT JOIN audit_entries e USING (run_id) ORDER BY e.seq"""
 
 
-class Link(NamedTuple):
+class ChainLink(NamedTuple):
     """An entry as it is stored. `hash` covers the body and the entry before it."""
 
     entry: AuditEntry
@@ -31,15 +31,15 @@ class Link(NamedTuple):
     hash: str
 
 
-def chain(count: int, head: str, happened: Sequence[Event], now: datetime) -> list[Link]:
+def chain(count: int, head: str, happened: Sequence[Event], now: datetime) -> list[ChainLink]:
     """Return the entries that follow, of a run that has so many and whose last has that hash."""
-    links: list[Link] = []
+    links: list[ChainLink] = []
     for event in happened:
         if action := VOICES[event.kind].audit:
             entry = _tell(count + len(links) + 1, action, event, now)
             body = json.dumps(entry.json_object(), sort_keys=True, ensure_ascii=False)
             head = link(head, body)
-            links.append(Link(entry, body, head))
+            links.append(ChainLink(entry, body, head))
     return links
 
 

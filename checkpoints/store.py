@@ -150,7 +150,7 @@ class Store:
     async def newest(
         self, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None
     ) -> Page[Run]:
-        async with self._snapshot() as conn:
+        async with connection(self.pool) as conn:
             return await listing.newest(conn, status, thread_id, limit, cursor)
 
     async def waiting(
@@ -243,6 +243,7 @@ class Store:
 
     async def pass_on(self, claim: Claim) -> None:
         """Give the claim of a run that this process has no place for to whoever has one."""
+        self.take_handed(claim)
         async with connection(self.keeping) as conn:
             await claims.pass_on(conn, claim)
 

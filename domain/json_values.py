@@ -37,8 +37,9 @@ def check_storable(value: object) -> int:
 
 
 def write_json(value: object) -> str:
-    """Return JSON that Postgres can read. What it cannot hold in a text is replaced: it is shown
-    to people, and nobody decides by it.
+    """Return JSON that Postgres can read.
+
+    What it cannot hold in a text is replaced: it is shown to people, and nobody decides by it.
     """
     text = json.dumps(value, ensure_ascii=False)
     if "\\u0000" in text:

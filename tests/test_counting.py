@@ -18,7 +18,7 @@ from hitl_orchestrator.checkpoints.migrate import migrate
 from hitl_orchestrator.checkpoints.pool import connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import claim_inline
+from hitl_orchestrator.checkpoints.transaction import ClaimInline
 from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
 from hitl_orchestrator.domain.ports import Claim, RunRef, Transaction
 from hitl_orchestrator.domain.state import RunSettings
@@ -111,7 +111,7 @@ async def driver(
     ):
         saver = BufferedSaver(pool, keeps_history=False)
         await migrate(pool, saver)
-        store = Store(pool, saver, claim_inline("driver", 30), lambda run, happened: None)
+        store = Store(pool, saver, ClaimInline("driver", 30), lambda run, happened: None)
         yield Driver(store, build([ASKS, SAYS], saver), counted)
 
 

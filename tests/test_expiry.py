@@ -12,7 +12,7 @@ from hitl_orchestrator.checkpoints.migrate import migrate
 from hitl_orchestrator.checkpoints.pool import connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import claim_inline
+from hitl_orchestrator.checkpoints.transaction import ClaimInline
 from hitl_orchestrator.server.expiry import deny_expired
 from tests.api.calls import API_KEY, paused, started
 from tests.processes import serving
@@ -69,7 +69,7 @@ async def store(database_url: str) -> AsyncGenerator[Store]:
     async with connection_pool(database_url, max_size=4) as pool:
         saver = BufferedSaver(pool)
         await migrate(pool, saver)
-        yield Store(pool, saver, claim_inline("driver", 30), lambda run, happened: None)
+        yield Store(pool, saver, ClaimInline("driver", 30), lambda run, happened: None)
 
 
 async def deny_all(store: Store, at_most: int = 1000) -> list[int]:

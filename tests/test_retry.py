@@ -10,7 +10,7 @@ from hitl_orchestrator.checkpoints.migrate import migrate
 from hitl_orchestrator.checkpoints.pool import connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import claim_inline
+from hitl_orchestrator.checkpoints.transaction import ClaimInline
 from hitl_orchestrator.domain.hitl import (
     NOBODY,
     Answered,
@@ -118,7 +118,7 @@ async def driver(database_url: str) -> AsyncGenerator[Driver]:
     async with connection_pool(database_url, max_size=4) as pool:
         saver = BufferedSaver(pool, keeps_history=False)
         await migrate(pool, saver)
-        store = Store(pool, saver, claim_inline("driver", 30), lambda run, happened: None)
+        store = Store(pool, saver, ClaimInline("driver", 30), lambda run, happened: None)
         broken, got = [True], list[str]()
 
         def ask(name: str, facet: str, breaks: bool) -> Work:

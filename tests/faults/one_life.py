@@ -21,7 +21,7 @@ from hitl_orchestrator.checkpoints.migrate import migrate
 from hitl_orchestrator.checkpoints.pool import Connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import Dispatch, claim_inline
+from hitl_orchestrator.checkpoints.transaction import ClaimInline, Dispatch
 from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
 from hitl_orchestrator.domain.ports import Change, Claim, Decide, Locked, RunRef, Unit
@@ -59,7 +59,7 @@ async def opened(database_url: str, driver: str, die: Die) -> AsyncGenerator[tup
         saver = BufferedSaver(pool, keeps_history=False)
         await migrate(pool, saver)
         yield (
-            Store(pool, saver, _dying(claim_inline(driver, LEASE_SECONDS), die), _committed(die)),
+            Store(pool, saver, _dying(ClaimInline(driver, LEASE_SECONDS), die), _committed(die)),
             build(agents, saver),
         )
 

@@ -15,7 +15,7 @@ from hitl_orchestrator.checkpoints.migrate import migrate
 from hitl_orchestrator.checkpoints.pool import connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.store import Store
-from hitl_orchestrator.checkpoints.transaction import claim_inline
+from hitl_orchestrator.checkpoints.transaction import ClaimInline
 from hitl_orchestrator.domain.ports import Claim
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
@@ -136,7 +136,7 @@ async def store(database_url: str) -> AsyncGenerator[Store]:
     async with connection_pool(database_url, max_size=4) as pool:
         saver = BufferedSaver(pool, keeps_history=False)
         await migrate(pool, saver)
-        yield Store(pool, saver, claim_inline("driver", 30), lambda run, happened: None)
+        yield Store(pool, saver, ClaimInline("driver", 30), lambda run, happened: None)
 
 
 async def start(store: Store, run_id: str) -> Claim:
