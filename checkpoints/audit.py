@@ -13,9 +13,15 @@ from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.events import VOICES, Event
 from hitl_orchestrator.domain.run import AuditEntry
 
-RUNS = """SELECT run_id FROM (SELECT run_id FROM orchestrator_runs
-        UNION SELECT run_id FROM audit_tombstones UNION SELECT run_id FROM audit_entries) known
-    WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s ORDER BY run_id"""
+# A page of all that is known of: each part is read from its index, as far as the page needs it.
+RUNS = """(SELECT run_id FROM orchestrator_runs WHERE run_id > %(after)s ORDER BY run_id
+        LIMIT %(limit)s)
+    UNION (SELECT run_id FROM audit_tombstones WHERE run_id > %(after)s ORDER BY run_id
+        LIMIT %(limit)s)
+    UNION (SELECT DISTINCT run_id FROM audit_entries WHERE run_id > %(after)s ORDER BY run_id
+        LIMIT %(limit)s)
+    ORDER BY run_id LIMIT %(limit)s"""
+AT_ONCE = 500
 # One statement sees one moment: runs go on, and are pruned, while others are verified.
 CHAIN = """SELECT r.audit_count AS entries, r.audit_head AS head, t.pruned_at, e.seq, e.body, e.hash
     FROM (SELECT %s::text AS run_id) known
@@ -64,28 +70,39 @@ async def verify(
 ) -> AsyncIterator[tuple[str, int, str | None]]:
     """Yield (run, entries, what is wrong with its chain or None) of every run, or of one.
 
-    A pruned one has no entries any more.
+    A pruned one has no entries any more. Of a run that is not known of nothing is yielded.
     """
-    for row in await (await conn.execute(RUNS, {"run_id": run_id})).fetchall():
-        chain = await (await conn.execute(CHAIN, (row["run_id"],))).fetchall()
+    async for name in _list_runs(conn) if run_id is None else _one(run_id):
+        chain = await (await conn.execute(CHAIN, (name,))).fetchall()
         entries = [
             (entry["seq"], entry["body"], entry["hash"])
             for entry in chain
             if entry["seq"] is not None
         ]
-        if chain[0]["pruned_at"] is not None:
-            is_there = entries or chain[0]["entries"] is not None
-            yield (
-                row["run_id"],
-                len(entries),
-                "has a tombstone, yet was not pruned" if is_there else None,
-            )
+        count, head, pruned_at = (chain[0][column] for column in ("entries", "head", "pruned_at"))
+        if not entries and count is None and pruned_at is None:
+            continue
+        if pruned_at is not None:
+            is_there = entries or count is not None
+            yield name, len(entries), "has a tombstone, yet was not pruned" if is_there else None
         else:
-            yield (
-                row["run_id"],
-                len(entries),
-                _broken(entries, chain[0]["entries"], chain[0]["head"]),
-            )
+            yield name, len(entries), _broken(entries, count, head)
+
+
+async def _one(run_id: str) -> AsyncIterator[str]:
+    yield run_id
+
+
+async def _list_runs(conn: Connection) -> AsyncIterator[str]:
+    """Yield all runs that are known of, page by page: there may be millions."""
+    after, is_full = "", True
+    while is_full:
+        values = {"after": after, "limit": AT_ONCE}
+        found = await (await conn.execute(RUNS, values)).fetchall()
+        is_full = len(found) == AT_ONCE
+        for row in found:
+            after = row["run_id"]
+            yield after
 
 
 def _broken(

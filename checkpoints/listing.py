@@ -23,17 +23,17 @@ _RUNS = sql.SQL(
     + """WHERE {}
     ORDER BY r.created_at DESC, r.run_id DESC LIMIT %(limit)s"""
 )
-_WAITING = sql.SQL(
+WAITING = sql.SQL(
     runs.SELECT
     + """WHERE r.status = 'awaiting_hitl'
     AND r.pending_urgency IS NOT NULL AND {}
-    ORDER BY r.pending_urgency DESC, r.pending_since, r.run_id LIMIT %(limit)s"""
+    ORDER BY -r.pending_urgency, r.pending_since, r.run_id LIMIT %(limit)s"""
 )
 _ASKS = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id AND q.status = 'pending'
     AND (%(agent)s::text IS NULL OR q.origin_agent = %(agent)s)
     AND (%(urgency)s::text IS NULL OR q.urgency = %(urgency)s))"""
-_AFTER_WAITING = """(r.pending_urgency < %(rank)s::int OR r.pending_urgency = %(rank)s::int
-    AND (r.pending_since, r.run_id) > (%(since)s::timestamptz, %(id)s))"""
+AFTER_WAITING = """(-r.pending_urgency, r.pending_since, r.run_id)
+    > (-(%(rank)s::smallint), %(since)s::timestamptz, %(id)s::text)"""
 
 
 _log = logging.getLogger("hitl.listing")
@@ -90,10 +90,10 @@ async def waiting(
         "thread_id": thread_id,
         **_read(cursor, _after_waiting, ("rank", "since", "id")),
     }
-    rows, more = await _page(conn, _WAITING, limit, values, {
+    rows, more = await _page(conn, WAITING, limit, values, {
         "r.thread_id = %(thread_id)s": thread_id is not None,
         _ASKS: agent is not None or urgency is not None,
-        _AFTER_WAITING: cursor is not None,
+        AFTER_WAITING: cursor is not None,
     })  # fmt: skip
     pending: dict[str, list[HitlRequest]] = {row["run_id"]: [] for row in rows}
     for row in await (await conn.execute(requests.PENDING_OF_RUNS, ([*pending],))).fetchall():

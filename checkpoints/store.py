@@ -51,10 +51,20 @@ from hitl_orchestrator.domain.ports import (
 )
 from hitl_orchestrator.domain.run import Run, RunStatus
 
-_DEPTH = """SELECT count(*) AS depth,
-    coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS oldest
-    FROM hitl_requests WHERE status = 'pending'"""
-_HELD = "SELECT count(*) AS held FROM orchestrator_runs WHERE held IS NOT NULL"
+# What is scraped every few seconds counts so many rows at most; above that it is what Postgres
+# estimates. The oldest of each urgency is the first of its index.
+COUNTED_AT_MOST = 10_000
+_DEPTH = """SELECT CASE WHEN n < %(most)s THEN n ELSE greatest(n, (SELECT reltuples FROM pg_class
+        WHERE oid = 'hitl_requests_waiting'::regclass))::bigint END AS depth,
+    coalesce(extract(epoch FROM now() - oldest_at), 0)::float AS oldest
+    FROM (SELECT count(*) AS n FROM (SELECT FROM hitl_requests WHERE status = 'pending'
+        LIMIT %(most)s) AS limited) AS counted,
+    (SELECT min(oldest.created_at) AS oldest_at FROM (VALUES (-2), (-1), (0)) AS u (urgent),
+        LATERAL (SELECT created_at FROM hitl_requests WHERE status = 'pending'
+            AND CASE urgency WHEN 'high' THEN -2 WHEN 'normal' THEN -1 ELSE 0 END = u.urgent
+            ORDER BY created_at LIMIT 1) AS oldest) AS found"""
+_HELD = """SELECT count(*) AS held FROM (SELECT FROM orchestrator_runs WHERE held IS NOT NULL
+    LIMIT %(most)s) AS limited"""
 
 
 class Store:
@@ -178,14 +188,18 @@ class Store:
             return await events.number_the_queue(conn)
 
     async def queue_depth(self) -> tuple[int, float]:
-        """Return how many requests are pending, and the age of the oldest in seconds."""
+        """Return how many requests are pending, and the age of the oldest in seconds.
+
+        Above COUNTED_AT_MOST it is an estimate.
+        """
         async with connection(self.pool) as conn:
-            row = await (await conn.execute(_DEPTH)).fetchone()
+            row = await (await conn.execute(_DEPTH, {"most": COUNTED_AT_MOST})).fetchone()
         return (row["depth"], row["oldest"]) if row else (0, 0.0)
 
     async def count_held(self) -> int:
+        """Return how many runs are held, COUNTED_AT_MOST at most."""
         async with connection(self.pool) as conn:
-            row = await (await conn.execute(_HELD)).fetchone()
+            row = await (await conn.execute(_HELD, {"most": COUNTED_AT_MOST})).fetchone()
         return row["held"] if row else 0
 
     @asynccontextmanager

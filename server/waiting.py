@@ -26,7 +26,7 @@ class Waiting:
     def __init__(self, wakeups: Wakeups) -> None:
         self._wakeups = wakeups
         self._waiting = set[asyncio.Event]()
-        self._at_rest: dict[str, set[asyncio.Future[Run]]] = {}
+        self._at_rest: dict[str, dict[asyncio.Future[Run], Run]] = {}
         self._feeds: dict[str | None, SharedFeed] = {}
         self.stopped = False
 
@@ -52,13 +52,19 @@ class Waiting:
 
         return await self._wait_while(_is_at_work, run_id, read, seconds)
 
-    def see(self, run: KeptRun) -> None:
-        """Hand a run that has come to rest to those who wait for that, whatever they read."""
-        if run.run.status not in AT_WORK or run.run.held is not None:
-            shown = run.show() if run.run.runId in self._at_rest else None
-            for rests in self._at_rest.get(run.run.runId, ()):
-                if shown and not rests.done():
-                    rests.set_result(shown)
+    def see(self, kept: KeptRun) -> None:
+        """Hand a run that has come to rest to those who wait for that.
+
+        Not to who knows it as it was later: what is written may be known to others first, and
+        answered before its driver hears of it.
+        """
+        waiting = self._at_rest.get(kept.run.runId)
+        if not waiting:
+            return
+        found = kept.show()
+        for rests, known in waiting.items():
+            if not (rests.done() or _is_at_work(found)) and found.updatedAt > known.updatedAt:
+                rests.set_result(found)
 
     async def wait_for_drive(self, store: Store, run: Run, seconds: float) -> Run:
         """Do as `wait_for_rest` does, for a run that this process has just begun to drive.
@@ -68,8 +74,8 @@ class Waiting:
         """
         began = asyncio.get_running_loop().time()
         rests = asyncio.get_running_loop().create_future()
-        waiting = self._at_rest.setdefault(run.runId, set())
-        waiting.add(rests)
+        waiting = self._at_rest.setdefault(run.runId, {})
+        waiting[rests] = run
         try:
             async with asyncio.timeout(min(seconds, DRIVEN_SECONDS)):
                 return await rests
@@ -81,7 +87,7 @@ class Waiting:
                 return await store.show(RunRef(run.runId))
             raise
         finally:
-            waiting.discard(rests)
+            del waiting[rests]
             if not waiting:
                 self._at_rest.pop(run.runId, None)
 

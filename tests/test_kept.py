@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 from hitl_orchestrator.checkpoints import kept
 from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
 from hitl_orchestrator.checkpoints.pool import connection
+from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.hitl import By, HitlResponse, Person, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import NewRun, Run
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.services import Services, open_services
 from hitl_orchestrator.server.settings import Settings
+from hitl_orchestrator.server.waiting import Waiting
 from tests.processes import AGENTS
 
 WAIT_SECONDS = 20
@@ -26,8 +29,8 @@ class Watched:
     """An orchestrator, and what its process knows of each run."""
 
     def __init__(self, services: Services) -> None:
-        self.hitl, self._store = Orchestrator(services), services.store
-        self._told, self._store.written = self._store.written, self.note
+        self.hitl, self.store = Orchestrator(services), services.store
+        self._told, self.store.written = self.store.written, self.note
         self.known: dict[str, KeptRun] = {}
 
     def note(self, run: KeptRun) -> None:
@@ -36,7 +39,7 @@ class Watched:
 
     async def check(self) -> None:
         """Look that all of it is what is stored."""
-        async with connection(self._store.pool) as conn:
+        async with connection(self.store.pool) as conn:
             for run_id, known in self.known.items():
                 assert (await kept.read(conn, RunRef(run_id))).kept == known
 
@@ -139,6 +142,22 @@ async def test_what_others_have_changed_since_is_decided_about_anew(watched: Wat
     errors = [type(each.exception()).__name__ for each in tries if each.exception()]
     assert errors == ["RequestNotPending"] * 11
     await watched.check()
+
+
+async def test_who_waits_is_not_told_what_was_before(watched: Watched) -> None:
+    """The pause was read by others, and answered, before its driver heard that it was written."""
+    run = await watched.start("letter")
+    paused = watched.known[run.runId]
+    waiting = Waiting(Wakeups("host=/nowhere", lambda _: None))
+    answered = run.but(status="running", updatedAt=run.updatedAt + timedelta(milliseconds=1))
+    told = asyncio.create_task(waiting.wait_for_drive(watched.store, answered, 20))
+    await asyncio.sleep(0)
+    waiting.see(paused)
+    await asyncio.sleep(0)
+    assert not told.done()
+    later = paused.run.but(updatedAt=answered.updatedAt + timedelta(milliseconds=1))
+    waiting.see(replace(paused, run=later))
+    assert (await told).updatedAt == later.updatedAt
 
 
 async def test_a_moment_is_recalled_for_less_than_a_second(watched: Watched) -> None:
