@@ -3,7 +3,7 @@
 What the graph writes is committed together with the rows that describe it.
 
     async with saver.unit() as unit:
-        # What a task has finished is committed at most 0.1 s later; ainvoke itself commits
+        # What a task has finished is committed 0.1 s later (saver.MOST_SECONDS); ainvoke commits
         # nothing, and reads its own writes.
         async with flushing(unit, lambda: saver.flush(unit, rows)):
             await graph.ainvoke(...)
