@@ -96,7 +96,10 @@ class Collected:
     def __init__(self) -> None:
         self.rows = Rowsets()
         self.images: dict[Space, ThreadImage] = {}
-        self.new_threads: Callable[[str], bool] = lambda thread_id: False  # nothing is stored there
+        # Whose threads they are: nobody else writes them meanwhile. Any other (an agent may name
+        # one itself) is read anew each time, and kept whole.
+        self.owns_thread: Callable[[str], bool] = lambda thread_id: True
+        self.are_new = False  # in its own threads nothing is stored yet
         self.updates: list[Update] = []
         self.changed = asyncio.Event()  # a task's writes wait for a flush
         self.lock = asyncio.Lock()  # held by a flush
@@ -249,9 +252,11 @@ class BufferedSaver(OrderedSaver):
             return None
         at = config.get("configurable", {})
         space = at["thread_id"], at.get("checkpoint_ns", "")
+        if not unit.owns_thread(space[0]):
+            return None
         if space not in unit.images and not unit.rows.of_thread(space[0]):
             row = None
-            if not unit.new_threads(space[0]):
+            if not unit.are_new:
                 row = await _read_patiently(lambda: self._select_newest(*space))
             if space not in unit.images and not unit.rows.of_thread(space[0]):
                 unit.images[space] = ThreadImage(*space, row)

@@ -297,8 +297,8 @@ class PgUnit:
             moment = await self._see()
         if moment.kept.run.claimToken != self._claim.token:
             raise Fenced(f"Run {self._claim.run_id} is driven by another process.")
-        if moment.is_new:
-            self._collected.new_threads = moment.kept.run.owns_thread
+        self._collected.owns_thread = moment.kept.run.owns_thread
+        self._collected.are_new = moment.is_new
         return moment.kept.lock(moment.now)
 
     async def _see(self) -> Moment:

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
@@ -348,6 +348,26 @@ async def test_a_squashed_flush_loses_nothing_of_where_a_thread_is(
     for space in (("root", ""), ("root", "sub:1"), ("child", ""), ("child", "sub:1")):
         await twins.read(space, 0)
     await twins.units.aclose()
+
+
+async def test_a_thread_of_others_is_read_anew_and_kept_whole(
+    saver: BufferedSaver, pool: Pool
+) -> None:
+    """An agent may name a thread itself: two runs write it, and each reads what the other wrote."""
+    short = BufferedSaver(pool, keeps_history=False)
+    async with short.unit() as unit:
+        unit.owns_thread = lambda thread_id: thread_id != "shared"
+        unit.are_new = True
+        for number in (1, 2):
+            other = checkpoint(saver, "shared", said=[number])
+            await asyncio.create_task(other, context=Context())
+            found = await short.aget_tuple(generate_config("shared"))
+            assert found
+            assert found.checkpoint["channel_values"] == {"said": [number]}
+        await checkpoint(short, "shared", said=[3])
+        await checkpoint(short, "shared", said=[4])
+        await flush(short, unit, nothing)
+    assert (await stored(pool))["checkpoints"] == 4
 
 
 @pytest.mark.parametrize("is_flushed", [True, False])
