@@ -359,13 +359,13 @@ async def test_a_thread_of_others_is_read_anew_and_kept_whole(
         unit.owns_thread = lambda thread_id: thread_id != "shared"
         unit.are_new = True
         for number in (1, 2):
-            other = checkpoint(saver, "shared", said=[number])
+            other = checkpoint(saver, "shared", said=number)
             await asyncio.create_task(other, context=Context())
             found = await short.aget_tuple(generate_config("shared"))
             assert found
-            assert found.checkpoint["channel_values"] == {"said": [number]}
-        await checkpoint(short, "shared", said=[3])
-        await checkpoint(short, "shared", said=[4])
+            assert found.checkpoint["channel_values"] == {"said": number}
+        await checkpoint(short, "shared", said=3)
+        await checkpoint(short, "shared", said=4)
         await flush(short, unit, nothing)
     assert (await stored(pool))["checkpoints"] == 4
 
