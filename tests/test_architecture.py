@@ -104,6 +104,7 @@ def test_tests_use_the_real_thing() -> None:
     assert [place(path, node) for path, node in nodes_of(PYTHON) if mocks(node)] == []
 
 
+@pytest.mark.slow
 def test_no_module_keeps_state() -> None:
     """An empty container at module level is there to be filled; `global` is there to be changed.
     Filled tables are fine.
@@ -145,6 +146,7 @@ def has_another(node: ast.AST, kinds: type[ast.AST] | tuple[type[ast.AST], ...])
     return any(isinstance(inner, kinds) for inner in ast.walk(node) if inner is not node)
 
 
+@pytest.mark.slow
 def test_no_expression_is_read_from_the_inside_out() -> None:
     """No comprehension stands inside a comprehension, no condition inside a condition."""
     dense: list[str] = []

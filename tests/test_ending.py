@@ -20,6 +20,7 @@ def no_garbage_collection() -> Generator[None]:
     gc.enable()
 
 
+@pytest.mark.slow
 async def test_a_task_that_swallows_its_cancellation_ends_all_the_same() -> None:
     swallowed = asyncio.Event()
 

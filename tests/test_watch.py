@@ -49,6 +49,7 @@ async def test_only_an_agents_own_code_is_interrupted() -> None:
     assert not await hand_over(look_later), "another's visit, or none"
 
 
+@pytest.mark.slow
 def test_in_another_thread_a_loop_is_watched_and_its_agent_is_waited_for() -> None:
     """No signal can be used there: the limit is told once the loop turns again."""
     beats: list[float] = []

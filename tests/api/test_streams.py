@@ -86,6 +86,7 @@ def test_the_queues_stream_has_what_is_new_and_what_was_missed(live_server: Runn
             assert json.loads(next(lines)[6:])["runId"] == missed["runId"]
 
 
+@pytest.mark.slow
 async def test_a_quiet_stream_is_kept_alive_and_outlives_the_database() -> None:
     """Without a database: the wake-ups keep trying to listen, the reads fail for a while."""
     tries = 0

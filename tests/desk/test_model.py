@@ -86,6 +86,7 @@ class TestModel:
             "the model's answer did not fit, twice: it is not what was asked for",
         )
 
+    @pytest.mark.slow
     async def test_a_busy_server_is_tried_again(self, model: ChatOpenAI, stub: OpenAIStub) -> None:
         stub.script.extend([429, 503, '{"name": "Ulm", "people": 1}'])
         answer, _ = await self.ask(model)
