@@ -62,6 +62,10 @@ class Rowsets:
     def are_empty(self) -> bool:
         return not (self.checkpoints or self.blobs or self.writes)
 
+    @property
+    def threads(self) -> set[str]:
+        return {key[0] for key in (*self.checkpoints, *self.blobs, *self.writes)}
+
     def put(self, row: CheckpointRow, blobs: Iterable[BlobRow]) -> None:
         key = row[:3]
         if before := self.checkpoints.get(key):

@@ -5,9 +5,9 @@ What the graph writes is committed together with the rows that describe it.
     async with saver.unit() as unit:
         # What a task has finished is committed 0.1 s later (saver.MOST_SECONDS); ainvoke commits
         # nothing, and reads its own writes.
-        async with flushing(unit, lambda: saver.flush(unit, rows)):
+        async with flushing(unit, lambda: saver.flush(unit, write)):
             await graph.ainvoke(...)
-        await saver.flush(unit, rows)  # fence, rows, checkpoints: one transaction, or nothing
+        await saver.flush(unit, write)  # fence, rows, checkpoints: one statement, or nothing
 
 Outside a unit it is the stock saver without its lock, which lets one connection of the pool work at
 a time. Either way the newest checkpoint is the last one written (`order.py`).
@@ -73,7 +73,7 @@ REFUSED_BY_JSONB = re.compile("[\0\ud800-\udfff]")
 COUNTERS = "counters_since_delta_snapshot"  # LangGraph's, in the metadata
 
 
-Rows = Callable[[Batch, list[Update]], Awaitable[T]]
+WriteBatch = Callable[[Batch, list[Update]], Awaitable[T]]
 
 
 def not_yet_written(updates: list[Update], last_id: str | None) -> list[Update]:
@@ -99,12 +99,18 @@ class Collected:
         # Whose threads they are: nobody else writes them meanwhile. Any other (an agent may name
         # one itself) is read anew each time, and kept whole.
         self.owns_thread: Callable[[str], bool] = lambda thread_id: True
-        self.are_new = False  # in its own threads nothing is stored yet
+        self.are_new = False  # in its own threads nothing was stored when it began
+        self._flushed = set[str]()  # threads
         self.updates: list[Update] = []
         self.changed = asyncio.Event()  # a task's writes wait for a flush
         self.lock = asyncio.Lock()  # held by a flush
 
+    def is_empty(self, thread_id: str) -> bool:
+        """Tell whether nothing can be stored of a thread of its own, in any namespace."""
+        return self.are_new and thread_id not in self._flushed
+
     def forget(self, batch: Batch, updates: list[Update]) -> None:
+        self._flushed |= batch.taken.threads
         self.rows.forget(batch.taken)
         del self.updates[: len(updates)]
         if self.rows.are_empty:
@@ -140,7 +146,7 @@ class BufferedSaver(OrderedSaver):
         finally:
             _unit.reset(token)
 
-    async def flush(self, unit: Collected, write: Rows[T]) -> T:
+    async def flush(self, unit: Collected, write: WriteBatch[T]) -> T:
         """Have the batch written: `write` stores it with what describes the updates, or nothing.
 
         It checks the fence, too (raises Fenced).
@@ -256,7 +262,7 @@ class BufferedSaver(OrderedSaver):
             return None
         if space not in unit.images and not unit.rows.of_thread(space[0]):
             row = None
-            if not unit.are_new:
+            if not unit.is_empty(space[0]):
                 row = await _read_patiently(lambda: self._select_newest(*space))
             if space not in unit.images and not unit.rows.of_thread(space[0]):
                 unit.images[space] = ThreadImage(*space, row)

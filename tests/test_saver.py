@@ -370,6 +370,25 @@ async def test_a_thread_of_others_is_read_anew_and_kept_whole(
     assert (await stored(pool))["checkpoints"] == 4
 
 
+async def test_what_a_new_thread_was_given_by_a_flush_is_read_again(saver: BufferedSaver) -> None:
+    """A graph below another writes while that one's rows wait: the unit has no image of it. Taken
+    for new after the flush, it would begin from its top again.
+    """
+    above, below = generate_config("new"), generate_config("new", checkpoint_ns="sub:1")
+    async with saver.unit() as unit:
+        unit.are_new = True
+        assert await saver.aget_tuple(above) is None
+        await checkpoint(saver, "new", said=1)
+        assert await saver.aget_tuple(below) is None
+        await put_test_checkpoint(
+            saver, thread_id="new", checkpoint_ns="sub:1", channel_values={"said": 2}
+        )
+        await flush(saver, unit, nothing)
+        found = await saver.aget_tuple(below)
+        assert found
+        assert found.checkpoint["channel_values"] == {"said": 2}
+
+
 @pytest.mark.parametrize("is_flushed", [True, False])
 async def test_what_comes_before_its_checkpoint_is_kept(
     saver: BufferedSaver, pool: Pool, is_flushed: bool
