@@ -11,10 +11,12 @@ import pytest
 from hitl_orchestrator.checkpoints import kept
 from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
 from hitl_orchestrator.checkpoints.pool import connection
+from hitl_orchestrator.checkpoints.transaction import Overtaken
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.hitl import By, HitlResponse, Person, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import NewRun, Run
+from hitl_orchestrator.graph import decisions
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.services import Services, open_services
 from hitl_orchestrator.server.settings import Settings
@@ -134,8 +136,29 @@ async def test_what_is_known_is_what_is_stored(
     await watched.check()
 
 
+async def test_who_was_overtaken_writes_nothing(watched: Watched) -> None:
+    """Both have read the question as pending before either writes."""
+    run = await watched.start("asked")
+    request_id = run.requests[0].requestId
+    response = HitlResponse(
+        requestId=request_id, responseType=ResponseType.FREEFORM, freeformText="yes"
+    )
+    ref = RunRef(run.runId)
+    async with watched.store.alone() as first, watched.store.alone() as second:
+        changes = [
+            decisions.answer(await tx.lock(ref), request_id, [response], BY)
+            for tx in (first, second)
+        ]
+        await first.write(changes[0])
+        with pytest.raises(Overtaken):
+            await second.write(changes[1])
+    assert (len(first.claims), second.claims, second.events) == (1, [], [])
+    stored = await watched.store.show(ref)
+    assert len(stored.responses) == 1
+
+
 async def test_what_others_have_changed_since_is_decided_about_anew(watched: Watched) -> None:
-    """Each of many who answer one question at once reads it before the first one has written."""
+    """Of many who answer one question at once, whoever comes first."""
     run = await watched.start("asked")
     tries = [asyncio.create_task(watched.answer(run)) for _ in range(12)]
     await asyncio.wait(tries)
