@@ -1,6 +1,8 @@
 """What a process must have to drive a run, and what it has: plain words that are compared.
 
-A need is a capability's id, or `id@fingerprint`: the very graph in which a question waits.
+A need is a capability's id, or `id@fingerprint`: the very graph in which a question waits. `run@2`
+is the shape in which the state of a run that has begun is kept: a program of before cannot go on
+from there.
 """
 
 from collections.abc import Iterable
@@ -9,6 +11,7 @@ from typing import NamedTuple
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.domain.plan import OPEN, Step
 from hitl_orchestrator.domain.run import StoredRun
+from hitl_orchestrator.domain.state import RUN, SHAPE, mark_shape
 
 
 class Asker(NamedTuple):
@@ -22,11 +25,11 @@ class Asker(NamedTuple):
 def list_offers(registry: Registry) -> frozenset[str]:
     """Return what a process with these agents has."""
     graphs = {
-        name_graph(name, capability.fingerprint)
+        name_graph(name, mark_shape(capability.fingerprint))
         for name, capability in registry.items()
         if capability.fingerprint
     }
-    return frozenset({*registry, *graphs})
+    return frozenset({*registry, *graphs, _name_shape()})
 
 
 def list_needs(run: StoredRun, askers: Iterable[Asker]) -> frozenset[str]:
@@ -37,6 +40,8 @@ def list_needs(run: StoredRun, askers: Iterable[Asker]) -> frozenset[str]:
     if run.ended:
         return frozenset()
     needs = set(list_capabilities(run))
+    if run.plan is not None:
+        needs.add(_name_shape())
     for asker in askers:
         if is_at_work(run, asker):
             needs.add(name_graph(asker.capability_id, asker.fingerprint))
@@ -67,3 +72,7 @@ def describe_missing(capability_id: str) -> str:
 
 def name_graph(capability_id: str, fingerprint: str) -> str:
     return f"{capability_id}@{fingerprint}"
+
+
+def _name_shape() -> str:
+    return name_graph(RUN, SHAPE)

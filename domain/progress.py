@@ -55,6 +55,12 @@ def asking(state: Snapshot) -> list[tuple[Step, tuple[Ask, ...]]]:
     ]
 
 
+def is_judged(state: Snapshot) -> bool:
+    """Tell whether the guard has seen all that is asked."""
+    known = {key for asked in state.questions.values() for key in asked.keys}
+    return all(ask.key in known for _, asks in asking(state) for ask in asks)
+
+
 def to_consider(state: Snapshot) -> list[str]:
     """Return what makes the planner think: ids of settled requests, failed and denied steps."""
     settled = [

@@ -3,6 +3,8 @@
 They have one shape in the graph's state, in rows and on the wire.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -11,6 +13,8 @@ from hitl_orchestrator.domain.errors import Unreadable
 
 Json = JsonValue
 JsonObject = dict[str, JsonValue]
+
+_set = object.__setattr__  # records are frozen
 
 
 class Record(BaseModel):
@@ -28,23 +32,44 @@ class Record(BaseModel):
         A rolling update has two versions on one database. What callers send is validated instead.
         Raise Unreadable: more is different than that.
         """
-        try:
+        with _blaming_a_newer_program():
             return cls.model_validate(kept, extra="ignore")
-        except ValidationError as error:
-            raise Unreadable(
-                "A newer version of the program wrote this, and this server cannot read it"
-                f" ({describe_misfit(error)}). Nothing was changed; a server of that version can."
-            ) from error
+
+    @classmethod
+    def read_json(cls, kept: bytes) -> Self:
+        """Do as `read` does, from JSON."""
+        with _blaming_a_newer_program():
+            return cls.model_validate_json(kept, extra="ignore")
 
     def json_object(self) -> JsonObject:
         return self.model_dump(mode="json")
+
+    def write_json(self) -> bytes:
+        return self.__pydantic_serializer__.to_json(self)
 
     def but(self, **changes: Any) -> Self:
         """Return the same with some fields changed.
 
         The values are trusted to be of their fields' types.
         """
-        return self.model_copy(update=changes)
+        # as model_copy does, which looks for private attributes and extras besides: there are none
+        new = self.__class__.__new__(self.__class__)
+        _set(new, "__dict__", {**self.__dict__, **changes})
+        _set(new, "__pydantic_fields_set__", self.__pydantic_fields_set__ | changes.keys())
+        _set(new, "__pydantic_extra__", None)
+        _set(new, "__pydantic_private__", None)
+        return new
+
+
+@contextmanager
+def _blaming_a_newer_program() -> Generator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        raise Unreadable(
+            "A newer version of the program wrote this, and this server cannot read it"
+            f" ({describe_misfit(error)}). Nothing was changed; a server of that version can."
+        ) from error
 
 
 def describe_misfit(error: ValidationError, *within: str) -> str:

@@ -1,50 +1,32 @@
-"""The graph's channels, plain JSON, and the same read as records.
+"""The state of a run, and what is added to it: the graph's one channel, `run`.
 
-A Pydantic object in a checkpoint would carry its module's path and come back as a bare dict in
-strict mode, so the channels hold what `Record.json_object` makes, and the nodes read them through
-`Snapshot`.
+Nodes read a `Snapshot` and write a `Delta`. Both are JSON where they are kept: a Pydantic object in
+a checkpoint would carry its module's path, and come back as a bare dict in strict mode.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any, Self
 
 from pydantic import Field
-from typing_extensions import TypedDict
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
-from hitl_orchestrator.domain.events import Cause
+from hitl_orchestrator.domain.events import Cause, Event
 from hitl_orchestrator.domain.hitl import Answer, Denied, HitlRequest, Question, RequestStatus
 from hitl_orchestrator.domain.plan import Plan
 from hitl_orchestrator.domain.records import Json, JsonObject, Record
 
 INPUT = "input"  # who made a facet that came with the start
+RUN = "run"  # the channel
+SHAPE = "2"  # of what is kept of it; before, each part of the state was in a channel of its own
 
 
-def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Reduce: later keys win.
+def mark_shape(fingerprint: str) -> str:
+    """Return what is noted of who asks: its graph, and how the state of its run is kept.
 
-    Parallel specialists write different keys; LangGraph applies them in the order of the wave.
+    So a program that keeps it otherwise does not take it for its own.
     """
-    return {**old, **new}
-
-
-def forgotten(old: list[JsonObject], new: list[JsonObject]) -> list[JsonObject]:
-    """Reduce to nothing: what happened is read from the writes as they are made durable."""
-    return []
-
-
-class State(TypedDict, total=False):
-    run: JsonObject  # RunSettings
-    plan: JsonObject  # Plan
-    # the answers, denials and failures the planner has seen: ids of requests and steps
-    considered: list[str]
-    facets: Annotated[dict[str, JsonObject], merged]  # name -> Facet
-    reports: Annotated[dict[str, JsonObject], merged]  # stepId -> Report
-    # requestId -> Asked, in the order of asking
-    questions: Annotated[dict[str, JsonObject], merged]
-    result: JsonObject | None  # Result
-    events: Annotated[list[JsonObject], forgotten]  # domain.events.Event
+    return f"{SHAPE}:{fingerprint}"
 
 
 class RunSettings(Record):
@@ -89,7 +71,6 @@ class Report(Record):
 
     outcome: Outcome
     asks: tuple[Ask, ...] = ()
-    # kept in the channel of that name, once
     facets: JsonObject = Field(default_factory=dict, exclude=True)
     reason: str | None = None
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
@@ -97,6 +78,10 @@ class Report(Record):
     raised: bool = Field(default=False, exclude=True)
     # the keys of answered questions whose answers the agent did not get
     undelivered: tuple[str, ...] = Field(default=(), exclude=True)
+
+    def to_keep(self) -> "Report":
+        """Return what stays in the state of it: facets are kept as such, once."""
+        return self.but(facets={}, warnings=(), raised=False, undelivered=())
 
 
 class Asked(Record):
@@ -157,7 +142,7 @@ class Ending(Record):
 
 
 class Snapshot(Record):
-    """The state, read."""
+    """The state. `is_partial`: a program of before kept it, and most of it elsewhere."""
 
     run: RunSettings
     plan: Plan | None = None
@@ -166,6 +151,7 @@ class Snapshot(Record):
     reports: dict[str, Report] = Field(default_factory=dict)
     questions: dict[str, Asked] = Field(default_factory=dict)
     result: Ending | None = None
+    is_partial: bool = Field(default=False, exclude=True)
 
     @classmethod
     def first(cls, run: RunSettings) -> "Snapshot":
@@ -177,47 +163,73 @@ class Snapshot(Record):
         )
 
     @classmethod
-    def of(cls, state: Mapping[str, Any]) -> "Snapshot":
-        return cls.read({name: value for name, value in state.items() if name in cls.model_fields})
+    def of(cls, values: Mapping[str, Any]) -> "Snapshot":
+        """Return it from the values of the compiled graph."""
+        return values[RUN]
 
-    def after(self, writes: list[tuple[str, Any]]) -> "Snapshot":
-        """Fold in a finished task's writes, as LangGraph's reducers do."""
-        changes: dict[str, Any] = {}
-        for channel, value in writes:
-            match channel:
-                case "plan":
-                    changes[channel] = Plan.read(value)
-                case "considered":
-                    changes[channel] = tuple(value)
-                case "result":
-                    changes[channel] = value and Ending.read(value)
-                case "facets":
-                    changes[channel] = self.facets | {k: Facet.read(v) for k, v in value.items()}
-                case "reports":
-                    changes[channel] = self.reports | {k: Report.read(v) for k, v in value.items()}
-                case "questions":
-                    changes[channel] = self.questions | {k: Asked.read(v) for k, v in value.items()}
-                case _:
-                    pass
-        return self.but(**changes)
+    def after(self, delta: "Delta") -> "Snapshot":
+        """Fold in what a node added."""
+        state = delta.first or self
+        changes: dict[str, Any] = {
+            "facets": state.facets | delta.facets,
+            "reports": state.reports | delta.reports,
+            "questions": state.questions | delta.questions,
+        }
+        for name in ("plan", "considered", "result"):
+            if (value := getattr(delta, name)) is not None:
+                changes[name] = value
+        return state.but(**changes)
+
+
+class Delta(Record):
+    """What a node adds to the state; None: nothing. `events`: what happened, which is not kept.
+
+    `first`: the state that a run begins with, or begins again with; the rest comes on top of it.
+    """
+
+    first: Snapshot | None = None
+    plan: Plan | None = None
+    considered: tuple[str, ...] | None = None
+    facets: dict[str, Facet] = Field(default_factory=dict)
+    reports: dict[str, Report] = Field(default_factory=dict)
+    questions: dict[str, Asked] = Field(default_factory=dict)
+    result: Ending | None = None
+    events: tuple[Event, ...] = ()
+
+    def join(self, other: "Delta") -> "Delta":
+        """Return both as one, of which the other comes later."""
+        return Delta.model_construct(
+            first=other.first or self.first,
+            plan=other.plan or self.plan,
+            considered=self.considered if other.considered is None else other.considered,
+            facets=self.facets | other.facets,
+            reports=self.reports | other.reports,
+            questions=self.questions | other.questions,
+            result=other.result or self.result,
+            events=(*self.events, *other.events),
+        )
+
+    def write(self) -> "Written":
+        return Written(self)
+
+    @classmethod
+    def of(cls, written: bytes) -> "Delta":
+        """Read what a node wrote, which any saver may have kept. Raise Unreadable."""
+        return written.delta if isinstance(written, Written) else cls.read_json(written)
+
+
+class Written(bytes):
+    """A delta as savers keep it, JSON, and as it was before it was made so."""
+
+    delta: Delta
+
+    def __new__(cls, delta: Delta) -> Self:
+        made = super().__new__(cls, delta.write_json())
+        made.delta = delta
+        return made
 
 
 def first_state(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the graph's input: of a new run, or of one that begins again.
-
-    Every channel is overwritten: nothing of an earlier run of the thread leaks into this one.
-    """
-    return {
-        "run": snapshot.run.json_object(),
-        "plan": snapshot.plan and snapshot.plan.json_object(),
-        "considered": [*snapshot.considered],
-        "facets": _overwrite(snapshot.facets),
-        "reports": _overwrite(snapshot.reports),
-        "questions": _overwrite(snapshot.questions),
-        "result": None,
-    }
-
-
-def _overwrite(records: Mapping[str, Record]) -> JsonObject:
-    """Return the value that gets past the channel's reducer."""
-    return {"__overwrite__": {name: one.json_object() for name, one in records.items()}}
+    """Return the graph's input: of a new run, or of one that begins again."""
+    # savers keep the whole of an input, and know bytes, but nothing that is more than that
+    return {RUN: Delta(first=snapshot).write_json()}

@@ -4,8 +4,10 @@ Runs on any LangGraph checkpointer, without server and database.
 
     planner -> specialists of the wave, in parallel -> guard
     guard -> the same specialists again (to pause, or with a denial)
-          -> the next wave, if there is nothing to think about
-          -> planner -> END
+          -> the next wave, or END, as the plan says now
+
+A specialist that is alone in its wave needs no guard after it: it is judged, and the plan looked at
+again, in its own superstep. A model that plans is asked in the planner's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +16,22 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Send
 
 from hitl_orchestrator.domain.capability import Registry
-from hitl_orchestrator.domain.progress import asking, next_wave, ready_steps
-from hitl_orchestrator.domain.state import Snapshot, State
+from hitl_orchestrator.graph.channel import State
 from hitl_orchestrator.nodes.agents import Agent, build_catalogue, build_registry
 from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.embed import embed_agent
-from hitl_orchestrator.nodes.guard import build_guard
-from hitl_orchestrator.nodes.planner import Propose, build_planner
-from hitl_orchestrator.nodes.specialist import Work, build_specialist, send_visit
+from hitl_orchestrator.nodes.planner import Planner, Propose
+from hitl_orchestrator.nodes.routing import (
+    GUARD,
+    PLANNER,
+    build_guard,
+    build_planner,
+    build_specialist,
+    choose_first,
+)
+from hitl_orchestrator.nodes.specialist import Work
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -53,25 +60,14 @@ def assemble(
     propose: Propose | None = None,
 ) -> Graph:
     graph = StateGraph(State)
-    graph.add_node("planner", build_planner(capabilities, propose))
-    graph.add_node("guard", build_guard(capabilities))
-    graph.add_edge(START, "planner")
+    planner = Planner(capabilities, propose)
+    everybody = (*capabilities, PLANNER, END)
+    graph.add_node(PLANNER, build_planner(planner), destinations=everybody)
+    graph.add_node(GUARD, build_guard(planner), destinations=everybody)
     for name, capability in capabilities.items():
         # one node a capability: a picture shows the agents
-        graph.add_node(name, build_specialist(capability, works[name]))
-        graph.add_edge(name, "guard")
+        node = build_specialist(capability, works[name], planner)
+        graph.add_node(name, node, destinations=(*everybody, GUARD))
     # `async def`: LangGraph calls what is not in a thread
-    graph.add_conditional_edges("planner", _after_planner, [*capabilities, END])
-    graph.add_conditional_edges("guard", _after_guard, [*capabilities, "planner"])
+    graph.add_conditional_edges(START, choose_first, [*capabilities, PLANNER, GUARD])
     return graph.compile(checkpointer=saver, name="orchestrator")
-
-
-async def _after_planner(state_json: State) -> list[Send] | str:
-    state = Snapshot.of(state_json)
-    return END if state.result else [send_visit(state, step) for step in ready_steps(state)]
-
-
-async def _after_guard(state_json: State) -> list[Send] | str:
-    state = Snapshot.of(state_json)
-    wave = [step for step, _ in asking(state)] or next_wave(state)
-    return [send_visit(state, step) for step in wave] or "planner"

@@ -8,9 +8,10 @@ an end, and soon after a specialist has finished.
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
@@ -18,8 +19,9 @@ from langgraph.types import Command, StateSnapshot
 from hitl_orchestrator.domain.errors import OrchestratorError, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.needs import describe_missing, list_capabilities
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Memory, Unit, Update
-from hitl_orchestrator.domain.state import RunError, Snapshot
+from hitl_orchestrator.domain.state import RunError, Snapshot, first_state
 from hitl_orchestrator.graph.build import Graph
+from hitl_orchestrator.graph.earlier import read_earlier
 from hitl_orchestrator.graph.projection import (
     Begin,
     Broken,
@@ -80,11 +82,11 @@ class _Drive:
         thread = await self._graph.aget_state(config)
         step: Next | None
         if locked.run.retrying:
-            own = await self._find_own(first, thread, config)
-            self._state, step = begin_again(read_thread(first, own), locked.settled)
+            own = await self._read(first, await self._find_own(first, thread, config))
+            self._state, step = begin_again(own, locked.settled)
         else:
-            self._state = read_thread(first, thread)
-            step = choose_next(first, thread, locked.settled)
+            self._state = await self._read(first, thread)
+            step = choose_next(self._state, thread, locked.settled)
         if missing := set(list_capabilities(locked.run)) - set(self._graph.nodes):
             step = await self._flush(HeldBack(min(missing), describe_missing(min(missing))))
         while step is not None and not self._control.drain_requested:
@@ -102,12 +104,21 @@ class _Drive:
                 return before
         return thread
 
+    async def _read(self, first: Snapshot, thread: StateSnapshot) -> Snapshot:
+        """Return the run's state as its thread has it."""
+        state = read_thread(first, thread)
+        if not state.is_partial:
+            return state
+        saver = cast(BaseCheckpointSaver[Any], self._graph.checkpointer)
+        found = await saver.aget_tuple(thread.config)
+        return read_earlier(found) if found else first
+
     async def _run(self, step: Next, config: RunnableConfig) -> Stop:
         match step:
             case Rest(interrupts):
                 return Stopped(interrupts)
             case Begin(state):
-                return await self._invoke(state, config)
+                return await self._invoke(first_state(state), config)
             case ResumeWith(answers):
                 return await self._invoke(Command(resume=answers), config)
             case Continue():

@@ -19,7 +19,15 @@ from hitl_orchestrator.domain.progress import plan_with_statuses
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.retry import rewind
 from hitl_orchestrator.domain.run import Held, StoredRun
-from hitl_orchestrator.domain.state import Asked, Ending, Result, RunError, Snapshot, first_state
+from hitl_orchestrator.domain.state import (
+    RUN,
+    Asked,
+    Delta,
+    Ending,
+    Result,
+    RunError,
+    Snapshot,
+)
 from hitl_orchestrator.domain.transitions import RunAct, run_after
 from hitl_orchestrator.graph.decisions import check_fence, end
 from hitl_orchestrator.graph.holding import tell_hold
@@ -32,7 +40,7 @@ from hitl_orchestrator.nodes.attempts import TOLD
 class Begin:
     """Give a thread its first input, or the first of this run."""
 
-    state: Mapping[str, Any]
+    state: Snapshot
 
 
 @dataclass(frozen=True)
@@ -111,23 +119,22 @@ def read_thread(first: Snapshot, thread: StateSnapshot) -> Snapshot:
         return first
     state = Snapshot.of(thread.values)
     for task in thread.tasks:
-        # Siblings of what waits that finished: their writes are stored, not yet in the values;
-        # those of the start are there already.
-        if task.result and "run" not in task.result:
-            state = state.after([*task.result.items()])
+        # siblings of what waits that finished: their writes are stored, not yet in the values
+        if task.result and RUN in task.result:
+            state = state.after(Delta.of(task.result[RUN]))
     return state
 
 
 def begin_again(state: Snapshot, settled: Mapping[str, Settled]) -> tuple[Snapshot, Begin]:
     """Return the state with which a retried run begins, and what to invoke the graph with."""
     again = rewind(state, settled)
-    return again, Begin(first_state(again))
+    return again, Begin(again)
 
 
-def choose_next(first: Snapshot, thread: StateSnapshot, settled: Mapping[str, Settled]) -> Next:
+def choose_next(state: Snapshot, thread: StateSnapshot, settled: Mapping[str, Settled]) -> Next:
     """Decide what to invoke the graph with, from what its thread holds."""
-    if is_of_another(first, thread):
-        return Begin(first_state(first))
+    if is_of_another(state, thread) or Snapshot.of(thread.values).is_partial:
+        return Begin(state)
     if answers := resume_map(thread.interrupts, settled):
         return ResumeWith(answers)
     # Not `thread.next`: that is empty too when all tasks are written but not the checkpoint
@@ -140,8 +147,9 @@ def choose_next(first: Snapshot, thread: StateSnapshot, settled: Mapping[str, Se
 
 def is_of_another(first: Snapshot, thread: StateSnapshot) -> bool:
     """Tell whether the thread is new, or its last run was another."""
-    run: Mapping[str, Any] = thread.values.get("run", {}) if thread.created_at else {}
-    return run.get("runId") != first.run.runId
+    if not thread.created_at or RUN not in thread.values:
+        return True
+    return Snapshot.of(thread.values).run.runId != first.run.runId
 
 
 def resume_map(
@@ -170,17 +178,20 @@ def record(state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Upda
     asked: list[Asked] = []
     delivered: list[HitlRequest] = []
     for channel, value in _list_writes(updates, locked.run.threadId):
-        state = state.after([(channel, value)])
-        if channel in ("events", TOLD):
+        if channel == TOLD:
             happened += map(Event.read, value)
-        if channel == "questions":
-            for one in map(Asked.read, value.values()):
-                if one.answer is not None and not one.undelivered:
-                    delivered.append(one.request)
-                    happened.append(_tell_delivery(one.request, locked))
-                elif one.answer is None and one.repeats is None:
-                    asked.append(_date(one, locked.now))
-                    happened.append(_tell_question(asked[-1]))
+        if channel != RUN:
+            continue
+        delta = Delta.of(value)
+        state = state.after(delta)
+        happened += delta.events
+        for one in delta.questions.values():
+            if one.answer is not None and not one.undelivered:
+                delivered.append(one.request)
+                happened.append(_tell_delivery(one.request, locked))
+            elif one.answer is None and one.repeats is None:
+                asked.append(_date(one, locked.now))
+                happened.append(_tell_question(asked[-1]))
     run = locked.run.but(
         status=run_after(locked.run.status, RunAct.DRIVE),
         plan=plan_with_statuses(state),
@@ -267,13 +278,10 @@ def _extend(
 
 
 def _list_writes(updates: Sequence[Update], thread_id: str) -> list[tuple[str, Any]]:
-    """Of the run's own thread, but not its start: that writes everything anew.
-
-    The state has begun with it already.
-    """
+    """Of the run's own thread."""
     found: list[tuple[str, Any]] = []
     for update in updates:
-        if update.thread_id == thread_id and "run" not in dict(update.writes):
+        if update.thread_id == thread_id:
             found += update.writes
     return found
 

@@ -3,7 +3,6 @@
 It words each for the person who decides.
 """
 
-from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from hitl_orchestrator.domain import events
@@ -20,31 +19,19 @@ from hitl_orchestrator.domain.hitl import (
     RequestStatus,
 )
 from hitl_orchestrator.domain.plan import Step
-from hitl_orchestrator.domain.progress import asking, is_open, next_wave
-from hitl_orchestrator.domain.state import Asked, Snapshot, State
-from hitl_orchestrator.nodes.planner import report_handovers
-from hitl_orchestrator.nodes.specialist import Node
+from hitl_orchestrator.domain.progress import asking, is_open
+from hitl_orchestrator.domain.state import Asked, Delta, Snapshot, mark_shape
 
 
-def build_guard(registry: Registry) -> Node:
-    """Return the guard's node."""
-
-    async def node(state_json: State) -> dict[str, Any]:
-        state = Snapshot.of(state_json)
-        wave = [(step.stepId, ask) for step, asks in asking(state) for ask in asks]
-        judged = judge(state.run, list(state.questions.values()), wave)
-        asked: list[Asked] = []
-        for one in judged:
-            asked.append(_put(state, registry, one, asked))
-        happened = [_report_repeat(one) for one in asked if one.repeats]
-        if not wave:
-            happened += report_handovers(next_wave(state))
-        return {
-            "questions": {one.request.requestId: one.json_object() for one in asked},
-            "events": [event.json_object() for event in happened],
-        }
-
-    return node
+def judge_wave(state: Snapshot, registry: Registry) -> Delta:
+    """Judge what the steps of the wave ask, in their order."""
+    wave = [(step.stepId, ask) for step, asks in asking(state) for ask in asks]
+    judged = judge(state.run, list(state.questions.values()), wave)
+    asked: list[Asked] = []
+    for one in judged:
+        asked.append(_put(state, registry, one, asked))
+    happened = tuple(_report_repeat(one) for one in asked if one.repeats)
+    return Delta(questions={one.request.requestId: one for one in asked}, events=happened)
 
 
 def _put(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[Asked]) -> Asked:
@@ -69,7 +56,7 @@ def _put(state: Snapshot, registry: Registry, judged: Judged, this_wave: list[As
         request=request,
         fingerprint=judged.fingerprint,
         keys=(judged.ask.key,),
-        agentFingerprint=registry[step.capabilityId].fingerprint,
+        agentFingerprint=mark_shape(registry[step.capabilityId].fingerprint),
         repeats=refused.repeats if refused else None,
         cause=refused.cause if refused else None,
         expiresInSeconds=judged.ask.question.expiresInSeconds or state.run.requestTtlSeconds,

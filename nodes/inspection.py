@@ -7,6 +7,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from hitl_orchestrator.domain.errors import Unfit
 from hitl_orchestrator.domain.needs import describe_missing
+from hitl_orchestrator.domain.state import mark_shape
 from hitl_orchestrator.nodes.agents import Agent, build_catalogue
 from hitl_orchestrator.nodes.embed import prepare_graph
 from hitl_orchestrator.nodes.fitness import read_state
@@ -35,9 +36,9 @@ class Inspector:
         }
 
     def get_fingerprint(self, capability_id: str) -> str | None:
-        """Return that of the agent that is plugged in; None: there is none."""
+        """Return what questions of the agent that is plugged in have; None: there is none."""
         agent = self._agents.get(capability_id)
-        return None if agent is None else agent.capability.fingerprint
+        return None if agent is None else mark_shape(agent.capability.fingerprint)
 
     async def find_misfit(self, begun: Begun) -> str | None:
         """Return why the agent here cannot go on there; None: it can."""

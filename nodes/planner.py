@@ -4,7 +4,7 @@ It revises the plan after answers, denials and failures, and finishes the run.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hitl_orchestrator.domain import events, planning
 from hitl_orchestrator.domain.capability import Capability, Registry
@@ -12,8 +12,7 @@ from hitl_orchestrator.domain.events import Event, Phase
 from hitl_orchestrator.domain.plan import Plan, Step
 from hitl_orchestrator.domain.progress import plan_with_statuses, ready_steps, to_consider
 from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.state import Ending, Result, RunError, Snapshot, State
-from hitl_orchestrator.nodes.specialist import Node
+from hitl_orchestrator.domain.state import Delta, Ending, Result, RunError, Snapshot
 
 
 class Proposal(NamedTuple):
@@ -26,32 +25,41 @@ class Proposal(NamedTuple):
 Propose = Callable[[Snapshot, planning.PlanningTask], Awaitable[Proposal]]
 
 
-def build_planner(registry: Registry, propose: Propose | None = None) -> Node:
-    """Return the planner's node; `propose` may ask a model."""
+class Planner(NamedTuple):
+    """`propose` may ask a model, which takes its time; None: it never does."""
 
-    async def node(state_json: State) -> dict[str, Any]:
-        state = Snapshot.of(state_json)
-        considered = to_consider(state)
+    registry: Registry
+    propose: Propose | None = None
+
+    def thinks_long(self, state: Snapshot) -> bool:
+        return self.propose is not None and _has_to_think(state) and not _is_retry(state)
+
+    async def think(self, state: Snapshot) -> Delta:
+        """Return the next version of the plan, if there has to be one; or how the run ends."""
         happened: list[Event] = []
-        is_retry = _is_retry(state)
-        if state.plan is None or is_retry or set(considered) - set(state.considered):
+        considered = tuple(to_consider(state))
+        if _has_to_think(state):
             # who had begun goes on: no model is asked for another plan
-            asked = None if is_retry else propose
-            plan, happened = await _think(state, considered, registry, asked)
+            propose = None if _is_retry(state) else self.propose
+            plan, happened = await _think(state, considered, self.registry, propose)
             if isinstance(plan, RunError):
                 ending = Ending(result=Result(outputs={}), error=plan)
-                return _build_writes(state, considered, ending, happened)
+                return Delta(considered=considered, result=ending, events=tuple(happened))
             state = state.but(plan=plan)
         ready = ready_steps(state)
+        ending = None
         if not ready:
             happened.append(_enter(Phase.FINALIZATION))
-            ending = planning.ending(state, registry)
-            return _build_writes(state, considered, ending, happened)
-        if happened:
+            ending = planning.ending(state, self.registry)
+        elif happened:
             happened.append(_enter(Phase.EXECUTION))
-        return _build_writes(state, considered, None, [*happened, *report_handovers(ready)])
+        events_ = (*happened, *report_handovers(ready))
+        return Delta(plan=state.plan, considered=considered, result=ending, events=events_)
 
-    return node
+
+def _has_to_think(state: Snapshot) -> bool:
+    is_news = bool(set(to_consider(state)) - set(state.considered))
+    return state.plan is None or is_news or _is_retry(state)
 
 
 def _is_retry(state: Snapshot) -> bool:
@@ -72,7 +80,7 @@ def report_handovers(steps: Sequence[Step]) -> list[Event]:
 
 
 async def _think(
-    state: Snapshot, considered: list[str], registry: Registry, propose: Propose | None
+    state: Snapshot, considered: Sequence[str], registry: Registry, propose: Propose | None
 ) -> tuple[Plan | RunError, list[Event]]:
     """Return the first plan, or the next version of it, or why there is none; and what happened."""
     first = state.plan is None
@@ -105,24 +113,13 @@ async def _choose(
     return planning.best(task), [warning]
 
 
-def _build_writes(
-    state: Snapshot, considered: list[str], ending: Ending | None, happened: list[Event]
-) -> dict[str, Any]:
-    return {
-        "plan": state.plan and state.plan.json_object(),
-        "considered": considered,
-        "result": ending and ending.json_object(),
-        "events": [event.json_object() for event in happened],
-    }
-
-
 def _enter(phase: Phase) -> Event:
     return Event(
         kind=events.EventKind.PHASE_ENTERED, message=phase.value, data={"phase": phase.value}
     )
 
 
-def _report_plan(state: Snapshot, plan: Plan, considered: list[str]) -> Event:
+def _report_plan(state: Snapshot, plan: Plan, considered: Sequence[str]) -> Event:
     reasons = [_explain(state, one) for one in considered if one not in state.considered]
     if _is_retry(state):
         reasons.insert(0, "the run is retried")

@@ -1,9 +1,8 @@
 """The node around every specialist: interrupt first, work after; a resume repeats nothing."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
 
-from langgraph.types import Send, interrupt
+from langgraph.types import interrupt
 
 from hitl_orchestrator.domain import events
 from hitl_orchestrator.domain.capability import Capability
@@ -13,7 +12,7 @@ from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, RequestStatu
 from hitl_orchestrator.domain.plan import Step, StepStatus
 from hitl_orchestrator.domain.progress import last_denial, questions_of
 from hitl_orchestrator.domain.records import JsonObject, Record
-from hitl_orchestrator.domain.state import Asked, Facet, Outcome, Report, Snapshot
+from hitl_orchestrator.domain.state import Asked, Delta, Facet, Outcome, Report, Snapshot
 from hitl_orchestrator.nodes.attempts import try_again
 from hitl_orchestrator.nodes.calls import Calls, counting, find_calls
 from hitl_orchestrator.nodes.time_limit import VisitLimit
@@ -43,14 +42,13 @@ class Task(Record):
 
 
 class Visit(Record):
-    """A specialist's node input: its task and what became of its questions so far."""
+    """A visit of a specialist: its task and what became of its questions so far."""
 
     task: Task
     capabilityId: str
     asked: tuple[Asked, ...] = ()
 
 
-Node = Callable[..., Awaitable[dict[str, Any]]]  # of the graph: state or visit -> writes
 Answers = Mapping[str, Answer]  # by the key of the ask
 Work = Callable[[Task, Answers], Awaitable[Report]]
 """What an agent does at one visit. May be repeated after a crash: it looks at what it did before.
@@ -59,24 +57,18 @@ An agent's error comes back as a failed report; only the memory's own errors (St
 Fenced) are raised."""
 
 
-def build_specialist(capability: Capability, work: Work) -> Node:
-    """Return the node of one capability.
+async def pay_visit(capability: Capability, work: Work, visit: Visit) -> Delta:
+    """Return what the specialist adds to the state.
 
     Its first act is the one interrupt for all questions of the step that wait for people.
     """
-
-    async def node(visit_json: JsonObject) -> dict[str, Any]:
-        visit = Visit.read(visit_json)
-        ended = _wait_for_answers(visit)
-        asked = _replace_ended(visit.asked, ended)
-        report = await _work(capability, work, visit.task, asked)
-        return _build_writes(capability, visit.task, report, _deliver(asked, ended, report))
-
-    return node
+    ended = _wait_for_answers(visit)
+    asked = _replace_ended(visit.asked, ended)
+    report = await _work(capability, work, visit.task, asked)
+    return _build_delta(capability, visit.task, report, _deliver(asked, ended, report))
 
 
-def send_visit(state: Snapshot, step: Step) -> Send:
-    """Send the step to its specialist's node."""
+def build_visit(state: Snapshot, step: Step) -> Visit:
     handed = {*step.inputFacets, *step.optionalInputFacets}
     task = Task(
         objective=state.run.objective,
@@ -87,8 +79,7 @@ def send_visit(state: Snapshot, step: Step) -> Send:
         stepId=step.stepId,
     )
     asked = tuple(questions_of(state, step.stepId))
-    visit = Visit(task=task, capabilityId=step.capabilityId, asked=asked)
-    return Send(step.capabilityId, visit.json_object())
+    return Visit(task=task, capabilityId=step.capabilityId, asked=asked)
 
 
 def gather_context(state: Snapshot) -> tuple[Context, ...]:
@@ -129,18 +120,18 @@ def _list_keys(asked: Sequence[Asked]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _build_writes(
+def _build_delta(
     capability: Capability, task: Task, report: Report, ended: Sequence[Asked]
-) -> dict[str, Any]:
+) -> Delta:
     made = {
         name: Facet(value=value, producedBy=task.stepId) for name, value in report.facets.items()
     }
-    return {
-        "reports": {task.stepId: report.json_object()},
-        "facets": {name: facet.json_object() for name, facet in made.items()},
-        "questions": {asked.request.requestId: asked.json_object() for asked in ended},
-        "events": [event.json_object() for event in _report_events(capability, task, report)],
-    }
+    return Delta(
+        reports={task.stepId: report.to_keep()},
+        facets=made,
+        questions={asked.request.requestId: asked for asked in ended},
+        events=tuple(_report_events(capability, task, report)),
+    )
 
 
 async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[Asked]) -> Report:

@@ -8,9 +8,12 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.constants import START
 
 from hitl_orchestrator.domain.errors import Invalid
-from hitl_orchestrator.domain.state import State
+from hitl_orchestrator.domain.state import RUN
 from hitl_orchestrator.domain.threads import name_agent_thread, name_old_agent_thread
 from hitl_orchestrator.nodes.specialist import Answers, Task
+
+# what of a run the graph had in channels of their own, before there was one for all of it
+CHANNELS_BEFORE = frozenset({"run", "plan", "considered", "facets", "reports", "questions"})
 
 
 def locate_thread(task: Task) -> RunnableConfig:
@@ -43,8 +46,18 @@ def _at(thread_id: str) -> RunnableConfig:
 
 def _is_run(found: CheckpointTuple) -> bool:
     """Tell whether the orchestrator's graph wrote it, not an agent's."""
+    values = found.checkpoint["channel_values"]
+    begun = values.get(START)  # all that a run has at first
+    if _has_run(values) or _has_run(begun):
+        return True
     written = {*found.checkpoint["channel_versions"]}
-    begun = found.checkpoint["channel_values"].get(START)  # all that a run has at first
     if isinstance(begun, Mapping):
         written |= cast(Mapping[str, object], begun).keys()
-    return written >= State.__annotations__.keys() - {"events", "result"}
+    return written >= CHANNELS_BEFORE
+
+
+def _has_run(values: object) -> bool:
+    state = cast(Mapping[str, object], values).get(RUN) if isinstance(values, Mapping) else None
+    if isinstance(state, Mapping):
+        return {*cast(Mapping[str, object], state)} == {"runId", "state"}
+    return isinstance(state, bytes)

@@ -14,7 +14,7 @@ from langgraph.types import Command
 
 from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.hitl import Answer, HitlRequest, RequestStatus, Settled
-from hitl_orchestrator.domain.state import RunSettings, Snapshot, first_state
+from hitl_orchestrator.domain.state import RUN, Delta, RunSettings, Snapshot, first_state
 from hitl_orchestrator.graph.build import Graph, build
 from hitl_orchestrator.graph.projection import resume_map
 from hitl_orchestrator.nodes.agents import Agent
@@ -53,7 +53,7 @@ class Stepping:
         in its middle.
         """
         state = await self.graph.aget_state(self.config)
-        if "run" not in state.values:
+        if RUN not in state.values:
             return await self.start()
         due = resume_map(state.interrupts, self.settled)
         return await self._on(Command(resume=due) if due else None)
@@ -61,11 +61,11 @@ class Stepping:
     async def state(self) -> Snapshot:
         """With what those have written who finished while others still wait."""
         state = await self.graph.aget_state(self.config)
-        if "run" not in state.values:
+        if RUN not in state.values:
             return Snapshot.first(self.settings)
         snapshot = Snapshot.of(state.values)
         for writes in [task.result for task in state.tasks if task.result and task.name != START]:
-            snapshot = snapshot.after([*writes.items()])
+            snapshot = snapshot.after(Delta.of(writes[RUN]))
         return snapshot
 
     async def _on(self, step: Any) -> Snapshot:
@@ -75,12 +75,8 @@ class Stepping:
             if update.keys().isdisjoint(
                 {"__interrupt__", "__metadata__"}
             ):  # a pause, or what is told again after one
-                self.events += [
-                    Event.model_validate(event)
-                    for writes in update.values()
-                    if writes
-                    for event in writes["events"]
-                ]
+                for writes in filter(None, update.values()):
+                    self.events += Delta.of(writes[RUN]).events
         return await self.state()
 
 

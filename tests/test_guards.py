@@ -22,7 +22,7 @@ from hitl_orchestrator.domain.hitl import (
 )
 from hitl_orchestrator.domain.planning import first_plan
 from hitl_orchestrator.domain.state import Ask, Asked, Outcome, Report, RunSettings, Snapshot
-from hitl_orchestrator.nodes.guard import build_guard
+from hitl_orchestrator.nodes.guard import judge_wave
 from tests.contracts import registry
 
 ASKERS = registry("first: objective -> x", "second: objective -> y", "third: objective -> z")
@@ -62,10 +62,9 @@ def report_asking(step: str, questions: Sequence[Question]) -> Report:
     return Report(outcome=Outcome.ASKING, asks=tuple(asks))
 
 
-async def judged(state: Snapshot) -> tuple[Snapshot, list[Asked]]:
+def judged(state: Snapshot) -> tuple[Snapshot, list[Asked]]:
     """After the guard, and what it decided, in its order."""
-    writes = await build_guard(ASKERS)(state.json_object())
-    after = state.after([*writes.items()])
+    after = state.after(judge_wave(state, ASKERS))
     return after, [asked for name, asked in after.questions.items() if name not in state.questions]
 
 
@@ -96,7 +95,7 @@ async def lived_through(
     """What was asked, by wave; what a person saw ended as the answers say, over and over."""
     state, asked, turn = begun(limit), list[list[Asked]](), count()
     for wave in waves:
-        state, new = await judged(asking(state, wave))
+        state, new = judged(asking(state, wave))
         new = [
             ended(each, answers[next(turn) % len(answers)]) if each.waits else each for each in new
         ]
@@ -187,7 +186,7 @@ async def test_every_question_gets_its_answer_once(
 async def test_one_of_three_is_asked_when_one_is_left_and_always_the_same(
     order: tuple[str, ...],
 ) -> None:
-    _, asked = await judged(asking(begun(limit=1), {step: ["Which?"] for step in order}))
+    _, asked = judged(asking(begun(limit=1), {step: ["Which?"] for step in order}))
     assert [(each.request.stepId, each.request.status) for each in asked] == [
         *(
             ("s1", RequestStatus.PENDING),
@@ -198,7 +197,7 @@ async def test_one_of_three_is_asked_when_one_is_left_and_always_the_same(
 
 
 async def test_the_questions_of_a_step_come_in_its_own_order() -> None:
-    _, asked = await judged(asking(begun(limit=2), {"s1": ["b", "a", "c"]}))
+    _, asked = judged(asking(begun(limit=2), {"s1": ["b", "a", "c"]}))
     assert [(each.request.question, each.waits) for each in asked] == [
         ("b", True),
         ("a", True),
@@ -208,7 +207,7 @@ async def test_the_questions_of_a_step_come_in_its_own_order() -> None:
 
 async def test_one_question_is_one_request_however_alike() -> None:
     """Else one yes would pay twice."""
-    _, asked = await judged(asking(begun(), {"s1": ["a", "b", "a"]}))
+    _, asked = judged(asking(begun(), {"s1": ["a", "b", "a"]}))
     assert [(each.request.question, each.keys, each.request.attempt) for each in asked] == [
         ("a", ("s1.0",), 1),
         ("b", ("s1.1",), 1),
@@ -218,9 +217,9 @@ async def test_one_question_is_one_request_however_alike() -> None:
 
 
 async def test_what_a_person_rejected_is_asked_again_and_shows_what_was_said() -> None:
-    state, (first,) = await judged(asking(begun(), {"s1": ["a"]}))
+    state, (first,) = judged(asking(begun(), {"s1": ["a"]}))
     state = state.but(questions={first.request.requestId: ended(first, NO)})
-    _, (second,) = await judged(asking(state, {"s1": ["a"]}))
+    _, (second,) = judged(asking(state, {"s1": ["a"]}))
     assert (second.waits, second.request.attempt) == (True, 2)
     (earlier,) = second.request.earlier
     assert (earlier.requestId, earlier.status, earlier.answer) == (
@@ -231,25 +230,25 @@ async def test_what_a_person_rejected_is_asked_again_and_shows_what_was_said() -
 
 
 async def test_the_same_question_of_two_steps_is_two_requests() -> None:
-    _, asked = await judged(asking(begun(), {"s1": ["a"], "s2": ["a"]}))
+    _, asked = judged(asking(begun(), {"s1": ["a"], "s2": ["a"]}))
     assert [(each.request.stepId, each.waits) for each in asked] == [("s1", True), ("s2", True)]
 
 
 async def test_a_limit_of_nought_refuses_all() -> None:
-    _, asked = await judged(asking(begun(limit=0), {"s1": ["a"]}))
+    _, asked = judged(asking(begun(limit=0), {"s1": ["a"]}))
     assert [(each.request.status, each.request.denialReason) for each in asked] == [
         (RequestStatus.DENIED, "Too many HITL requests")
     ]
 
 
 async def test_where_asking_is_disabled_all_are_refused_whatever_the_limit() -> None:
-    _, asked = await judged(asking(begun(limit=0, enabled=False), {"s1": ["a"], "s2": ["b"]}))
+    _, asked = judged(asking(begun(limit=0, enabled=False), {"s1": ["a"], "s2": ["b"]}))
     assert [each.request.denialReason for each in asked] == [DISABLED_REASON] * 2
 
 
 async def test_a_denied_question_with_another_context_is_another_question() -> None:
-    state, _ = await judged(with_asks(begun(limit=0), {"s1": [Question(question="a")]}))
-    _, again = await judged(
+    state, _ = judged(with_asks(begun(limit=0), {"s1": [Question(question="a")]}))
+    _, again = judged(
         with_asks(
             state,
             {"s1": [Question(question="a", urgency=Urgency.HIGH, additionalContext="Please!")]},
@@ -259,10 +258,10 @@ async def test_a_denied_question_with_another_context_is_another_question() -> N
 
 
 async def test_a_step_may_insist_three_times_and_not_once_more() -> None:
-    state, _ = await judged(asking(begun(limit=0), {"s1": ["a"], "s2": ["a"]}))
+    state, _ = judged(asking(begun(limit=0), {"s1": ["a"], "s2": ["a"]}))
     borne: list[bool] = []
     for _ in range(MAX_REPEATS + 1):
-        state, _ = await judged(asking(state, {"s1": ["a"]}))
+        state, _ = judged(asking(state, {"s1": ["a"]}))
         borne.append(not insists([*state.questions.values()], "s1"))
     assert borne == [True, True, True, False]
     assert not insists([*state.questions.values()], "s2")

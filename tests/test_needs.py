@@ -46,12 +46,12 @@ OVER = [
     ("stored", "askers", "needs"),
     [
         (run(), [], {"planned"}),
-        (run(A, B, *OVER), [], {"a", "b"}),
-        (run(A, B), [ASKER], {"a", "b", "a@f1"}),
-        (run(A), [ASKER._replace(fingerprint="")], {"a", "a@"}),
-        (run(A), [ASKER, ASKER._replace(fingerprint="f2")], {"a", "a@f1", "a@f2"}),
-        (run(B, *OVER), [ASKER._replace(step_id="s_denied")], {"b"}),
-        (run(A, held="b"), [ASKER], {"a", "a@f1", "b", "b@"}),
+        (run(A, B, *OVER), [], {"run@2", "a", "b"}),
+        (run(A, B), [ASKER], {"run@2", "a", "b", "a@f1"}),
+        (run(A), [ASKER._replace(fingerprint="")], {"run@2", "a", "a@"}),
+        (run(A), [ASKER, ASKER._replace(fingerprint="f2")], {"run@2", "a", "a@f1", "a@f2"}),
+        (run(B, *OVER), [ASKER._replace(step_id="s_denied")], {"run@2", "b"}),
+        (run(A, held="b"), [ASKER], {"run@2", "a", "a@f1", "b", "b@"}),
         (run(A, status=RunStatus.CANCELLED), [ASKER], set[str]()),
     ],
     ids=[
@@ -73,7 +73,7 @@ def test_what_a_process_has() -> None:
     known = registry("a: objective -> x", "b: objective -> y")
     with_graph = {"a": known["a"].but(fingerprint="f1"), "b": known["b"]}
     offers = list_offers(with_graph)
-    assert offers == {"a", "a@f1", "b"}
-    assert list_needs(run(A, B), [ASKER]) <= offers
+    assert offers == {"a", "a@2:f1", "b", "run@2"}
+    assert list_needs(run(A, B), [ASKER._replace(fingerprint="2:f1")]) <= offers
     assert not list_needs(run(A, B), [ASKER._replace(fingerprint="")]) <= offers
     assert not list_needs(run(A, held="a"), [ASKER]) <= offers

@@ -8,6 +8,7 @@ import pytest
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
 from hitl_orchestrator.domain.errors import Fenced
+from hitl_orchestrator.domain.events import Event, EventKind
 from hitl_orchestrator.domain.hitl import (
     Answered,
     HitlRequest,
@@ -20,14 +21,15 @@ from hitl_orchestrator.domain.ports import Claim, Locked, Update
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import Held, RunStatus, StoredRun
 from hitl_orchestrator.domain.state import (
+    RUN,
     Asked,
+    Delta,
     Ending,
     Facet,
     Result,
     RunError,
     RunSettings,
     Snapshot,
-    first_state,
 )
 from hitl_orchestrator.graph.projection import (
     Begin,
@@ -59,7 +61,12 @@ WAITS = Interrupt(value={"stepId": "s1", "requestIds": ["q1"]}, id="i1")
 WAITS_TOO = Interrupt(value={"stepId": "s2", "requestIds": ["q2", "q3"]}, id="i2")
 
 
-def task(result: JsonObject | None = None, *interrupts: Interrupt) -> PregelTask:
+def said(**delta: Any) -> dict[str, Any]:
+    """What a node wrote, as a saver has it."""
+    return {RUN: Delta(**delta).write_json()}
+
+
+def task(result: dict[str, Any] | None = None, *interrupts: Interrupt) -> PregelTask:
     return PregelTask("id", "a", (), interrupts=interrupts, result=result)
 
 
@@ -67,8 +74,7 @@ def thread(*tasks: PregelTask, run_id: str | None = "run") -> StateSnapshot:
     """A thread as LangGraph shows it. `run_id`: whose run it had last; None: it is new."""
     values: dict[str, Any] = {}
     if run_id is not None:
-        values = first_state(Snapshot.first(SETTINGS.but(runId=run_id)))
-        values |= {name: {} for name in ("facets", "reports", "questions")}
+        values = {RUN: Snapshot.first(SETTINGS.but(runId=run_id))}
     return StateSnapshot(
         values=values,
         next=(),
@@ -87,14 +93,14 @@ RESUMED: JsonObject = {"answers": {"q1": SETTLED["q1"].json_object()}}
 @pytest.mark.parametrize(
     ("state", "settled", "expected"),
     [
-        (thread(run_id=None), {}, Begin(first_state(FIRST))),
-        (thread(run_id="another"), {}, Begin(first_state(FIRST))),
+        (thread(run_id=None), {}, Begin(FIRST)),
+        (thread(run_id="another"), {}, Begin(FIRST)),
         (thread(task(None, WAITS)), {}, Rest((WAITS,))),
         (thread(task(None, WAITS)), SETTLED, ResumeWith({"i1": RESUMED})),
         (thread(task(None, WAITS), task(None, WAITS_TOO)), SETTLED, ResumeWith({"i1": RESUMED})),
         (thread(task(None, WAITS_TOO)), SETTLED, Rest((WAITS_TOO,))),
         (thread(task(None, WAITS), task()), {}, Continue()),
-        (thread(task({"reports": {}})), {}, Continue()),
+        (thread(task(said())), {}, Continue()),
         (thread(task()), {}, Continue()),
         (thread(), {}, Rest()),
     ],
@@ -118,7 +124,7 @@ def test_what_is_done_next(
 
 
 def test_finished_siblings_of_what_waits_are_in_the_state() -> None:
-    done: JsonObject = {"facets": {"x": Facet(value=1, producedBy="s1").json_object()}}
+    done = said(facets={"x": Facet(value=1, producedBy="s1")})
     state = read_thread(FIRST, thread(task(done), task(None, WAITS)))
     assert state.facets["x"].value == 1
 
@@ -153,17 +159,17 @@ def locked(settled: dict[str, Settled] | None = None, held: str = CLAIM.token) -
     return Locked(run, [], ended, dict.fromkeys(ended, (None, NOW)), NOW)
 
 
-def wrote(channel: str, value: Any, thread_id: str = "thread") -> Update:
-    return Update("u", thread_id, [(channel, value)])
+def wrote(thread_id: str = "thread", **delta: Any) -> Update:
+    return Update("u", thread_id, [*said(**delta).items()])
 
 
-QUESTION = wrote("questions", {"q1": asked(expiresInSeconds=60).json_object()})
-DELIVERY = wrote("questions", {"q1": asked("resolved", answer=ANSWER).json_object()})
-REPEAT = wrote("questions", {"q1": asked("denied", repeats="q0").json_object()})
-END = wrote("result", Ending(result=Result(outputs={"x": 1})).json_object())
-EVENT = wrote("events", [{"kind": "warned", "message": "careful"}])
-OF_A_CHILD = wrote("questions", {"q9": 1}, thread_id="another")
-THE_START = Update("u", "thread", [("run", {}), ("questions", {})])
+QUESTION = wrote(questions={"q1": asked(expiresInSeconds=60)})
+DELIVERY = wrote(questions={"q1": asked("resolved", answer=ANSWER)})
+REPEAT = wrote(questions={"q1": asked("denied", repeats="q0")})
+END = wrote(result=Ending(result=Result(outputs={"x": 1})))
+EVENT = wrote(events=[Event(kind=EventKind.WARNED, message="careful")])
+OF_A_CHILD = Update("u", "another", [("questions", {"q9": 1}), (RUN, "of its own")])
+THE_START = wrote(first=FIRST.but(questions={"q1": asked()}))
 
 
 def test_a_question_becomes_a_dated_row_and_an_event() -> None:

@@ -1,6 +1,7 @@
 """Two versions of the program on one database, as a rolling update has them for a while."""
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncGenerator, Awaitable, Generator
 from pathlib import Path
@@ -15,7 +16,8 @@ from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run
-from hitl_orchestrator.domain.state import Snapshot
+from hitl_orchestrator.domain.state import Facet, RunSettings, Snapshot
+from hitl_orchestrator.graph.channel import Folded
 from hitl_orchestrator.server.drivers import SWEEP_SECONDS
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
@@ -107,10 +109,13 @@ def test_what_a_newer_program_added_to_a_thread_is_left_out() -> None:
         "outputs": [],
         "maxHitlRequests": 1,
     }
-    facets = {"a": {"value": 1, "producedBy": "input", "newer": 1}}
-    state = Snapshot.of({"run": {**run, "newer": 1}, "facets": facets})
-    assert state.run.runId == "r"
-    assert state.after([("facets", facets)]).facets["a"].value == 1
+    facets: JsonObject = {"a": {"value": 1, "producedBy": "input", "newer": 1}}
+    kept = {"run": {**run, "newer": 1}, "facets": facets, "newer": {}}
+    channel = Folded().from_checkpoint({"runId": "r", "state": json.dumps(kept).encode()})
+    channel.update([json.dumps({"facets": facets, "newer": 1}).encode()])
+    assert channel.get() == Snapshot.first(RunSettings.read(run)).but(
+        facets={"a": Facet(value=1, producedBy="input")}
+    )
 
 
 async def test_what_only_a_newer_program_can_read_stops_nothing_else(

@@ -1,0 +1,88 @@
+"""The graph's one channel: the state of a run, which folds in what nodes say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self, cast
+
+from langgraph.channels.base import BaseChannel
+from langgraph.errors import EmptyChannelError
+from typing_extensions import TypedDict
+
+from hitl_orchestrator.domain.state import Delta, RunSettings, Snapshot
+
+Kept = Mapping[str, Any]
+
+
+class Folded(BaseChannel[Snapshot, bytes, Kept]):
+    """Deltas of parallel nodes are folded in one after the other: none overwrites another's."""
+
+    __slots__ = ("_kept", "_state")
+
+    def __init__(self, typ: Any = Snapshot, key: str = "", state: Snapshot | None = None) -> None:
+        super().__init__(typ, key)
+        self._state = state
+        self._kept: Kept | None = None
+
+    @property
+    def ValueType(self) -> type[Snapshot]:  # LangGraph's name
+        return Snapshot
+
+    @property
+    def UpdateType(self) -> type[bytes]:
+        return bytes
+
+    def copy(self) -> Self:
+        made = self.__class__(self.typ, self.key, self._state)
+        made._kept = self._kept
+        return made
+
+    def checkpoint(self) -> Kept:
+        """Return what is kept.
+
+        `runId` is for who only looks whose thread it is. A program of before, which finds its
+        settings of a run here, cannot read it, and leaves the run alone.
+        """
+        if self._state is None:
+            return super().checkpoint()
+        state = self._state
+        if self._kept is None:
+            self._kept = {"runId": state.run.runId, "state": state.write_json()}
+        return self._kept
+
+    def from_checkpoint(self, checkpoint: Any) -> Self:
+        made = self.__class__(self.typ, self.key)
+        if isinstance(checkpoint, Mapping):
+            made._state = _read(cast(Kept, checkpoint))
+        return made
+
+    def update(self, values: Sequence[Any]) -> bool:
+        for value in values:
+            delta = _read_update(value)
+            made = delta.first or self.get()
+            self._state, self._kept = made.after(delta), None
+        return bool(values)
+
+    def get(self) -> Snapshot:
+        if self._state is None:
+            raise EmptyChannelError
+        return self._state
+
+    def is_available(self) -> bool:
+        return self._state is not None
+
+
+class State(TypedDict, total=False):
+    run: Annotated[Snapshot, Folded]
+
+
+def _read(kept: Kept) -> Snapshot:
+    if "state" in kept:
+        return Snapshot.read_json(kept["state"])
+    # by a program of before: its settings alone; the rest is in other channels (graph/earlier.py)
+    return Snapshot.first(RunSettings.read(kept)).but(is_partial=True)
+
+
+def _read_update(value: Any) -> Delta:
+    """Read what a node wrote; or the settings of a run, as a person types them into a tool."""
+    if isinstance(value, Mapping):
+        return Delta(first=Snapshot.first(RunSettings.read(cast(object, value))))
+    return Delta.of(value)
