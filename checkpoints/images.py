@@ -47,6 +47,13 @@ class ThreadImage:
         for task, channel, kind, blob, path, idx in row["pending_writes"] or ():
             self._writes[task.decode(), int(idx)] = (task, channel, kind, blob, path, idx)
 
+    @property
+    def size(self) -> int:
+        """Return how many bytes it holds, about."""
+        blobs = sum(len(blob or b"") for _, _, blob in self._blobs.values())
+        written = sum(len(write[3] or b"") for write in self._writes.values())
+        return len(self._checkpoint) + len(self._metadata) + blobs + written
+
     def put(self, row: CheckpointRow, blobs: Iterable[BlobRow]) -> None:
         is_new = row.checkpoint_id not in self._seen
         if not is_new and row.checkpoint_id != self.id:

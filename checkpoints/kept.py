@@ -61,27 +61,47 @@ class Moment(NamedTuple):
     now: datetime
     is_new: bool = False
 
+    def of(self, ref: RunRef) -> "Moment":
+        """Return it. Raise Invalid when run and thread disagree."""
+        run = self.kept.run
+        if ref.thread_id not in (None, run.threadId):
+            raise Invalid(f"Run {run.runId} is not of thread {ref.thread_id}.")
+        return self
 
-class Seen:
-    """A moment, for as long as the database's time can be told from ours."""
+    def at(self, now: datetime) -> "Moment":
+        """Return the same at another time, which is never before the run was changed last."""
+        return self._replace(now=max(now, self.kept.run.updatedAt))
 
-    def __init__(self, moment: Moment) -> None:
-        self._moment = moment
+
+class SeenTime:
+    """The database's time, for as long as it can be told from ours."""
+
+    def __init__(self, now: datetime) -> None:
+        self._then = now
         self._clocks = _read_clocks()
 
-    def recall(self) -> Moment | None:
-        """Return the run with the database's time as it is now; None: look again.
-
-        It is a little late rather than early, and never before the run was changed last.
-        """
+    def recall(self) -> datetime | None:
+        """Return the time as it is now, a little late rather than early; None: ask again."""
         elapsed, elapsed_by_wall = (
             now - then for now, then in zip(_read_clocks(), self._clocks, strict=True)
         )
         # a machine that slept counts no time on the one clock; the other one may be set
         if elapsed > FRESH_SECONDS or abs(elapsed - elapsed_by_wall) > DISAGREE_SECONDS:
             return None
-        kept, then, is_new = self._moment
-        return Moment(kept, max(then + timedelta(seconds=elapsed), kept.run.updatedAt), is_new)
+        return self._then + timedelta(seconds=elapsed)
+
+
+class Seen:
+    """A moment, for as long as the database's time can be told from ours."""
+
+    def __init__(self, moment: Moment) -> None:
+        self._moment = moment
+        self.time = SeenTime(moment.now)
+
+    def recall(self) -> Moment | None:
+        """Return the run with the time as it is now; None: look again."""
+        now = self.time.recall()
+        return now and self._moment.at(now)
 
 
 def _read_clocks() -> tuple[float, float]:
@@ -159,9 +179,7 @@ async def read(conn: Connection, ref: RunRef, believed: datetime | None = None) 
     row = await (await conn.execute(query, (value,))).fetchone()
     if row is None:
         raise NotFound(f"There is no run {'' if by_run else 'of thread '}{value}.")
-    if ref.thread_id is not None and row["thread_id"] != ref.thread_id:
-        raise Invalid(f"Run {row['run_id']} is not of thread {ref.thread_id}.")
-    return Moment(build(row, believed), row["now"])
+    return Moment(build(row, believed), row["now"]).of(ref)
 
 
 async def read_locked(conn: Connection, ref: RunRef, believed: datetime | None = None) -> Moment:

@@ -19,10 +19,19 @@ a flush may come at any moment.
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
+from inspect import signature
 from math import isfinite
 from typing import Any, Self, TypeVar, cast
 from uuid import uuid4
@@ -131,6 +140,17 @@ class BufferedSaver(OrderedSaver):
         super().__init__(pool, serde=serde)
         self.pool = pool
         self._keeps_history = keeps_history
+        self._allowing: dict[frozenset[tuple[str, ...]], Self] = {}
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
+        """Return a saver that reads these types, too. LangGraph asks for it at each call."""
+        types = frozenset(extra_allowlist)
+        if types not in self._allowing:
+            made = cast(Self, super().with_allowlist(types))
+            if made is not self:
+                made._allowing = {}
+            self._allowing[types] = made
+        return self._allowing[types]
 
     @asynccontextmanager
     async def unit(self) -> AsyncGenerator[Collected]:
@@ -322,6 +342,10 @@ class BufferedSaver(OrderedSaver):
                     yield cursor
             else:
                 yield cursor
+
+
+# LangGraph looks at it at each call of a graph
+BufferedSaver.aput_writes.__dict__["__signature__"] = signature(BufferedSaver.aput_writes)
 
 
 async def _read_patiently(read: Callable[[], Awaitable[T]]) -> T:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 from hitl_orchestrator.checkpoints import (
     claims,
@@ -24,6 +25,7 @@ from hitl_orchestrator.checkpoints.pool import (
     connection,
 )
 from hitl_orchestrator.checkpoints.processes import Known, Process
+from hitl_orchestrator.checkpoints.remembered import Remembered, Remembering
 from hitl_orchestrator.checkpoints.rowsets import Batch
 from hitl_orchestrator.checkpoints.saver import (
     BufferedSaver,
@@ -32,9 +34,14 @@ from hitl_orchestrator.checkpoints.saver import (
     has_finished_work,
     not_yet_written,
 )
-from hitl_orchestrator.checkpoints.transaction import ClaimInline, Dispatch, PgTransaction
+from hitl_orchestrator.checkpoints.transaction import (
+    ClaimInline,
+    Dispatch,
+    Overtaken,
+    PgTransaction,
+)
 from hitl_orchestrator.checkpoints.writing import Extras
-from hitl_orchestrator.domain.errors import Fenced, NotFound
+from hitl_orchestrator.domain.errors import Conflict, Fenced, Invalid, NotFound
 from hitl_orchestrator.domain.hitl import AnsweredRequest, HitlRequest, QueueCounts
 from hitl_orchestrator.domain.ports import (
     Change,
@@ -67,6 +74,13 @@ _HELD = """SELECT count(*) AS held FROM (SELECT FROM orchestrator_runs WHERE hel
     LIMIT %(most)s) AS limited"""
 
 
+class Handed(NamedTuple):
+    """A run as it was when this process claimed it, and, where it was remembered, what of it."""
+
+    seen: Seen
+    recalled: Remembered | None = None
+
+
 class Store:
     """Implements domain.ports.Memory.
 
@@ -89,7 +103,8 @@ class Store:
         self.keeping = keeping or pool
         self.clock = clock or DatabaseClock(settle_seconds=0)
         self.written: Callable[[KeptRun], None] = lambda run: None  # told of what was written
-        self._handed: dict[Claim, Seen] = {}
+        self.remembering = Remembering()
+        self._handed: dict[Claim, Handed] = {}
 
     @asynccontextmanager
     async def transaction(
@@ -106,10 +121,21 @@ class Store:
 
     @asynccontextmanager
     async def alone(self) -> AsyncGenerator[PgTransaction]:
-        """Open what writes once, by one statement. It raises Overtaken where others were first."""
+        """Open what writes once, by one statement. It raises Overtaken where others were first.
+
+        And where a remembered run refuses: it may be another by now.
+        """
         async with connection(self.pool) as conn:
-            tx = PgTransaction(conn, self.dispatch, self.clock, locks=False)
-            yield tx
+            tx = PgTransaction(
+                conn, self.dispatch, self.clock, locks=False, memory=self.remembering
+            )
+            try:
+                yield tx
+            except (NotFound, Invalid, Conflict) as refused:
+                if tx.recalled is None:
+                    raise
+                self.remembering.forget(tx.recalled.kept.run.runId)
+                raise Overtaken from refused
         self.tell(tx)
 
     @property
@@ -128,10 +154,10 @@ class Store:
             self.written(tx.kept[run.runId])
         for claim in tx.claims:
             if seen := tx.seen.get(claim.run_id):
-                self._handed[claim] = seen
+                self._handed[claim] = Handed(seen, tx.recalled)
 
-    def take_handed(self, claim: Claim) -> Seen | None:
-        """Return, once, the run as it was when it was claimed here; None: that is not known."""
+    def take_handed(self, claim: Claim) -> "Handed | None":
+        """Return, once, what was known when it was claimed here; None: nothing."""
         return self._handed.pop(claim, None)
 
     # -- reading
@@ -289,7 +315,14 @@ class PgUnit:
         self._store, self._claim, self._collected = store, claim, collected
         self._pool = store.saver.pool
         self._ref = RunRef(claim.run_id)
-        self._seen = store.take_handed(claim)
+        handed = store.take_handed(claim)
+        self._seen = handed and handed.seen
+        self.is_new = False
+        self.notes: dict[str, Any] = {}
+        if handed and handed.recalled:
+            self.notes |= handed.recalled.notes
+            self._collected.images |= handed.recalled.images
+        store.remembering.forget(claim.run_id)
 
     async def look(self) -> Locked:
         # not locked, which would cost a commit: a flush finds out whether it is so still
@@ -298,7 +331,7 @@ class PgUnit:
         if moment.kept.run.claimToken != self._claim.token:
             raise Fenced(f"Run {self._claim.run_id} is driven by another process.")
         self._collected.owns_thread = moment.kept.run.owns_thread
-        self._collected.are_new = moment.is_new
+        self.is_new = self._collected.are_new = moment.is_new
         return moment.kept.lock(moment.now)
 
     async def _see(self) -> Moment:
@@ -326,12 +359,16 @@ class PgUnit:
                     written = await writing.write(conn, moment.kept, change, moment.now, extras)
                 if written:
                     self._seen = Seen(written)
+                    self._store.remembering.see_time(written.now)
                     return change, written.kept
 
         with blaming_the_database():
             change, run = await self._store.saver.flush(self._collected, write)
         self._store.committed(change.run, change.events)
         self._store.written(run)
+        if change.run.status is RunStatus.AWAITING_HITL:
+            remembered = Remembered(run, self._collected.images, self.notes)
+            self._store.remembering.keep(remembered)
         return change
 
     def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:

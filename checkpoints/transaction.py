@@ -16,6 +16,7 @@ from hitl_orchestrator.checkpoints.claims import LEFT_CHANNEL, Offers, Taker
 from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
 from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.checkpoints.remembered import Remembered, Remembering
 from hitl_orchestrator.checkpoints.writing import Claiming, Extras, write
 from hitl_orchestrator.domain.errors import StoreUnavailable, ThreadBusy
 from hitl_orchestrator.domain.events import Event
@@ -79,9 +80,12 @@ class PgTransaction:
         clock: DatabaseClock | None = None,
         *,
         locks: bool = True,
+        memory: Remembering | None = None,
     ) -> None:
         self.conn = conn
         self._believed = clock.read() if clock else None
+        self._memory = memory or Remembering()
+        self.recalled: Remembered | None = None  # what it was decided by, instead of a look
         self.events: list[tuple[StoredRun, Sequence[Event]]] = []
         self.claims: list[Claim] = []
         self.kept: dict[str, KeptRun] = {}
@@ -92,6 +96,8 @@ class PgTransaction:
 
     async def now(self) -> datetime:
         """Return the database's clock, the same throughout the transaction."""
+        if self._now is None and not self._locks:
+            self._now = self._memory.recall_time()
         if self._now is None:
             row = await (await self.conn.execute("SELECT now() AS now")).fetchone()
             self._now = row["now"] if row else None
@@ -119,8 +125,13 @@ class PgTransaction:
             raise ThreadBusy(await runs.explain_busy(self.conn, thread_id)) from error
 
     async def lock(self, ref: RunRef) -> Locked:
-        reading = kept.read_locked if self._locks else kept.read
-        return self._take(await reading(self.conn, ref, self._believed))
+        if self._locks:
+            return self._take(await kept.read_locked(self.conn, ref, self._believed))
+        now = self._memory.recall_time()
+        self.recalled = self._memory.find(ref.run_id) if now and ref.run_id else None
+        if self.recalled and now:
+            return self._take(Moment(self.recalled.kept, now).at(now).of(ref))
+        return self._take(await kept.read(self.conn, ref, self._believed))
 
     async def lock_expired(self, run_id: str) -> bool:
         """Lock the run if nobody else has, and a question of it is over. Return whether."""
@@ -133,11 +144,14 @@ class PgTransaction:
 
     def _take(self, moment: Moment) -> Locked:
         self.kept[moment.kept.run.runId], self._now, _ = moment
+        if self.recalled is None:
+            self._memory.see_time(moment.now)
         return moment.kept.lock(moment.now)
 
     async def write(self, change: Change) -> None:
         """Write it whole. Raise Overtaken."""
         if not await self._write(self.kept[change.run.runId], change):
+            self._memory.forget(change.run.runId)
             raise Overtaken
 
     async def _write(self, before: KeptRun, change: Change) -> bool:
@@ -154,6 +168,7 @@ class PgTransaction:
             return False
         self.kept[change.run.runId] = written.kept
         self.seen[change.run.runId] = Seen(written)
+        self._memory.see_time(written.now)
         self.events.append((change.run, change.events))
         if change.drive and not (claim or extras.channels):
             await self._dispatch_driven(change.run)

@@ -169,7 +169,14 @@ Committed = Callable[[StoredRun, Sequence[Event]], None]  # told after each comm
 
 
 class Unit(Protocol):
-    """What the graph writes while a run is driven, held back until a flush."""
+    """What the graph writes while a run is driven, held back until a flush.
+
+    `is_new`: when it was looked at, nothing had ever been written to the run's threads. `notes`:
+    what who drives it on from a pause need not find out again. There may be none.
+    """
+
+    is_new: bool
+    notes: dict[str, Any]
 
     async def look(self) -> Locked:
         """Return the run as it is now. Raise Fenced when the claim is not ours."""

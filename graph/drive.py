@@ -8,13 +8,13 @@ an end, and soon after a specialist has finished.
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, assert_never, cast
+from typing import Any, NamedTuple, assert_never, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
-from langgraph.types import Command, StateSnapshot
+from langgraph.types import Command, Interrupt, StateSnapshot
 
 from hitl_orchestrator.domain.errors import OrchestratorError, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.needs import describe_missing, list_capabilities
@@ -39,12 +39,15 @@ from hitl_orchestrator.graph.projection import (
     is_of_another,
     read_thread,
     record,
+    resume_map,
 )
 from hitl_orchestrator.nodes.calls import has_running_calls
+from hitl_orchestrator.nodes.notes import taking_notes
 
 _log = logging.getLogger("hitl.drive")
 
 _RETRY_SECONDS = 0.5
+_REST = "rest"
 _MAX_SUPERSTEPS = 10_000  # the plan's own limits end a run long before
 
 
@@ -57,9 +60,17 @@ async def drive(graph: Graph, memory: Memory, claim: Claim, control: RunControl)
     while True:
         try:
             async with memory.unit(claim) as unit:
-                return await _Drive(graph, unit, claim, control).to_rest()
+                with taking_notes(unit.notes):
+                    return await _Drive(graph, unit, claim, control).to_rest()
         except StoreUnavailable:
             await asyncio.sleep(_RETRY_SECONDS)
+
+
+class Noted(NamedTuple):
+    """How the graph stopped, for who goes on from there."""
+
+    state: Snapshot
+    interrupts: Sequence[Interrupt[Any]]
 
 
 class _Drive:
@@ -78,20 +89,29 @@ class _Drive:
             "configurable": {"thread_id": locked.run.threadId},
             "recursion_limit": _MAX_SUPERSTEPS,
         }
-        first = Snapshot.first(locked.run.settings)
-        thread = await self._graph.aget_state(config)
-        step: Next | None
-        if locked.run.retrying:
-            own = await self._read(first, await self._find_own(first, thread, config))
-            self._state, step = begin_again(own, locked.settled)
-        else:
-            self._state = await self._read(first, thread)
-            step = choose_next(self._state, thread, locked.settled)
+        step: Next | None = await self._choose(locked, config)
         if missing := set(list_capabilities(locked.run)) - set(self._graph.nodes):
             step = await self._flush(HeldBack(min(missing), describe_missing(min(missing))))
         while step is not None and not self._control.drain_requested:
             step = await self._flush(await self._run(step, config))
         return self._is_given_back
+
+    async def _choose(self, locked: Locked, config: RunnableConfig) -> Next:
+        first = Snapshot.first(locked.run.settings)
+        if self._unit.is_new:
+            self._state = first
+            return Begin(first)
+        noted: Noted | None = self._unit.notes.pop(_REST, None)
+        if noted and (answers := resume_map(noted.interrupts, locked.settled)):
+            self._state = noted.state
+            return ResumeWith(answers)
+        thread = await self._graph.aget_state(config)
+        if locked.run.retrying:
+            own = await self._read(first, await self._find_own(first, thread, config))
+            self._state, step = begin_again(own, locked.settled)
+            return step
+        self._state = await self._read(first, thread)
+        return choose_next(self._state, thread, locked.settled)
 
     async def _find_own(
         self, first: Snapshot, thread: StateSnapshot, config: RunnableConfig
@@ -162,6 +182,8 @@ class _Drive:
                 stop,
                 still_working=has_running_calls(),
             )
+            if isinstance(stop, Stopped):
+                self._unit.notes[_REST] = Noted(self._state, stop.interrupts)
             return change
 
         while True:

@@ -34,6 +34,7 @@ from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.fitness import read_state, sign
 from hitl_orchestrator.nodes.mishaps import tell_mishap
+from hitl_orchestrator.nodes.notes import note, recall
 from hitl_orchestrator.nodes.outputs import report_outputs, shorten
 from hitl_orchestrator.nodes.pauses import PauseLost, Pauses, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
@@ -41,6 +42,9 @@ from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.stops import Stop, find_stops, is_raised, pass_stop, read_stop
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 from hitl_orchestrator.nodes.told import add_told, check_told, keep_told, read_told
+
+# the state of a thread to which nothing was ever written
+NOTHING = StateSnapshot({}, (), {"configurable": {}}, None, None, None, (), ())
 
 
 def embed_agent(
@@ -181,6 +185,7 @@ class _Visit:
             is_stopped = any(ask in unanswered for _, ask in stops)
             if unanswered and (is_stopped or not _has_died(state)):
                 # not before all are answered: the others' nodes would run again
+                note(config, state)
                 return Report(outcome=Outcome.ASKING, asks=tuple(unanswered))
             replies = {} if unanswered else self._word_replies(state, asks)
             edits = [
@@ -227,7 +232,11 @@ class _Visit:
 
     async def _find_thread(self) -> tuple[RunnableConfig, StateSnapshot]:
         config = sign(locate_thread(self._task), self._agent)
-        state = await read_state(self._agent, self._graph, config)
+        if noted := recall(config):
+            return config, noted
+        state = NOTHING
+        if await self._saver.aget_tuple(config):
+            state = await read_state(self._agent, self._graph, config)
         if state.created_at is None:
             old = await find_old_thread(self._saver, self._task, self._answers)
             if old is not None:

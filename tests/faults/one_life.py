@@ -120,9 +120,12 @@ class DyingMemory:
 class DyingUnit:
     def __init__(self, unit: Unit, die: Die) -> None:
         self._unit, self._die = unit, die
+        self.is_new, self.notes = unit.is_new, unit.notes
 
     async def look(self) -> Locked:
-        return await self._unit.look()
+        locked = await self._unit.look()
+        self.is_new = self._unit.is_new
+        return locked
 
     async def flush(self, decide: Decide) -> Change:
         self._die("before the last flush")

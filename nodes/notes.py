@@ -1,0 +1,36 @@
+"""What is known of agents' threads that wait, for who goes on with them in this process."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import StateSnapshot
+
+_notes: ContextVar[dict[str, Any] | None] = ContextVar("notes", default=None)
+
+
+@contextmanager
+def taking_notes(notes: dict[str, Any]) -> Generator[None]:
+    """Keep there what is noted inside."""
+    token = _notes.set(notes)
+    try:
+        yield
+    finally:
+        _notes.reset(token)
+
+
+def note(config: RunnableConfig, state: StateSnapshot) -> None:
+    if (notes := _notes.get()) is not None:
+        notes[_name(config)] = state
+
+
+def recall(config: RunnableConfig) -> StateSnapshot | None:
+    """Return, once, the state in which the thread was left; None: it is to be read."""
+    notes = _notes.get()
+    return None if notes is None else notes.pop(_name(config), None)
+
+
+def _name(config: RunnableConfig) -> str:
+    return config.get("configurable", {})["thread_id"]
