@@ -3,8 +3,8 @@
 What the graph writes is committed together with the rows that describe it.
 
     async with saver.unit() as unit:
-        # What a task has finished is committed 0.1 s later (saver.MOST_SECONDS); ainvoke commits
-        # nothing, and reads its own writes.
+        # What a task has finished is committed once nothing was written for 0.1 s, and at the
+        # latest after MOST_SECONDS; ainvoke commits nothing, and reads its own writes.
         async with flushing(unit, lambda: saver.flush(unit, write)):
             await graph.ainvoke(...)
         await saver.flush(unit, write)  # fence, rows, checkpoints: one statement, or nothing
@@ -112,6 +112,7 @@ class Collected:
         self._flushed = set[str]()  # threads
         self.updates: list[Update] = []
         self.changed = asyncio.Event()  # a task's writes wait for a flush
+        self.wrote_at = 0.0  # when a task did last, by the clock of the event loop
         self.lock = asyncio.Lock()  # held by a flush
 
     def is_empty(self, thread_id: str) -> bool:
@@ -255,6 +256,7 @@ class BufferedSaver(OrderedSaver):
             image.write(dumped)
         if not ns:
             unit.updates.append(Update(uuid4().hex, thread_id, list(writes)))
+        unit.wrote_at = asyncio.get_running_loop().time()
         unit.changed.set()
 
     # What a unit reads again and again, the newest checkpoint of a thread, it reads once. All else
@@ -386,23 +388,25 @@ async def insert(conn: Connection, rows: Rowsets) -> None:
     await conn.execute(compose(UNFENCED, parts), parts)
 
 
-async def _sleep_at_ease(seconds: float) -> None:
-    """Sleep for longer where the event loop is late: nothing is long at work then, all wait.
+async def _wait_for_quiet(unit: Collected, seconds: float) -> None:
+    """Wait until nothing has been written for so long: something is long at work.
 
-    A machine that has too much to do is not given more.
+    For longer where the event loop is late: nothing is long at work then, all wait, and a machine
+    that has too much to do is not given more.
     """
     loop, part = asyncio.get_running_loop(), seconds / 4
     began = loop.time()
     await asyncio.sleep(part)
-    late_seconds = loop.time() - began - part
-    await asyncio.sleep(min(seconds - part + LATENESS_COUNTS * late_seconds, MOST_SECONDS))
+    quiet_seconds = seconds + LATENESS_COUNTS * (loop.time() - began - part)
+    while (left := min(unit.wrote_at + quiet_seconds, began + MOST_SECONDS) - loop.time()) > 0:
+        await asyncio.sleep(left)
 
 
 @asynccontextmanager
 async def flushing(
     unit: Collected, flush: Callable[[], Awaitable[object]], after_seconds: float = 0.1
 ) -> AsyncGenerator[None]:
-    """While the block works, flush what its tasks finish within about `after_seconds`.
+    """While the block works, flush what its tasks finished once they have been quiet for so long.
 
     A database out of reach is tried again; the work goes on. Any other error, a lost claim
     above all, cancels the block and is raised.
@@ -415,7 +419,7 @@ async def flushing(
         try:
             while True:
                 await unit.changed.wait()
-                await _sleep_at_ease(after_seconds)
+                await _wait_for_quiet(unit, after_seconds)
                 # a flush under way takes it along, or leaves it for the next time
                 if unit.changed.is_set() and not unit.lock.locked():
                     with suppress(StoreUnavailable):

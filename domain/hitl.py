@@ -231,6 +231,30 @@ class HitlRequest(Record):
     deliveredAt: datetime | None = None
     responses: tuple[HitlResponse, ...] = ()
 
+    def shorten(self) -> "HitlRequest":
+        """Return it without what only those need who decide."""
+        return self.but(
+            options=(),
+            additionalContext=None,
+            action=None,
+            responseSchema=None,
+            payload=None,
+            earlier=(),
+            operatorPrompt="",
+            contractSummary=_NO_SUMMARY,
+        )
+
+
+_NO_SUMMARY = ContractSummary(
+    nodeId="",
+    nodeLabel="",
+    capabilityId="",
+    capabilityLabel="",
+    planVersion=0,
+    facets=FacetNames(input=(), output=()),
+    contract=Contract(input={}, output={}),
+)
+
 
 class AnsweredRequest(HitlRequest):
     """A request with what the agent gets for it; None while it is pending."""

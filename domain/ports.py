@@ -190,7 +190,7 @@ class Unit(Protocol):
         ...
 
     def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:
-        """Meanwhile flush what a task finished 0.1 s later; at most 0.8 s on a busy machine.
+        """Meanwhile flush what tasks finished once they are quiet for 0.1 s; at most 0.8 s later.
 
         A lost claim ends the work with Fenced.
         """

@@ -106,6 +106,15 @@ class Asked(Record):
     def waits(self) -> bool:
         return self.request.status is RequestStatus.PENDING
 
+    def to_keep(self) -> "Asked":
+        """Return what stays in the state of it: once it has ended, its row alone has the whole.
+
+        Else what each further question costs would grow with those before it.
+        """
+        if self.waits or self.undelivered:
+            return self
+        return self.but(request=self.request.shorten())
+
     @property
     def refusal(self) -> str | None:
         """Why it was refused: by a guard, by its expiry, or by a person. None: it was not."""
@@ -173,7 +182,8 @@ class Snapshot(Record):
         changes: dict[str, Any] = {
             "facets": state.facets | delta.facets,
             "reports": state.reports | delta.reports,
-            "questions": state.questions | delta.questions,
+            "questions": state.questions
+            | {name: asked.to_keep() for name, asked in delta.questions.items()},
         }
         for name in ("plan", "considered", "result"):
             if (value := getattr(delta, name)) is not None:

@@ -2,17 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
 
 from hitl_orchestrator.checkpoints import kept
+from hitl_orchestrator.checkpoints.images import ThreadImage
 from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
 from hitl_orchestrator.checkpoints.pool import connection
+from hitl_orchestrator.checkpoints.remembered import Remembering
 from hitl_orchestrator.checkpoints.transaction import Overtaken
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
+from hitl_orchestrator.domain.errors import RequestNotPending
 from hitl_orchestrator.domain.hitl import By, HitlResponse, Person, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import NewRun, Run
@@ -64,16 +71,29 @@ class Watched:
         return done.run
 
 
-@pytest.fixture
-async def watched(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncGenerator[Watched]:
-    monkeypatch.setenv("HITL_TEST_LOG", str(tmp_path / "log"))
+@asynccontextmanager
+async def watching(database_url: str) -> AsyncGenerator[Watched]:
     names = ("asks.py:asking", "two_questions.py:agent", "counting.py:joined", "counting.py:left",
              "counting.py:right")  # fmt: skip
     settings = {"database_url": database_url, "agents": tuple(f"{AGENTS / one}" for one in names)}
     async with open_services(Settings.model_validate(settings)) as services:
         yield Watched(services)
+
+
+@pytest.fixture
+async def watched(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[Watched]:
+    monkeypatch.setenv("HITL_TEST_LOG", str(tmp_path / "log"))
+    async with watching(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def another(watched: Watched, database_url: str) -> AsyncGenerator[Watched]:
+    """Another process on the same database, as far as one can be had in this one."""
+    async with watching(database_url) as opened:
+        yield opened
 
 
 async def end_by_answers(watched: Watched) -> None:
@@ -165,6 +185,59 @@ async def test_what_others_have_changed_since_is_decided_about_anew(watched: Wat
     errors = [type(each.exception()).__name__ for each in tries if each.exception()]
     assert errors == ["RequestNotPending"] * 11
     await watched.check()
+
+
+async def test_a_paused_run_is_remembered_as_it_is_stored(watched: Watched) -> None:
+    run = await watched.start("joined")
+    remembered = watched.store.remembering.find(run.runId)
+    assert remembered
+    async with connection(watched.store.pool) as conn:
+        assert (await kept.read(conn, RunRef(run.runId))).kept == remembered.kept
+    begun = {space: image for space, image in remembered.images.items() if image.id}
+    assert len(begun) == 3  # the run's thread, and one for each of its agents
+    for (thread_id, ns), image in begun.items():
+        at: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
+        stored, known = await watched.store.saver.aget_tuple(at), await load(watched, image)
+        assert stored
+        assert (known.checkpoint, known.metadata, known.pending_writes) == (
+            stored.checkpoint,
+            stored.metadata,
+            stored.pending_writes,
+        )
+
+
+async def load(watched: Watched, image: ThreadImage) -> CheckpointTuple:
+    saver: Any = watched.store.saver
+    return await saver._load(image.row())
+
+
+async def test_what_another_process_did_to_a_remembered_run_is_seen(
+    watched: Watched, another: Watched
+) -> None:
+    """It answered the first question, and the run asks the second there; then it is taken back."""
+    run = await watched.start("letter")
+    run = await another.answer(run)
+    assert run.pendingRequestId
+    assert watched.store.remembering.find(run.runId), "of before"
+    run = await watched.answer(run)
+    assert run.status == "completed"
+    await watched.check()
+    with pytest.raises(RequestNotPending):
+        await another.answer(run.but(requests=(run.requests[1].but(status="pending"),)))
+
+
+async def test_as_much_is_remembered_as_has_its_place(watched: Watched) -> None:
+    first, second = [await watched.start("asked") for _ in range(2)]
+    remembered = [watched.store.remembering.find(run.runId) for run in (first, second)]
+    assert all(remembered)
+    size = sum(image.size for one in remembered[:1] if one for image in one.images.values())
+    small = Remembering(most_bytes=int(size * 1.5))
+    for one in filter(None, remembered):
+        small.keep(one)
+    assert small.find(first.runId) is None
+    assert small.find(second.runId)
+    small.forget(second.runId)
+    assert small.find(second.runId) is None
 
 
 async def test_who_waits_is_not_told_what_was_before(watched: Watched) -> None:
