@@ -398,8 +398,9 @@ async def _wait_for_quiet(unit: Collected, seconds: float) -> None:
     began = loop.time()
     await asyncio.sleep(part)
     quiet_seconds = seconds + LATENESS_COUNTS * (loop.time() - began - part)
-    while (left := min(unit.wrote_at + quiet_seconds, began + MOST_SECONDS) - loop.time()) > 0:
-        await asyncio.sleep(left)
+    # each further write puts it off
+    while loop.time() < (until := min(unit.wrote_at + quiet_seconds, began + MOST_SECONDS)):  # noqa: ASYNC110
+        await asyncio.sleep(until - loop.time())
 
 
 @asynccontextmanager

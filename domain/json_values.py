@@ -41,7 +41,7 @@ def write_json(value: object) -> str:
 
     What it cannot hold in a text is replaced: it is shown to people, and nobody decides by it.
     """
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     if "\\u0000" in text:
         text = _NUL.sub(lambda found: found[0].removesuffix("\\u0000") + "\ufffd", text)
     return text.encode(errors="replace").decode()
