@@ -39,6 +39,10 @@ class Record(BaseModel):
     def json_object(self) -> JsonObject:
         return self.model_dump(mode="json")
 
+    def write_json(self) -> bytes:
+        """Return the same as bytes, without making the object."""
+        return self.model_dump_json().encode()
+
     def but(self, **changes: Any) -> Self:
         """Return the same with some fields changed.
 
