@@ -23,12 +23,16 @@ LAST = """SELECT greatest(last, (SELECT max(queue_seq) FROM run_events)) AS last
     FROM queue_counter"""
 COUNTER = f"{LAST} FOR UPDATE"
 # What a prune deletes at this moment is not waited for: it is locked, and so left out.
+NUMBERED_AT_ONCE = 1000
 NUMBER = """WITH taken AS MATERIALIZED (SELECT run_id, seq, at
-        FROM run_events WHERE queue AND queue_seq IS NULL FOR UPDATE SKIP LOCKED),
+        FROM run_events WHERE queue AND queue_seq IS NULL
+        ORDER BY at, run_id, seq LIMIT %(most)s FOR UPDATE SKIP LOCKED),
     fresh AS (SELECT run_id, seq, row_number() OVER (ORDER BY at, run_id, seq) AS n FROM taken),
     numbered AS (UPDATE run_events e SET queue_seq = %(last)s + fresh.n FROM fresh
-        WHERE e.run_id = fresh.run_id AND e.seq = fresh.seq RETURNING 1)
-    UPDATE queue_counter SET last = %(last)s + (SELECT count(*) FROM fresh) RETURNING last"""
+        WHERE e.run_id = fresh.run_id AND e.seq = fresh.seq RETURNING 1),
+    counted AS (SELECT count(*) AS number FROM fresh)
+    UPDATE queue_counter SET last = %(last)s + counted.number FROM counted
+    RETURNING counted.number"""
 OF_QUEUE = """SELECT queue_seq AS seq, frame, false AS last FROM run_events
     WHERE queue_seq > %s ORDER BY queue_seq LIMIT %s"""
 
@@ -79,19 +83,26 @@ async def of_run(
 
 
 async def number_the_queue(conn: Connection) -> int:
-    """Give the queue's new frames their numbers, and return the highest.
+    """Give all of the queue's new frames their numbers, and return the highest."""
+    while await number_some(conn):
+        pass
+    row = await (await conn.execute(LAST)).fetchone()
+    return row["last"] if row else 0
+
+
+async def number_some(conn: Connection) -> bool:
+    """Give new frames of the queue their numbers. Return whether there may be more of them.
 
     In the order in which they became visible. Where nothing is new nobody is locked out.
     """
     if await (await conn.execute(TO_NUMBER)).fetchone() is None:
-        row = await (await conn.execute(LAST)).fetchone()
-        return row["last"] if row else 0
+        return False
     async with conn.transaction():
         # A statement of its own: the next one must see what was numbered while this one waited.
         counter = await (await conn.execute(COUNTER)).fetchone()
-        last = {"last": counter and counter["last"]}
-        row = await (await conn.execute(NUMBER, last)).fetchone()
-    return row["last"] if row else 0
+        values = {"last": counter and counter["last"], "most": NUMBERED_AT_ONCE}
+        row = await (await conn.execute(NUMBER, values)).fetchone()
+    return bool(row and row["number"] == NUMBERED_AT_ONCE)
 
 
 async def of_queue(conn: Connection, after: int, limit: int) -> list[tuple[int, JsonObject, bool]]:
