@@ -9,8 +9,8 @@ from hitl_orchestrator.domain.events import LAST_FRAMES, VOICES, Event, EventKin
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import StoredRun
 
-CHANNEL = "hitl_events"  # payload: the run's id
-CANCELLED_CHANNEL = "hitl_cancelled"  # the same, for whoever drives it
+CHANNEL = "hitl_events"  # payload: the run's id, and who tells of it (wakeups.py)
+CANCELLED_CHANNEL = "hitl_cancelled"  # payload: the run's id, for whoever drives it
 # A row without a frame: the run is not there any more.
 OF_RUN = """(SELECT seq, frame, last FROM run_events
         WHERE run_id = %(run)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s)
@@ -53,9 +53,9 @@ def write_frames(
 
 
 def list_channels(happened: Sequence[Event]) -> list[str]:
-    """Return where a run is named when the transaction commits: whoever listens is woken."""
+    """Return where a run is named with the commit itself: who drives it must not go on."""
     is_cancelled = any(event.kind is EventKind.RUN_CANCELLED for event in happened)
-    return [CHANNEL, CANCELLED_CHANNEL] if is_cancelled else [CHANNEL]
+    return [CANCELLED_CHANNEL] if is_cancelled else []
 
 
 def _frame(run: StoredRun, seq: int, type_: str, event: Event, now: datetime) -> JsonObject:

@@ -183,8 +183,11 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             places,
         )
         wakeups = await stack.enter_async_context(
-            Wakeups(database_url, drivers.stop, places.look, pools.keeping)
+            Wakeups(
+                database_url, drivers.stop, places.look, pools.keeping, lambda: fleet.has_others
+            )
         )
+        store.written = lambda written: wakeups.tell(written.run.runId)
         lease_seconds = settings.claim_seconds
         lifeline = Lifeline(database_url, driver_id, timedelta(seconds=lease_seconds))
         stack.enter_context(
