@@ -55,6 +55,7 @@ class Wakeups:
         self._conninfo, self._on_cancelled, self._pool = conninfo, on_cancelled, pool
         self._on_left, self._has_others = on_left, has_others
         self._name = uuid4().hex  # so that this process does not listen to itself
+        self._heard = set[str]()
         self._heard_until = 0.0
         self._untold = set[str]()
         self._has_news = asyncio.Event()
@@ -126,7 +127,8 @@ class Wakeups:
         if not is_named:
             self.wake(payload)
         elif name != self._name:
-            if not self._knows_others:
+            if name not in self._heard:
+                self._heard.add(name)
                 self._say(GREETING)  # who has just come may not know of us either
             self._heard_until = time.monotonic() + HEARD_SECONDS
             if run_id != GREETING:

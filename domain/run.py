@@ -122,7 +122,7 @@ _AUDIT_LOG = TypeAdapter(list[AuditEntry])  # one call for all of them
 
 def build_run_view(run: StoredRun, requests: list[HitlRequest], audit: list[AuditEntry]) -> Run:
     """Put together what is shown. `requests`: in the order of asking, with their responses."""
-    return Run(
+    return Run.model_construct(  # all of it has been validated
         runId=run.runId,
         threadId=run.threadId,
         status=run.status,

@@ -42,6 +42,8 @@ _TOO_DEEP = f"The body is nested more than {MAX_DEPTH} deep."
 
 
 def _is_json(content_type: str | None) -> bool:
+    if content_type == "application/json":  # as nearly all say it
+        return True
     message = Message()
     message["Content-Type"] = content_type or ""
     return message.get_content_type() == "application/json"
