@@ -9,8 +9,8 @@ from hitl_orchestrator.domain.events import LAST_FRAMES, VOICES, Event, EventKin
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import StoredRun
 
-CHANNEL = "hitl_events"  # payload: the run's id
-CANCELLED_CHANNEL = "hitl_cancelled"  # the same, for whoever drives it
+CHANNEL = "hitl_events"  # payload: the run's id, and who tells of it (wakeups.py)
+CANCELLED_CHANNEL = "hitl_cancelled"  # payload: the run's id, for whoever drives it
 # A row without a frame: the run is not there any more.
 OF_RUN = """(SELECT seq, frame, last FROM run_events
         WHERE run_id = %(run)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s)
@@ -23,12 +23,16 @@ LAST = """SELECT greatest(last, (SELECT max(queue_seq) FROM run_events)) AS last
     FROM queue_counter"""
 COUNTER = f"{LAST} FOR UPDATE"
 # What a prune deletes at this moment is not waited for: it is locked, and so left out.
+NUMBERED_AT_ONCE = 1000
 NUMBER = """WITH taken AS MATERIALIZED (SELECT run_id, seq, at
-        FROM run_events WHERE queue AND queue_seq IS NULL FOR UPDATE SKIP LOCKED),
+        FROM run_events WHERE queue AND queue_seq IS NULL
+        ORDER BY at, run_id, seq LIMIT %(most)s FOR UPDATE SKIP LOCKED),
     fresh AS (SELECT run_id, seq, row_number() OVER (ORDER BY at, run_id, seq) AS n FROM taken),
     numbered AS (UPDATE run_events e SET queue_seq = %(last)s + fresh.n FROM fresh
-        WHERE e.run_id = fresh.run_id AND e.seq = fresh.seq RETURNING 1)
-    UPDATE queue_counter SET last = %(last)s + (SELECT count(*) FROM fresh) RETURNING last"""
+        WHERE e.run_id = fresh.run_id AND e.seq = fresh.seq RETURNING 1),
+    counted AS (SELECT count(*) AS number FROM fresh)
+    UPDATE queue_counter SET last = %(last)s + counted.number FROM counted
+    RETURNING counted.number"""
 OF_QUEUE = """SELECT queue_seq AS seq, frame, false AS last FROM run_events
     WHERE queue_seq > %s ORDER BY queue_seq LIMIT %s"""
 
@@ -49,9 +53,9 @@ def write_frames(
 
 
 def list_channels(happened: Sequence[Event]) -> list[str]:
-    """Return where a run is named when the transaction commits: whoever listens is woken."""
+    """Return where a run is named with the commit itself: who drives it must not go on."""
     is_cancelled = any(event.kind is EventKind.RUN_CANCELLED for event in happened)
-    return [CHANNEL, CANCELLED_CHANNEL] if is_cancelled else [CHANNEL]
+    return [CANCELLED_CHANNEL] if is_cancelled else []
 
 
 def _frame(run: StoredRun, seq: int, type_: str, event: Event, now: datetime) -> JsonObject:
@@ -79,19 +83,26 @@ async def of_run(
 
 
 async def number_the_queue(conn: Connection) -> int:
-    """Give the queue's new frames their numbers, and return the highest.
+    """Give all of the queue's new frames their numbers, and return the highest."""
+    while await number_some(conn):
+        pass
+    row = await (await conn.execute(LAST)).fetchone()
+    return row["last"] if row else 0
+
+
+async def number_some(conn: Connection) -> bool:
+    """Give new frames of the queue their numbers. Return whether there may be more of them.
 
     In the order in which they became visible. Where nothing is new nobody is locked out.
     """
     if await (await conn.execute(TO_NUMBER)).fetchone() is None:
-        row = await (await conn.execute(LAST)).fetchone()
-        return row["last"] if row else 0
+        return False
     async with conn.transaction():
         # A statement of its own: the next one must see what was numbered while this one waited.
         counter = await (await conn.execute(COUNTER)).fetchone()
-        last = {"last": counter and counter["last"]}
-        row = await (await conn.execute(NUMBER, last)).fetchone()
-    return row["last"] if row else 0
+        values = {"last": counter and counter["last"], "most": NUMBERED_AT_ONCE}
+        row = await (await conn.execute(NUMBER, values)).fetchone()
+    return bool(row and row["number"] == NUMBERED_AT_ONCE)
 
 
 async def of_queue(conn: Connection, after: int, limit: int) -> list[tuple[int, JsonObject, bool]]:

@@ -206,12 +206,17 @@ class Store:
 
     async def queue_frames(self, after: int, limit: int = 500) -> list[Frame]:
         async with connection(self.pool) as conn:
-            await events.number_the_queue(conn)
+            await events.number_some(conn)
             return [Frame(*one) for one in await events.of_queue(conn, after, limit)]
 
     async def last_queue_frame(self) -> int:
         async with connection(self.pool) as conn:
             return await events.number_the_queue(conn)
+
+    async def number_queue(self) -> bool:
+        """Number frames of the queue that are new. Return whether there may be more of them."""
+        async with connection(self.keeping) as conn:
+            return await events.number_some(conn)
 
     async def queue_depth(self) -> tuple[int, float]:
         """Return how many requests are pending, and the age of the oldest in seconds.

@@ -44,9 +44,12 @@ class Frame:
     is_last: bool
 
     @cached_property
-    def text(self) -> str:
-        """The body as JSON without line breaks, written once for all who get it."""
-        return json.dumps(self.body, ensure_ascii=False)
+    def event(self) -> bytes:
+        """The frame as a server-sent event, written once for all who get it.
+
+        Without an `event:` field: EventSource.onmessage then sees every frame.
+        """
+        return f"id: {self.seq}\ndata: {json.dumps(self.body, ensure_ascii=False)}\n\n".encode()
 
 
 class WaitingRun(NamedTuple):

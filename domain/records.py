@@ -45,6 +45,7 @@ class Record(BaseModel):
         return self.model_dump(mode="json")
 
     def write_json(self) -> bytes:
+        """Return the same as bytes, without making the object."""
         return self.__pydantic_serializer__.to_json(self)
 
     def but(self, **changes: Any) -> Self:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Person, RequestStatus
 from hitl_orchestrator.domain.plan import Plan
@@ -117,9 +117,12 @@ class Run(Record):
     updatedAt: datetime
 
 
+_AUDIT_LOG = TypeAdapter(list[AuditEntry])  # one call for all of them
+
+
 def build_run_view(run: StoredRun, requests: list[HitlRequest], audit: list[AuditEntry]) -> Run:
     """Put together what is shown. `requests`: in the order of asking, with their responses."""
-    return Run(
+    return Run.model_construct(  # all of it has been validated
         runId=run.runId,
         threadId=run.threadId,
         status=run.status,
@@ -135,10 +138,17 @@ def build_run_view(run: StoredRun, requests: list[HitlRequest], audit: list[Audi
         error=run.error,
         held=run.held,
         stillWorking=run.stillWorking,
-        metadata={**run.metadata, "auditLog": [entry.json_object() for entry in audit]},
+        metadata={**run.metadata, "auditLog": _AUDIT_LOG.dump_python(audit, mode="json")},
         createdAt=run.createdAt,
         updatedAt=run.updatedAt,
     )
+
+
+def drop_history(run: Run) -> Run:
+    """Return it with what waits for a person, without what is over."""
+    pending = (one for one in run.requests if one.status is RequestStatus.PENDING)
+    metadata = {**run.metadata, "auditLog": list[JsonObject]()}
+    return run.but(requests=tuple(pending), responses=(), metadata=metadata)
 
 
 def current_request_id(requests: list[HitlRequest]) -> str | None:

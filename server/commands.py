@@ -14,6 +14,7 @@ from hitl_orchestrator.checkpoints.migrate import migrate as migrate_database
 from hitl_orchestrator.checkpoints.pool import Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.server.garbage import spare_what_stays
 from hitl_orchestrator.server.preflight import check_unfinished
 from hitl_orchestrator.server.services import agents_of, open_place, open_services
 from hitl_orchestrator.server.settings import Settings, load_settings
@@ -39,6 +40,7 @@ async def _work(settings: Settings, concurrency: int) -> None:
             open_services(place.settings) as services,
         ):
             _print(f"Driving runs from the queue, {concurrency} at a time.")
+            spare_what_stays()
             await services.drive_queued(concurrency, told.event)
 
 

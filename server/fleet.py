@@ -50,6 +50,7 @@ class Fleet:
     async def sign_on(self) -> None:
         """Say that this process lives, and which of this machine do not any more."""
         known = await self._store.report(self._process, self._lease)
+        self._others = known.others
         dead = [other.process_id for other in known.others if _is_dead(other.process_id)]
         if dead:
             await self._store.sign_off(dead)
@@ -57,6 +58,11 @@ class Fleet:
     async def sign_off(self) -> None:
         with suppress(StoreUnavailable):
             await self._store.sign_off([self._process.process_id])
+
+    @property
+    def has_others(self) -> bool:
+        """Tell whether other processes lived when this one reported last."""
+        return bool(self._others)
 
     async def start_driving(self, dispatch: Dispatch) -> None:
         """Say that this process takes jobs from the queue.

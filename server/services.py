@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -36,7 +36,9 @@ from hitl_orchestrator.checkpoints.transaction import ClaimInline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.needs import list_offers
+from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
 from hitl_orchestrator.nodes.calls import find_calls, tell_way_out
@@ -47,6 +49,7 @@ from hitl_orchestrator.nodes.proposal import build_proposer
 from hitl_orchestrator.server.drivers import BEATS_A_LEASE, Drivers, every
 from hitl_orchestrator.server.fleet import Fleet
 from hitl_orchestrator.server.keyfile import generated_key
+from hitl_orchestrator.server.numbering import NUMBER_SECONDS, Numbering
 from hitl_orchestrator.server.places import RunPlaces
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
@@ -145,9 +148,13 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         places = RunPlaces(settings.max_driven)
         claiming = ClaimInline(driver_id, settings.claim_seconds, offers, clock, places.has_one)
         dispatch = queue.enqueueing(jobs) if queued else claiming
-        store = Store(
-            pools.calls, saver, dispatch, telemetry.committed, offers, pools.keeping, clock
-        )
+        numbering = Numbering()
+
+        def committed(run: StoredRun, happened: Sequence[Event]) -> None:
+            telemetry.committed(run, happened)
+            numbering.note(happened)
+
+        store = Store(pools.calls, saver, dispatch, committed, offers, pools.keeping, clock)
         fleet = Fleet(
             store,
             Inspector(agents, saver),
@@ -176,8 +183,11 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             places,
         )
         wakeups = await stack.enter_async_context(
-            Wakeups(database_url, drivers.stop, places.look, pools.keeping)
+            Wakeups(
+                database_url, drivers.stop, places.look, pools.keeping, lambda: fleet.has_others
+            )
         )
+        store.written = lambda written: wakeups.tell(written.run.runId)
         lease_seconds = settings.claim_seconds
         lifeline = Lifeline(database_url, driver_id, timedelta(seconds=lease_seconds))
         stack.enter_context(
@@ -192,7 +202,10 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         tidying = asyncio.create_task(
             every(TIDY_SECONDS, lambda: _tidy(store, settings), lambda: False)
         )
-        stack.push_async_callback(end_tasks, tidying, within_seconds=END_SECONDS)
+        counting = asyncio.create_task(
+            every(NUMBER_SECONDS, lambda: numbering.number(store), lambda: False)
+        )
+        stack.push_async_callback(end_tasks, tidying, counting, within_seconds=END_SECONDS)
 
         async def drive_queued(concurrency: int, told_to_end: asyncio.Event) -> None:
             drivers.take_jobs()

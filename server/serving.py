@@ -13,6 +13,7 @@ import uvloop
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.announcement import announce
 from hitl_orchestrator.server.api.app import create_app
+from hitl_orchestrator.server.garbage import spare_what_stays
 from hitl_orchestrator.server.services import Place, open_place
 from hitl_orchestrator.server.settings import Settings, check_serving, load_settings
 from hitl_orchestrator.server.signals import end_with_zero
@@ -60,6 +61,7 @@ async def _serve(settings: Settings) -> None:
                     server = _Server(
                         config, lambda: _tell(address, place), app.state.hitl.end_waits, told.tell
                     )
+                    spare_what_stays()
                     await server.serve(sockets=[listener])
 
 

@@ -3,13 +3,13 @@
 Questions, answers and free text go to neither.
 """
 
+import json
 import logging
 from collections.abc import Sequence
-from typing import TextIO
+from datetime import UTC, datetime
+from typing import Any, TextIO, cast
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from structlog.stdlib import ProcessorFormatter
 
 from hitl_orchestrator.domain.events import VOICES, Cause, Event, EventKind
 from hitl_orchestrator.domain.hitl import ResponseType
@@ -19,7 +19,7 @@ from hitl_orchestrator.server.tracing import Trace
 
 # people take minutes to days
 WAIT_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)
-# what `agent_failed` and `loop_blocked` have, which are logged without knowing of structlog
+# what `agent_failed` and `loop_blocked` have beside their names
 OF_AGENTS = ("runId", "threadId", "stepId", "originAgent", "exception", "place", "seconds")
 RESUME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _OF_RUNS = {
@@ -38,11 +38,7 @@ class Telemetry:
 
     def __init__(self, trace: Trace | None = None) -> None:
         self._trace = trace
-        self._log = structlog.wrap_logger(
-            logging.getLogger("hitl"),
-            processors=[ProcessorFormatter.wrap_for_formatter],
-            wrapper_class=structlog.stdlib.BoundLogger,
-        )
+        self._log = logging.getLogger("hitl")
         self._registry = CollectorRegistry()
         self._depth = Gauge("hitl_queue_depth", "Pending requests", registry=self._registry)
         self._oldest = Gauge(
@@ -121,9 +117,13 @@ class Telemetry:
         self._blocked.inc(seconds)
 
     def log(self, name: str, **fields: str | float | bool | None) -> None:
-        self._log.info(
-            name, **{field: value for field, value in fields.items() if value is not None}
-        )
+        """Write a line; what is None is left out."""
+        if not self._log.isEnabledFor(logging.INFO):
+            return
+        line = {field: value for field, value in fields.items() if value is not None}
+        line["event"] = name
+        # Not by `info`: it looks who calls, which takes longer than the line.
+        self._log.handle(logging.LogRecord("hitl", logging.INFO, "", 0, line, None, None))
 
     def exposition(
         self, queue_depth: float, oldest_pending_seconds: float, held_runs: float
@@ -149,25 +149,33 @@ class Telemetry:
             self._runs.labels(run.status.value).inc()
 
 
+class _JsonLines(logging.Formatter):
+    """Writes a record as one JSON object. The message of what `Telemetry.log` says is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: object = record.msg
+        about = {"level": record.levelname.lower(), "logger": record.name}
+        line = cast(dict[str, Any], said) if isinstance(said, dict) else self._read(record)
+        line = {**line, **about, "at": _write_time(record.created)}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return escape_steering(json.dumps(line, ensure_ascii=False, default=repr))
+
+    def _read(self, record: logging.LogRecord) -> dict[str, Any]:
+        more = {name: getattr(record, name) for name in OF_AGENTS if hasattr(record, name)}
+        return {"event": record.getMessage(), **more}
+
+
+def _write_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
 def log_as_json(stream: TextIO) -> None:
     """From now on write whatever this process logs as one JSON object a line.
 
     Also what its libraries warn of.
     """
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        ProcessorFormatter(
-            processors=[
-                structlog.stdlib.add_log_level,
-                structlog.stdlib.add_logger_name,
-                structlog.stdlib.ExtraAdder(OF_AGENTS),
-                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-                structlog.processors.format_exc_info,
-                ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
-                lambda _logger, _name, line: escape_steering(str(line)),
-            ]
-        )
-    )
+    handler.setFormatter(_JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("hitl").setLevel(logging.INFO)

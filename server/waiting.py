@@ -10,7 +10,7 @@ from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.hitl import AnsweredRequest, RequestStatus
 from hitl_orchestrator.domain.ports import RunRef
-from hitl_orchestrator.domain.run import Run, RunStatus
+from hitl_orchestrator.domain.run import Run, RunStatus, StoredRun
 from hitl_orchestrator.server.feeds import Batch, ReadFrames, SharedFeed
 
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
@@ -53,17 +53,18 @@ class Waiting:
         return await self._wait_while(_is_at_work, run_id, read, seconds)
 
     def see(self, kept: KeptRun) -> None:
-        """Hand a run that has come to rest to those who wait for that.
+        """Wake who waits for the run, and hand it to those who wait for its rest if it has come to.
 
         Not to who knows it as it was later: what is written may be known to others first, and
         answered before its driver hears of it.
         """
+        self._wakeups.tell(kept.run.runId)
         waiting = self._at_rest.get(kept.run.runId)
-        if not waiting:
+        if not waiting or _is_at_work(kept.run):
             return
         found = kept.show()
         for rests, known in waiting.items():
-            if not (rests.done() or _is_at_work(found)) and found.updatedAt > known.updatedAt:
+            if not rests.done() and found.updatedAt > known.updatedAt:
                 rests.set_result(found)
 
     async def wait_for_drive(self, store: Store, run: Run, seconds: float) -> Run:
@@ -171,7 +172,7 @@ class Waiting:
                 self._waiting.discard(touched)
 
 
-def _is_at_work(run: Run) -> bool:
+def _is_at_work(run: Run | StoredRun) -> bool:
     return run.status in AT_WORK and run.held is None
 
 

@@ -17,6 +17,7 @@ from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.api.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.api.openapi import ABOUT, describe
 from hitl_orchestrator.server.api.routes import hitl, operations, runs
+from hitl_orchestrator.server.api.shortcut import ShortCut
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
 
@@ -52,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.waiting_calls = Places("waiting calls", WAITING_CALLS)
 
     # The last added is the first to be passed.
+    app.add_middleware(ShortCut, routes=[*runs.router.routes, *hitl.router.routes])
     app.add_middleware(BodyLimit)
     hosts = KnownHosts(settings.host, settings.allowed_hosts)
     app.add_middleware(BearerKey, key=settings.api_key.get_secret_value(), hosts=hosts)

@@ -15,15 +15,16 @@ from fastapi.routing import APIRoute
 from hitl_orchestrator.domain.errors import Invalid, OrchestratorError
 from hitl_orchestrator.domain.hitl import Person
 from hitl_orchestrator.domain.ports import Once, RunRef
-from hitl_orchestrator.domain.records import Json, Record
+from hitl_orchestrator.domain.records import Json
+from hitl_orchestrator.domain.run import drop_history
 from hitl_orchestrator.server.api.body import parse_body
 from hitl_orchestrator.server.api.problems import (
     REPLAYED,
-    Reply,
     find_problem,
     read_misfit,
-    respond,
+    show,
 )
+from hitl_orchestrator.server.api.schemas import Resumed
 from hitl_orchestrator.server.orchestrator import Done, Orchestrator
 
 KEY = "Idempotency-Key"
@@ -111,9 +112,18 @@ class Call:
         )
 
 
-def respond_done(done: Done, view: Record, status: int = 200) -> Response:
-    headers = {REPLAYED: "true"} if done.replayed else None
-    return respond(Reply(status, view.json_object()), headers)
+def respond_run(done: Done, history: bool, status: int = 200) -> Response:
+    run = done.run if history else drop_history(done.run)
+    return show(run, status, _tell_replay(done))
+
+
+def respond_decided(done: Done, history: bool) -> Response:
+    run = done.run if history else drop_history(done.run)
+    return show(Resumed.of(run), 200, _tell_replay(done))
+
+
+def _tell_replay(done: Done) -> dict[str, str] | None:
+    return {REPLAYED: "true"} if done.replayed else None
 
 
 async def _name_call(
@@ -128,9 +138,11 @@ async def _name_call(
     ] = None,
 ) -> Call:
     """Give the call its name: the same key means the same only with the same path and body."""
+    if not key:
+        return Call(request.app.state.hitl, None)
     digest = sha256(request.url.path.encode() + b"\n" + await request.body()).hexdigest()
     route = f"{request.method} {request.scope['route'].path}"
-    return Call(request.app.state.hitl, Once(route, key, digest) if key else None)
+    return Call(request.app.state.hitl, Once(route, key, digest))
 
 
 TheCall = Annotated[Call, Depends(_name_call)]

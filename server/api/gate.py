@@ -7,7 +7,7 @@ import asyncio
 import ipaddress
 from secrets import compare_digest
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +28,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+RAW_HEADERS = {name.lower().encode(): value.encode() for name, value in HEADERS.items()}
 
 
 class Cancelled:
@@ -62,11 +63,12 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = dict(RAW_HEADERS)
                 if scope["path"].startswith("/api/"):
-                    headers.setdefault("Cache-Control", "no-store")
+                    headers[b"cache-control"] = b"no-store"
+                for name, _ in message["headers"]:
+                    headers.pop(name, None)
+                message["headers"] = [*message["headers"], *headers.items()]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -55,17 +55,15 @@ PROBLEMS: dict[type[OrchestratorError], Problem] = {
 
 def install(app: FastAPI) -> None:
     @app.exception_handler(OrchestratorError)
-    async def refuse(request: Request, error: OrchestratorError) -> JSONResponse:
-        headers = {REPLAYED: "true"} if error.replayed else None
-        return respond(write_problem(error), headers)
+    @app.exception_handler(HTTPException)
+    async def refuse_call(
+        request: Request, error: OrchestratorError | HTTPException
+    ) -> JSONResponse:
+        return refuse(error)
 
     @app.exception_handler(RequestValidationError)
     async def refuse_misfit(request: Request, error: RequestValidationError) -> JSONResponse:
-        return respond(write_problem(read_misfit(error)))
-
-    @app.exception_handler(HTTPException)
-    async def refuse_plainly(request: Request, error: HTTPException) -> JSONResponse:
-        return respond(write_plain(error.status_code, error.detail), error.headers)
+        return refuse(read_misfit(error))
 
     @app.exception_handler(ClientDisconnect)
     async def end(request: Request, error: ClientDisconnect) -> Response:
@@ -76,6 +74,12 @@ def install(app: FastAPI) -> None:
     async def fail(request: Request, error: Exception) -> JSONResponse:
         # uvicorn logs the traceback.
         return respond(write_plain(500, "The server failed. Its log says why."))
+
+
+def refuse(error: OrchestratorError | HTTPException) -> JSONResponse:
+    if isinstance(error, HTTPException):
+        return respond(write_plain(error.status_code, error.detail), error.headers)
+    return respond(write_problem(error), {REPLAYED: "true"} if error.replayed else None)
 
 
 def find_problem(error: OrchestratorError) -> Problem:
@@ -129,12 +133,13 @@ def _write_path(loc: tuple[str | int, ...]) -> str:
     return "".join(f"/{part}" for part in parts) if where == "body" else ".".join([where, *parts])
 
 
-def show(record: Record) -> JSONResponse:
-    return respond(Reply(200, record.json_object()))
+def show(record: Record, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Make the response of what went well, in one go from the record to the bytes."""
+    return Response(record.write_json(), status, headers, JSONResponse.media_type)
 
 
 def respond(reply: Reply, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Make the response of any reply, good or bad."""
+    """Make the response of a problem."""
     is_unavailable = reply.status == HTTPStatus.SERVICE_UNAVAILABLE
     retry = {"Retry-After": RETRY_AFTER_SECONDS} if is_unavailable else {}
     media_type = MEDIA_TYPE if reply.status >= HTTPStatus.BAD_REQUEST else None

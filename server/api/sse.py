@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator
 
 from fastapi.responses import StreamingResponse
 
-from hitl_orchestrator.domain.ports import Frame
 from hitl_orchestrator.server.feeds import Batch
 
 KEEP_ALIVE_SECONDS = 15.0
@@ -34,14 +33,9 @@ async def write_events(
             batch = coming.result()
             if batch is None:
                 return
-            yield b"".join([_write_event(frame) for frame in batch])
+            yield b"".join([frame.event for frame in batch])
             coming = asyncio.ensure_future(anext(frames, None))
     finally:
         coming.cancel()
         await asyncio.wait([coming])
         await frames.aclose()
-
-
-def _write_event(frame: Frame) -> bytes:
-    """Without an `event:` field: EventSource.onmessage then sees every frame."""
-    return f"id: {frame.seq}\ndata: {frame.text}\n\n".encode()

@@ -375,3 +375,28 @@ async def test_a_run_and_a_thread_that_disagree_do_not_fit(api: httpx.AsyncClien
         ),
         422,
     )
+
+
+async def test_a_reply_can_be_asked_for_without_what_is_over(api: httpx.AsyncClient) -> None:
+    run = await paused(api, metadata={"mine": 1})
+    ended: Json = {"requests": [], "responses": [], "metadata": {"mine": 1, "auditLog": []}}
+    short = (await api.get(f"/api/runs/{run['runId']}?history=false")).json()
+    assert short == run | {"metadata": ended["metadata"]}, "it waits: its question is shown"
+
+    body = answering(run, freeformText="x")
+    answered = (await api.post("/api/hitl/resume?wait=20&history=false", json=body)).json()
+    whole = (await api.get(f"/api/runs/{run['runId']}")).json()
+    assert answered["run"] == whole | ended
+    assert (len(whole["requests"]), len(whole["responses"])) == (1, 1)
+    listed = (await api.get("/api/runs?history=false")).json()["runs"]
+    assert listed == [answered["run"]]
+
+
+async def test_a_repeated_call_may_ask_for_the_history(api: httpx.AsyncClient) -> None:
+    """It is no part of what the call does: the key means the same call with it and without."""
+    run = await paused(api)
+    body = {"runId": run["runId"], "requestId": run["pendingRequestId"], "reason": "No."}
+    key = {"Idempotency-Key": "k"}
+    for query, shown in (("?history=false", 0), ("", 1)):
+        answer = await api.post(f"/api/hitl/deny{query}", json=body, headers=key)
+        assert len(answer.json()["run"]["requests"]) == shown

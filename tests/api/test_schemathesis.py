@@ -39,6 +39,7 @@ def check(cases: Any) -> None:
     def is_as_described(case: Any) -> None:
         if case.headers:
             case.headers.pop("Idempotency-Key", None)  # a replay would not be of this case
+            case.headers.pop("Host", None)  # without the key, what is not for us is 421
         # What fits its schema can still be refused: a facet that nobody makes, an answer that
         # contradicts itself, a NUL.
         case.call_and_validate(

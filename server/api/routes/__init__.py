@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request, params
+from starlette.requests import HTTPConnection
 
 from hitl_orchestrator.server.api.schemas import Id
 from hitl_orchestrator.server.orchestrator import Orchestrator
@@ -25,7 +26,7 @@ async def _wait_for_run(
     request: Request,
     wait: Annotated[float, _describe_wait("the run is neither `queued` nor `running`")] = 0,
 ) -> AsyncGenerator[float]:
-    with _take_waiting_place(request, wait):
+    with take_waiting_place(request, wait):
         yield wait
 
 
@@ -33,13 +34,13 @@ async def _wait_for_request(
     request: Request,
     wait: Annotated[float, _describe_wait("the request is not `pending`")] = 0,
 ) -> AsyncGenerator[float]:
-    with _take_waiting_place(request, wait):
+    with take_waiting_place(request, wait):
         yield wait
 
 
-def _take_waiting_place(request: Request, wait: float) -> AbstractContextManager[None]:
+def take_waiting_place(call: HTTPConnection, wait: float) -> AbstractContextManager[None]:
     """Count the call among those that wait, if it does."""
-    return request.app.state.waiting_calls.taken_by(request) if wait else nullcontext()
+    return call.app.state.waiting_calls.taken_by(call) if wait else nullcontext()
 
 
 async def _take_stream_place(request: Request) -> AsyncGenerator[None]:
@@ -56,6 +57,13 @@ RunId = Annotated[Id, Path(alias="runId", description="The id of a run.")]
 RequestId = Annotated[Id, Path(alias="requestId", description="The id of a request.")]
 OfThread = Annotated[Id | None, Query(alias="threadId", description="Only of this thread.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
+History = Annotated[
+    bool,
+    Query(
+        description="False: without what is over, so that a reply does not grow with its run. "
+        "`requests` has the pending ones alone; `responses` and `metadata.auditLog` are empty."
+    ),
+]
 Cursor = Annotated[
     str | None, Query(max_length=1000, description="`nextCursor` of the page before.")
 ]

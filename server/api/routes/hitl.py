@@ -6,11 +6,12 @@ from fastapi import APIRouter, Query, Response
 
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import AnsweredRequest, QueueCounts, RequestStatus, Urgency
-from hitl_orchestrator.server.api.calls import Route, TheCall, respond_done
+from hitl_orchestrator.server.api.calls import Route, TheCall, respond_decided
 from hitl_orchestrator.server.api.openapi import EVENTS, problems
 from hitl_orchestrator.server.api.problems import show
 from hitl_orchestrator.server.api.routes import (
     Cursor,
+    History,
     LastEventId,
     Limit,
     OfThread,
@@ -66,7 +67,7 @@ async def list_pending(
     responses=problems(404, 409, 413, 422),
     response_description="It is durable.",
 )
-async def resume(body: Resume, call: TheCall, wait: Wait) -> Response:
+async def resume(body: Resume, call: TheCall, wait: Wait, history: History = True) -> Response:
     """Answer pending requests of a run: all responses are taken, or none.
 
     The answer is durable with the 200; the run goes on by itself.
@@ -75,7 +76,7 @@ async def resume(body: Resume, call: TheCall, wait: Wait) -> Response:
         body.ref, body.requestId, body.read_responses(), body.by, call.once, wait
     )
     done = await call.log("hitl_resume_api", body.ref, body.requestId, body.operator, act)
-    return respond_done(done, Resumed.of(done.run))
+    return respond_decided(done, history)
 
 
 @router.post(
@@ -84,14 +85,14 @@ async def resume(body: Resume, call: TheCall, wait: Wait) -> Response:
     responses=problems(404, 409, 413, 422),
     response_description="It is cancelled.",
 )
-async def remove(body: Remove, call: TheCall, wait: Wait) -> Response:
+async def remove(body: Remove, call: TheCall, wait: Wait, history: History = True) -> Response:
     """Deny a pending request (the oldest, if none is named) and cancel its run.
 
     The run's other pending requests are denied with it.
     """
     act = call.hitl.remove(body.ref, body.requestId, body.reason, body.by, call.once, wait)
     done = await call.log("hitl_cancel_api", body.ref, body.requestId, body.operator, act)
-    return respond_done(done, Resumed.of(done.run))
+    return respond_decided(done, history)
 
 
 @router.post(
@@ -100,14 +101,14 @@ async def remove(body: Remove, call: TheCall, wait: Wait) -> Response:
     responses=problems(404, 409, 413, 422),
     response_description="It is durable.",
 )
-async def deny(body: Deny, call: TheCall, wait: Wait) -> Response:
+async def deny(body: Deny, call: TheCall, wait: Wait, history: History = True) -> Response:
     """Deny one pending request with a reason; the run goes on, as after a guard's denial.
 
     The run's other pending requests stay as they are.
     """
     act = call.hitl.deny(body.ref, body.requestId, body.reason, body.by, call.once, wait)
     done = await call.log("hitl_deny_api", body.ref, body.requestId, body.operator, act)
-    return respond_done(done, Resumed.of(done.run))
+    return respond_decided(done, history)
 
 
 @router.get(

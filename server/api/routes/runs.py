@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from hitl_orchestrator.domain.ports import RunRef
-from hitl_orchestrator.domain.run import Run, RunStatus
-from hitl_orchestrator.server.api.calls import Route, TheCall, respond_done
+from hitl_orchestrator.domain.run import Run, RunStatus, drop_history
+from hitl_orchestrator.server.api.calls import Route, TheCall, respond_run
 from hitl_orchestrator.server.api.openapi import EVENTS, problems
 from hitl_orchestrator.server.api.problems import show
 from hitl_orchestrator.server.api.routes import (
     Cursor,
+    History,
     LastEventId,
     Limit,
     OfThread,
@@ -39,13 +40,13 @@ router = APIRouter(prefix="/api", tags=["Runs"], route_class=Route)
     responses=problems(409, 413, 422),
     response_description="The run.",
 )
-async def start_run(body: StartRun, call: TheCall, wait: Wait) -> Response:
+async def start_run(body: StartRun, call: TheCall, wait: Wait, history: History = True) -> Response:
     """Start a run. It goes on by itself.
 
     Follow it with `wait`, by `GET /api/runs/{runId}`, or by its events.
     """
     done = await call.hitl.start(body.read(), call.once, wait)
-    return respond_done(done, done.run, 202)
+    return respond_run(done, history, 202)
 
 
 @router.get(
@@ -57,10 +58,12 @@ async def list_runs(
     thread_id: OfThread = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    history: History = True,
 ) -> Response:
     """List runs, newest first."""
     page = await hitl.runs(status, thread_id, limit, cursor)
-    return show(Runs(runs=tuple(page.rows), nextCursor=page.next_cursor))
+    rows = page.rows if history else map(drop_history, page.rows)
+    return show(Runs(runs=tuple(rows), nextCursor=page.next_cursor))
 
 
 @router.get(
@@ -69,9 +72,12 @@ async def list_runs(
     responses=problems(404, 422),
     response_description="The run.",
 )
-async def show_run(run_id: RunId, hitl: TheOrchestrator, wait: Wait) -> Response:
+async def show_run(
+    run_id: RunId, hitl: TheOrchestrator, wait: Wait, history: History = True
+) -> Response:
     """Show one run, with its plan, facets, requests, responses and audit log."""
-    return show(await hitl.run(run_id, wait))
+    run = await hitl.run(run_id, wait)
+    return show(run if history else drop_history(run))
 
 
 @router.post(
@@ -80,7 +86,9 @@ async def show_run(run_id: RunId, hitl: TheOrchestrator, wait: Wait) -> Response
     responses=problems(404, 409, 413, 422),
     response_description="The cancelled run.",
 )
-async def cancel_run(run_id: RunId, body: Cancel, call: TheCall) -> Response:
+async def cancel_run(
+    run_id: RunId, body: Cancel, call: TheCall, history: History = True
+) -> Response:
     """Stop a queued, running or paused run. Its pending requests are denied with the reason.
 
     Work of a synchronous agent cannot be stopped: until it ends, the run is `stillWorking`.
@@ -88,7 +96,7 @@ async def cancel_run(run_id: RunId, body: Cancel, call: TheCall) -> Response:
     ref = RunRef(run_id)
     act = call.hitl.cancel(ref, body.reason, body.by, call.once)
     done = await call.log("hitl_cancel_api", ref, None, body.operator, act)
-    return respond_done(done, done.run)
+    return respond_run(done, history)
 
 
 @router.post(
@@ -98,7 +106,9 @@ async def cancel_run(run_id: RunId, body: Cancel, call: TheCall) -> Response:
     responses=problems(404, 409, 413, 422),
     response_description="The run, queued again.",
 )
-async def retry_run(run_id: RunId, body: Retry, call: TheCall, wait: Wait) -> Response:
+async def retry_run(
+    run_id: RunId, body: Retry, call: TheCall, wait: Wait, history: History = True
+) -> Response:
     """Let a failed run go on. Its failed steps go on from their own checkpoints.
 
     Finished nodes, answers and decisions stay: nothing is asked or done again that was.
@@ -106,7 +116,7 @@ async def retry_run(run_id: RunId, body: Retry, call: TheCall, wait: Wait) -> Re
     ref = RunRef(run_id)
     act = call.hitl.retry(ref, body.by, call.once, wait)
     done = await call.log("hitl_retry_api", ref, None, body.operator, act)
-    return respond_done(done, done.run, 202)
+    return respond_run(done, history, 202)
 
 
 @router.get(
