@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
 
 from tests.faults.crowd import Crowd
 from tests.faults.fleet import server, until, worker
@@ -85,6 +87,22 @@ async def cancel(started_at: httpx.AsyncClient, cancelled_at: httpx.AsyncClient)
         async with asyncio.timeout(1):
             types = [frame["type"] async for frame in list_frames(stream)]
     assert types[-1] == "complete"
+
+
+async def test_a_worker_listens_for_runs_and_for_jobs_on_sessions_of_its_own(
+    pooler: Pooler, database_url: str, log: Path
+) -> None:
+    own = make_conninfo(database_url, application_name="listens")
+    async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
+        with worker(pooler.url, log, HITL_LISTEN_URL=own):
+            async with asyncio.timeout(10):
+                while await find_listeners(conn) != ["listens", "listens"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+
+async def find_listeners(conn: AsyncConnection) -> list[str]:
+    query = "SELECT application_name FROM pg_stat_activity WHERE query ILIKE 'LISTEN%'"
+    return [name for (name,) in await (await conn.execute(query)).fetchall()]
 
 
 @pytest.mark.parametrize("dispatch", ["inline", "queue"])
