@@ -20,7 +20,7 @@ from tests.faults.streams import list_frames
 from tests.pooler import Pooler, needs_pgbouncer, pooling
 from tests.processes import API_KEY
 
-pytestmark = needs_pgbouncer
+pytestmark = [needs_pgbouncer, pytest.mark.slow]
 
 Json = dict[str, Any]
 
