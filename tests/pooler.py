@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -33,6 +34,9 @@ class Pooler:
             assert self._process.poll() is None, "pgbouncer ended"
             assert time.monotonic() < until, "pgbouncer does not come up"
             time.sleep(0.02)
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as caller:

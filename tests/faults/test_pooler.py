@@ -1,6 +1,7 @@
 """Behind a pooler that lends sessions by transaction, with a few sessions for all processes."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -17,14 +18,17 @@ from tests.faults.crowd import Crowd
 from tests.faults.fleet import server, until, worker
 from tests.faults.forked import finished
 from tests.faults.streams import list_frames
+from tests.faults.test_postgres import killed
 from tests.pooler import Pooler, needs_pgbouncer, pooling
 from tests.processes import API_KEY
+from tests.temporary import temporary_postgres
 
 pytestmark = [needs_pgbouncer, pytest.mark.slow]
 
 Json = dict[str, Any]
 
 CLIENTS = 4
+FROZEN_SECONDS = 4.0  # longer than a claim is held without a heartbeat
 ASK = {"objective": "Count", "outputs": ["left"]}
 
 
@@ -123,17 +127,42 @@ async def test_killed_servers_and_a_killed_pooler_lose_nothing_and_do_nothing_tw
                 await place.kill()
             await some_end(crowd)
             with gone(pooler):
-                refused = crowd.refused
-                await until(lambda: crowd.refused >= refused + CLIENTS)
+                await some_are_refused(crowd)
+            await some_end(crowd)
+            pooler.send(signal.SIGSTOP)  # it takes everything, and answers nothing
+            await asyncio.sleep(FROZEN_SECONDS)
+            pooler.send(signal.SIGCONT)
             await some_end(crowd)
         assert all(place.alive() for place in servers), "a server did not survive the pooler"
         crowd.check(log)
     assert_audit_verifies(pooler, database_url)
 
 
+async def test_postgres_killed_behind_the_pooler_costs_nothing_but_time(log: Path) -> None:
+    with temporary_postgres() as postgres:
+        database_url = postgres.start()
+        with pooling(database_url) as pooler:
+            settings = {"HITL_LISTEN_URL": database_url}
+            with server(pooler.url, log, **settings) as place:
+                crowd = Crowd([place.url])
+                async with crowd.living(CLIENTS):
+                    await some_end(crowd)
+                    with killed(postgres):
+                        await some_are_refused(crowd)
+                    await some_end(crowd)
+                assert place.alive()
+                crowd.check(log)
+            assert_audit_verifies(pooler, database_url)
+
+
 async def some_end(crowd: Crowd) -> None:
     goal = len(crowd.ended) + CLIENTS
     await until(lambda: len(crowd.ended) >= goal)
+
+
+async def some_are_refused(crowd: Crowd) -> None:
+    goal = crowd.refused + CLIENTS
+    await until(lambda: crowd.refused >= goal)
 
 
 @contextmanager
