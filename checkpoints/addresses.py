@@ -34,6 +34,7 @@ REMEDIES = {
     DATABASE: "set HITL_LISTEN_URL to the address of Postgres itself",
     LISTEN: "it has to be the address of Postgres itself",
 }
+NO_OPTIONS = "set no `options` in it, nor PGOPTIONS; ALTER ROLE … SET does it"
 # How what LISTEN_URL leads to is told from another database.
 HEARD_SECONDS = 5.0
 SCHEMA = "SELECT coalesce(current_schema(), '') AS name"
@@ -59,7 +60,7 @@ async def check_session(conninfo: str, variable: str = DATABASE) -> None:
 
     A pooler tells a number of its own for the process that serves a connection.
     """
-    with _explaining(conninfo, variable):
+    with _explaining(conninfo, variable, REMEDIES[variable]):
         async with await _open_session(conninfo) as one:
             if await _find_process(one) == one.info.backend_pid:
                 return
@@ -73,7 +74,7 @@ async def check_session(conninfo: str, variable: str = DATABASE) -> None:
 
 async def _check_lent(database_url: str, session_url: str) -> None:
     """Raise ConfigurationError where a pooler's sessions are of no use, or of another database."""
-    with _explaining(database_url, DATABASE):
+    with _explaining(database_url, DATABASE, NO_OPTIONS):
         async with await _open_lent(database_url) as lent:
             await _check_settings(lent)
             async with await _open_session(session_url) as session:
@@ -113,7 +114,8 @@ async def _find_schema(conn: Connection) -> str:
 
 
 @contextmanager
-def _explaining(conninfo: str, variable: str) -> Generator[None]:
+def _explaining(conninfo: str, variable: str, remedy: str) -> Generator[None]:
+    """Raise our own errors; `remedy`: where a pooler takes no settings."""
     try:
         # a password's own: what follows must not be told as a host
         if "@" in str(conninfo_to_dict(conninfo).get("host", "")):
@@ -126,7 +128,6 @@ def _explaining(conninfo: str, variable: str) -> Generator[None]:
         ) from error
     except Error as error:
         if "unsupported startup parameter" in str(error):  # PgBouncer's words
-            remedy = REMEDIES[variable]
             raise ConfigurationError(NO_SETTINGS.format(variable, remedy)) from error
         raise StoreUnavailable(
             f"The database cannot be reached: {' '.join(str(error).split())}"

@@ -89,6 +89,12 @@ async def test_a_default_that_cannot_be_set_from_here_is_named_with_its_remedy(
         await check_addresses(pooler.url, database_url)
 
 
+async def test_options_that_no_pooler_takes_are_told(pooler: Pooler, database_url: str) -> None:
+    own = make_conninfo(pooler.url, options="-c search_path=own")
+    with pytest.raises(ConfigurationError, match=r"passes no settings .* set no `options` in it"):
+        await check_addresses(own, database_url)
+
+
 @pytest.mark.slow
 async def test_a_session_of_another_database_or_schema_or_of_a_pooler_is_refused(
     pooler: Pooler, database_url: str, postgres: str, admin: AsyncConnection
