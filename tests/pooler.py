@@ -35,6 +35,10 @@ class Pooler:
             assert time.monotonic() < until, "pgbouncer does not come up"
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

@@ -21,6 +21,7 @@ from tests.bench.race import (
     list_medians,
     make_database,
     never_ask_here,
+    read_cpu,
     say,
     start_here,
     until_up,
@@ -61,11 +62,16 @@ async def race(rounds: int, seconds: float) -> None:
             say(HEAD)
             for concurrency in CONCURRENCIES:
                 bursts: dict[str, list[Burst]] = {racer.name: [] for racer in racers}
+                lender = pooled._replace(pid=pooler.pid)
+                before = read_cpu(lender, postmaster)[0]
                 for number in range(rounds):
                     for racer in racers if number % 2 else reversed(racers):
                         one = await burst(racer, concurrency, seconds, postmaster)
                         bursts[racer.name].append(one)
+                spent = read_cpu(lender, postmaster)[0] - before
                 print_bursts(concurrency, bursts)
+                cycles = sum(one.a_second * seconds for one in bursts[pooled.name])
+                say(f"| {concurrency} | PgBouncer itself | | | | {1000 * spent / cycles:.3g} | | |")
 
 
 def print_bursts(concurrency: int, bursts: dict[str, list[Burst]]) -> None:
