@@ -6,23 +6,22 @@ A database out of reach becomes our own error here, so that nobody else needs ps
 import logging
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-from psycopg import Error, OperationalError, ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import Error, OperationalError
 from psycopg.errors import LockNotAvailable, QueryCanceled
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from hitl_orchestrator.checkpoints.session import (
-    SESSION,
     VANISHED_HOST,
     Connection,
+    LentConnection,
     Patience,
     PatientConnection,
     add_session_settings,
 )
-from hitl_orchestrator.domain.errors import ConfigurationError, StoreUnavailable
+from hitl_orchestrator.domain.errors import StoreUnavailable
 
 _log = logging.getLogger("hitl.pool")
 
@@ -37,18 +36,6 @@ DRIVING = Patience(lock_seconds=15, statement_seconds=15)
 KEEPING = Patience(lock_seconds=1, statement_seconds=6)
 # Migrations of large tables, and what is pruned.
 LONG = Patience(lock_seconds=3600, statement_seconds=3600)
-# What a pooler in between is told by, and what is told about it.
-SHOW_SETTING = "SELECT current_setting(%s) AS value"
-KEPT_SETTING = "idle_in_transaction_session_timeout"
-TRIES = 3
-NO_SETTINGS = (
-    "DATABASE_URL leads to a pooler that passes no settings of a session on: "
-    "it has to be the address of Postgres itself."
-)
-NO_SESSIONS = (
-    "DATABASE_URL leads to a pooler that gives each transaction another session "
-    "(PgBouncer's pool_mode=transaction): it has to be the address of Postgres itself."
-)
 # What the session is to blame for, not what was asked of it, by SQLSTATE or its class. psycopg
 # counts these among errors of the program.
 UNUSABLE = (
@@ -94,10 +81,13 @@ class Pools(NamedTuple):
 
 
 @asynccontextmanager
-async def open_pools(conninfo: str) -> AsyncGenerator[Pools]:
+async def open_pools(conninfo: str, *, is_lent: bool = False) -> AsyncGenerator[Pools]:
     """Open all pools of a server or worker: at most 20 connections."""
-    wanted = ((9, CALLS), (9, DRIVING), (2, KEEPING))
-    pools = Pools(*(connection_pool(conninfo, max_size=n, patience=how) for n, how in wanted))
+
+    def build(max_size: int, patience: Patience) -> Pool:
+        return connection_pool(conninfo, max_size=max_size, patience=patience, is_lent=is_lent)
+
+    pools = Pools(build(9, CALLS), build(9, DRIVING), build(2, KEEPING))
     async with AsyncExitStack() as stack:
         for pool in pools:
             await stack.enter_async_context(pool)
@@ -106,19 +96,27 @@ async def open_pools(conninfo: str) -> AsyncGenerator[Pools]:
         yield pools
 
 
-def connection_pool(conninfo: str, *, max_size: int, patience: Patience = LONG) -> Pool:
+def connection_pool(
+    conninfo: str, *, max_size: int, patience: Patience = LONG, is_lent: bool = False
+) -> Pool:
     """Return a closed pool in autocommit: `async with` opens it.
 
     A transaction is `async with conn.transaction()`. Statements are prepared from their fifth
     use on (psycopg's default): that halves Postgres' CPU time for a flush, as the stock saver's
     "at once" does, but leaves what runs once unprepared.
+
+    `is_lent`: by a pooler, for a transaction at a time. Then nothing is prepared: the next
+    session does not have it, or has another's of that name.
     """
+    how: dict[str, Any] = {"row_factory": dict_row, **VANISHED_HOST}
+    if is_lent:
+        how["prepare_threshold"] = None
 
     async def configure(conn: Connection) -> None:
         await conn.set_autocommit(True)
         ours = cast("PatientConnection", conn)
-        ours.answer_seconds = patience.answer_seconds
         ours.tell_silence = pool.replace_all
+        await ours.begin(patience)
 
     async def check(conn: Connection) -> None:
         try:
@@ -134,9 +132,9 @@ def connection_pool(conninfo: str, *, max_size: int, patience: Patience = LONG) 
             raise
 
     pool = Pool(
-        add_session_settings(conninfo, patience.settings),
-        connection_class=PatientConnection,
-        kwargs={"row_factory": dict_row, **VANISHED_HOST},
+        conninfo if is_lent else add_session_settings(conninfo, patience.settings),
+        connection_class=LentConnection if is_lent else PatientConnection,
+        kwargs=how,
         min_size=1,
         max_size=max_size,
         open=False,
@@ -148,64 +146,6 @@ def connection_pool(conninfo: str, *, max_size: int, patience: Patience = LONG) 
         reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
     )
     return pool
-
-
-async def check_reachable(conninfo: str) -> None:
-    """Try once, before a pool goes on trying.
-
-    Raise StoreUnavailable with the reason, or ConfigurationError.
-    """
-    try:
-        # a password's own: what follows must not be told as a host
-        if "@" in str(conninfo_to_dict(conninfo).get("host", "")):
-            raise ProgrammingError
-        address = add_session_settings(conninfo)
-        await _check_sessions(address)
-    except OperationalError as error:
-        if "unsupported startup parameter" in str(error):  # PgBouncer's words
-            raise ConfigurationError(NO_SETTINGS) from error
-        raise StoreUnavailable(
-            f"The database cannot be reached: {' '.join(str(error).split())}"
-        ) from error
-    except ProgrammingError as error:  # its text may quote the address, password and all
-        raise ConfigurationError(
-            "DATABASE_URL is not an address of Postgres; "
-            "a password's special characters are written as %XX in it."
-        ) from error
-
-
-async def _check_sessions(address: str) -> None:
-    """Raise ConfigurationError where a connection is not a session of Postgres.
-
-    A pooler tells a number of its own for the process that serves a connection.
-    """
-    async with await _open_plain(address) as one:
-        if await _find_process(one) == one.info.backend_pid:
-            return
-        row = await (await one.execute(SHOW_SETTING, (KEPT_SETTING,))).fetchone()
-        if row is None or row["value"] != SESSION[KEPT_SETTING]:
-            raise ConfigurationError(NO_SETTINGS)
-        async with await _open_plain(address) as other:
-            if any([await _is_shared(one, other) for _ in range(TRIES)]):
-                raise ConfigurationError(NO_SESSIONS)
-
-
-async def _is_shared(one: Connection, other: Connection) -> bool:
-    """Tell whether one process serves both, or two serve one: a pooler lends them for a while."""
-    before = await _find_process(one)
-    async with other.transaction():
-        return before == await _find_process(other) or before != await _find_process(one)
-
-
-async def _open_plain(address: str) -> Connection:
-    return await PatientConnection.connect(
-        address, connect_timeout=5, autocommit=True, row_factory=dict_row, prepare_threshold=None
-    )
-
-
-async def _find_process(conn: Connection) -> int:
-    row = await (await conn.execute("SELECT pg_backend_pid() AS process")).fetchone()
-    return row["process"] if row else 0
 
 
 @asynccontextmanager

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 from procrastinate import App, PsycopgConnector, exceptions
+from psycopg import AsyncConnection
+from typing_extensions import override
 
 from hitl_orchestrator.checkpoints.pool import Pool, connection_pool
-from hitl_orchestrator.checkpoints.session import Connection, Patience
+from hitl_orchestrator.checkpoints.session import Connection, Patience, open_whole
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import Dispatch
 from hitl_orchestrator.domain.errors import StoreUnavailable
@@ -31,14 +34,32 @@ _log = logging.getLogger("hitl.queue")
 DriveRun = Callable[[str], Awaitable[None]]
 
 
-def queue(conninfo: str) -> App:
-    """Return the closed app; enqueueing needs no open one, it uses the caller's connection."""
+def queue(conninfo: str, session_url: str) -> App:
+    """Return the closed app; enqueueing needs no open one, it uses the caller's connection.
+
+    Where `session_url` differs the other is a pooler's.
+    """
 
     def make_pool(**_: object) -> Pool:
-        return connection_pool(conninfo, max_size=4, patience=_PATIENCE)
+        lent = session_url != conninfo
+        return connection_pool(conninfo, max_size=4, patience=_PATIENCE, is_lent=lent)
 
-    # its rows are whatever a cursor is told
-    return App(connector=PsycopgConnector(pool_factory=make_pool))  # pyright: ignore[reportArgumentType]
+    return App(connector=_Connector(make_pool, session_url))
+
+
+class _Connector(PsycopgConnector):
+    """Listens on a session of its own."""
+
+    def __init__(self, make_pool: Callable[..., Pool], session_url: str) -> None:
+        # its rows are whatever a cursor is told
+        super().__init__(pool_factory=make_pool)  # pyright: ignore[reportArgumentType]
+        self._session_url = session_url
+
+    @override
+    @asynccontextmanager
+    async def _get_standalone_connection(self) -> AsyncGenerator[AsyncConnection[Any]]:
+        async with await open_whole(self._session_url) as conn:
+            yield conn
 
 
 def enqueueing(app: App) -> Dispatch:

@@ -3,15 +3,17 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
 from typing import NamedTuple
 
-from psycopg import AsyncConnection, Error, Notify
+from psycopg import AsyncConnection, AsyncTransaction, Error, Notify
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 # psycopg's own `wait` promises it
 from psycopg.errors import _WaitTimeout  # pyright: ignore[reportPrivateUsage]
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 
 # A host that vanished without a goodbye is noticed within seconds; the kernel alone takes 15
@@ -34,6 +36,8 @@ SESSION = {
     # a process frozen inside a transaction must not keep a run locked against who answers
     "idle_in_transaction_session_timeout": "10s",
 }
+# Of these, what each pooler keeps for each of those it lends sessions to.
+KEPT_BY_POOLERS = ("client_encoding", "DateStyle", "TimeZone")
 NOTHING: Mapping[str, str] = MappingProxyType({})
 GRACE_SECONDS = 2.0  # in which Postgres says that a statement took too long
 CANCEL_SECONDS = 1.0  # for Postgres to hear that a statement is not waited for any more
@@ -71,6 +75,10 @@ class PatientConnection(Connection):
 
     answer_seconds: float = 8.0
 
+    async def begin(self, patience: Patience) -> None:
+        """Be as patient, whose settings its session was opened with."""
+        self.answer_seconds = patience.answer_seconds
+
     async def tell_silence(self) -> None:
         """Do what there is to be done about other connections; the pool's to say."""
 
@@ -102,6 +110,56 @@ class PatientConnection(Connection):
             await self.cancel_safe(timeout=min(timeout, CANCEL_SECONDS))
         except Error:
             self.pgconn.finish()
+
+
+class LentConnection(PatientConnection):
+    """One of a pooler that lends sessions by transaction: what is set is gone with the session.
+
+    So a transaction brings its own settings. Outside of one no timeout of Postgres ends a
+    statement: it is cancelled from here.
+    """
+
+    patience = Patience(lock_seconds=1, statement_seconds=6)
+    answer_seconds = GRACE_SECONDS  # from when it was cancelled
+
+    async def begin(self, patience: Patience) -> None:
+        self.patience = patience
+        kept = {name: SESSION[name] for name in KEPT_BY_POOLERS}
+        await self.execute(_write_settings("SET", kept))
+
+    @asynccontextmanager
+    async def transaction(
+        self, savepoint_name: str | None = None, force_rollback: bool = False
+    ) -> AsyncGenerator[AsyncTransaction]:
+        is_outermost = self.info.transaction_status == TransactionStatus.IDLE
+        async with super().transaction(savepoint_name, force_rollback) as transaction:
+            if is_outermost:
+                await self.execute(_write_settings("SET LOCAL", self._list_own()))
+            yield transaction
+
+    async def wait(
+        self,
+        gen: PQGen[RV],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109  # psycopg's
+    ) -> RV:
+        if timeout is None:
+            with suppress(_WaitTimeout):
+                return await super().wait(gen, interval, self.patience.statement_seconds)
+            await self._try_cancel()
+            if self.closed:
+                await self.tell_silence()
+        return await super().wait(gen, interval, timeout)
+
+    def _list_own(self) -> Mapping[str, str]:
+        """Return what no pooler keeps."""
+        idle = "idle_in_transaction_session_timeout"
+        return {**self.patience.settings, idle: SESSION[idle]}
+
+
+def _write_settings(command: str, settings: Mapping[str, str]) -> bytes:
+    """Return statements that are one message."""
+    return "; ".join(f"{command} {name} = '{value}'" for name, value in settings.items()).encode()
 
 
 def add_session_settings(conninfo: str, session: Mapping[str, str] = NOTHING) -> str:

@@ -106,7 +106,7 @@ def prune(older_than_days: float) -> None:
 async def _database(*, only_looks: bool) -> AsyncGenerator[Pool]:
     async with (
         open_place(load_settings(), needs_key=False, only_looks=only_looks) as place,
-        connection_pool(place.database_url, max_size=4) as pool,
+        connection_pool(place.settings.session_url, max_size=4) as pool,
     ):
         yield pool
 

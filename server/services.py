@@ -16,6 +16,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from hitl_orchestrator.checkpoints import queue, retention
+from hitl_orchestrator.checkpoints.addresses import check_addresses
 from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
@@ -23,7 +24,6 @@ from hitl_orchestrator.checkpoints.lifeline import Lifeline
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
 from hitl_orchestrator.checkpoints.pool import (
     Pool,
-    check_reachable,
     connection,
     connection_pool,
     open_pools,
@@ -127,18 +127,18 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     )
     agents = agents_of(settings)
     asyncio.get_running_loop().set_default_executor(ThreadACall())
-    database_url = settings.database_url or ""
+    database_url, session_url = settings.database_url or "", settings.session_url
     async with AsyncExitStack() as stack:
-        pools = await stack.enter_async_context(open_pools(database_url))
+        pools = await stack.enter_async_context(open_pools(database_url, is_lent=settings.is_lent))
         saver = BufferedSaver(pools.driving, keeps_history=settings.history == "all")
         if settings.auto_migrate:
-            async with connection_pool(database_url, max_size=2) as patient:
+            async with connection_pool(session_url, max_size=2) as patient:
                 await migrate(patient, BufferedSaver(patient))
         else:
             await check_migrated(pools.calls)
         telemetry = Telemetry(tracing())
         driver_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        jobs = queue.queue(database_url)
+        jobs = queue.queue(database_url, session_url)
         if queued := settings.dispatch == "queue":
             await stack.enter_async_context(jobs.open_async())
         registry = build_registry(agents)
@@ -183,13 +183,11 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             places,
         )
         wakeups = await stack.enter_async_context(
-            Wakeups(
-                database_url, drivers.stop, places.look, pools.keeping, lambda: fleet.has_others
-            )
+            Wakeups(session_url, drivers.stop, places.look, pools.keeping, lambda: fleet.has_others)
         )
         store.written = lambda written: wakeups.tell(written.run.runId)
         lease_seconds = settings.claim_seconds
-        lifeline = Lifeline(database_url, driver_id, timedelta(seconds=lease_seconds))
+        lifeline = Lifeline(session_url, driver_id, timedelta(seconds=lease_seconds))
         stack.enter_context(
             watch_loop(
                 lambda: drivers.beat_from_thread(lifeline),
@@ -235,7 +233,7 @@ def agents_of(settings: Settings) -> list[Agent]:
 async def _tidy(store: Store, settings: Settings) -> None:
     await store.forget_old_keys()
     if settings.retention_days is not None:
-        async with connection_pool(settings.database_url or "", max_size=1) as patient:
+        async with connection_pool(settings.session_url, max_size=1) as patient:
             await retention.prune(patient, timedelta(days=settings.retention_days))
 
 
@@ -264,10 +262,6 @@ class Place:
     key_file: Path | None = None
     data: DataDir | None = None
 
-    @property
-    def database_url(self) -> str:
-        return self.settings.database_url or ""
-
 
 @asynccontextmanager
 async def open_place(
@@ -279,9 +273,13 @@ async def open_place(
     is made, and ConfigurationError says so.
     """
     if settings.database_url:
-        await check_reachable(settings.database_url)
+        await check_addresses(settings.database_url, settings.session_url)
         yield Place(settings)
         return
+    if settings.listen_url:
+        raise ConfigurationError(
+            "HITL_LISTEN_URL is set, and DATABASE_URL is not: set both, or neither."
+        )
     data = data_dir(settings.data_dir)
     embedded = EmbeddedPostgres(data.path)
     if only_looks and not embedded.cluster.exists():

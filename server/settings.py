@@ -64,6 +64,12 @@ class Settings(BaseModel):
         description="postgresql://user:password@host:port/name, or libpq's key=value form",
         repr=False,
     )
+    listen_url: Annotated[str, AfterValidator(_postgres)] | None = Field(
+        default=None,
+        validation_alias="HITL_LISTEN_URL",
+        description="postgresql://user:password@host:port/name, or libpq's key=value form",
+        repr=False,
+    )
     data_dir: Path | None = Field(
         default=None, validation_alias="HITL_DATA_DIR", description="a folder"
     )
@@ -170,6 +176,16 @@ class Settings(BaseModel):
     allow_generated_key: bool = Field(
         default=False, validation_alias="HITL_ALLOW_GENERATED_KEY", description="true or false"
     )
+
+    @property
+    def session_url(self) -> str:
+        """Return the address where a connection is a session of Postgres."""
+        return self.listen_url or self.database_url or ""
+
+    @property
+    def is_lent(self) -> bool:
+        """Tell whether DATABASE_URL is a pooler's that lends sessions by transaction."""
+        return self.session_url != (self.database_url or "")
 
 
 def load_settings() -> Settings:

@@ -1,19 +1,16 @@
 """Errors of the database that are no errors of a run: it is dropped, and tried again."""
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg import AsyncConnection, sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import DivisionByZero, UndefinedTable
 
-from hitl_orchestrator.checkpoints.pool import check_reachable, connection, connection_pool
+from hitl_orchestrator.checkpoints.addresses import check_session
+from hitl_orchestrator.checkpoints.pool import connection, connection_pool
 from hitl_orchestrator.domain.errors import ConfigurationError, StoreUnavailable
 from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
@@ -22,8 +19,8 @@ from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.services import Services, open_services
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.waiting import AT_WORK
+from tests.pooler import needs_pgbouncer, pooling
 from tests.processes import AGENTS
-from tests.temporary import temporary_folder
 
 USES_UNTIL_PREPARED = 8
 TABLES = (
@@ -258,7 +255,7 @@ async def pause_in_the_end(hitl: Orchestrator) -> Run:
                 return run
 
 
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="there is no pgbouncer here")
+@needs_pgbouncer
 @pytest.mark.parametrize(
     ("mode", "ignored", "said"),
     [
@@ -270,63 +267,26 @@ async def pause_in_the_end(hitl: Orchestrator) -> Run:
 async def test_a_pooler_is_told_at_the_start(
     database_url: str, mode: str, ignored: str, said: str
 ) -> None:
-    async with pgbouncer(database_url, mode, ignored) as pooled:
-        with pytest.raises(ConfigurationError, match=said):
-            await check_reachable(pooled)
+    with (
+        pooling(database_url, mode, ignore_startup_parameters=ignored) as pooler,
+        pytest.raises(ConfigurationError, match=said) as refused,
+    ):
+        await check_session(pooler.url)
+    assert "set HITL_LISTEN_URL to the address of Postgres itself" in refused.value.detail
 
 
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="there is no pgbouncer here")
+@needs_pgbouncer
 async def test_a_pooler_that_lends_sessions_is_told_though_it_keeps_their_settings(
     database_url: str, admin: AsyncConnection
 ) -> None:
     setting = "ALTER DATABASE {} SET idle_in_transaction_session_timeout = '10s'"
     await admin.execute(sql.SQL(setting).format(sql.Identifier(admin.info.dbname)))
-    async with pgbouncer(database_url, "transaction", "options") as pooled:
-        with pytest.raises(ConfigurationError, match="another session"):
-            await check_reachable(pooled)
-    async with pgbouncer(database_url, "session", "options") as pooled:
-        await check_reachable(pooled)
-    await check_reachable(database_url)
-
-
-def find_user(host: str) -> list[str]:
-    """Return as whom it has to run to use the socket of Postgres, and not as root."""
-    socket = Path(host)
-    if os.geteuid() != 0:
-        return []
-    return ["-u", socket.owner() if socket.is_dir() else "nobody"]
-
-
-@asynccontextmanager
-async def pgbouncer(database_url: str, mode: str, ignored: str) -> AsyncGenerator[str]:
-    """Debian's, in front of that database; its address."""
-    parts = conninfo_to_dict(database_url)
-    with temporary_folder() as folder:
-        folder.chmod(0o777)  # its process is another user's
-        (folder / "users").write_text(f'"{parts["user"]}" "{parts["password"]}"\n')
-        database = f"host={parts['host']} port={parts.get('port', 5432)} dbname={parts['dbname']}"
-        lines = [
-            "[databases]",
-            f"pooled = {database} password={parts['password']}",
-            "[pgbouncer]",
-            "listen_port = 6432",
-            "listen_addr =",
-            f"unix_socket_dir = {folder}",
-            "auth_type = plain",
-            f"auth_file = {folder / 'users'}",
-            f"pool_mode = {mode}",
-            f"ignore_startup_parameters = {ignored}",
-        ]
-        (folder / "ini").write_text("\n".join(lines))
-        user = find_user(str(parts["host"]))
-        process = await asyncio.create_subprocess_exec(
-            "pgbouncer", "-q", *user, str(folder / "ini"), stderr=asyncio.subprocess.DEVNULL
-        )
-        try:
-            async with asyncio.timeout(30):
-                while not (folder / ".s.PGSQL.6432").exists():  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
-            yield make_conninfo(database_url, host=str(folder), port=6432, dbname="pooled")
-        finally:
-            process.terminate()
-            await process.wait()
+    keeps = {"ignore_startup_parameters": "options"}
+    with (
+        pooling(database_url, **keeps) as pooler,
+        pytest.raises(ConfigurationError, match="another session"),
+    ):
+        await check_session(pooler.url)
+    with pooling(database_url, "session", **keeps) as pooler:
+        await check_session(pooler.url)
+    await check_session(database_url)

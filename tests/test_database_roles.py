@@ -10,8 +10,9 @@ from psycopg import AsyncConnection, sql
 from psycopg.conninfo import make_conninfo
 
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
-from hitl_orchestrator.checkpoints.pool import SESSION, connection, connection_pool
+from hitl_orchestrator.checkpoints.pool import connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
+from hitl_orchestrator.checkpoints.session import SESSION
 from hitl_orchestrator.domain.errors import ConfigurationError
 from tests.api.calls import answering, paused, started
 from tests.processes import API_KEY

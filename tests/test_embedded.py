@@ -492,9 +492,9 @@ async def test_it_comes_back_when_its_guard_was_killed_with_it(data: Path) -> No
         server = postmaster(data)
         for pid in (guard_of(server), server):
             os.kill(pid, signal.SIGKILL)
-        await asyncio.to_thread(seconds_until, lambda: answers(place.database_url))
+        await asyncio.to_thread(seconds_until, lambda: answers(place.settings.session_url))
         assert postmaster(data) != server
-        assert "kept" in notes(place.database_url)
+        assert "kept" in notes(place.settings.session_url)
         server = postmaster(data)
     assert not is_alive(server)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.server.services import open_place
 from hitl_orchestrator.server.settings import Settings, check_serving, load_settings, redacted
 
 
@@ -65,6 +66,7 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
     ("name", "value"),
     [
         ("DATABASE_URL", "mysql://here"),
+        ("HITL_LISTEN_URL", "here"),
         ("API_KEY", "two words"),
         ("OPENAI_BASE_URL", "api.openai.com"),
         ("HITL_ENABLED", "perhaps"),
@@ -109,6 +111,24 @@ def test_several_bad_values_are_named_together(monkeypatch: pytest.MonkeyPatch) 
     assert "PORT" in (line := complaint())
     assert "HITL_DISPATCH" in line
     assert len(line) < 500
+
+
+@pytest.mark.parametrize(
+    ("listen_url", "is_lent"),
+    [(None, False), ("postgresql://h/d", False), ("postgresql://other/d", True)],
+)
+def test_two_addresses_that_differ_say_that_one_is_a_poolers(
+    listen_url: str | None, is_lent: bool
+) -> None:
+    settings = Settings(database_url="postgresql://h/d", listen_url=listen_url)
+    assert settings.is_lent is is_lent
+    assert settings.session_url == (listen_url or "postgresql://h/d")
+
+
+async def test_the_embedded_database_is_never_a_poolers() -> None:
+    with pytest.raises(ConfigurationError, match="HITL_LISTEN_URL is set, and DATABASE_URL is not"):
+        async with open_place(Settings(listen_url="postgresql://h/d"), needs_key=False):
+            pass
 
 
 def test_a_file_that_cannot_be_read_is_named(nowhere: Path) -> None:
