@@ -176,9 +176,13 @@ def read_cpu_of_postgres(postmaster: int) -> float:
 
 
 def read_cpu(racer: Racer, postmaster: int) -> list[float]:
-    fields = Path(f"/proc/{racer.pid}/stat").read_text().rpartition(")")[2].split()
-    server = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return [server, read_cpu_of_postgres(postmaster)]
+    return [read_cpu_of_process(racer.pid), read_cpu_of_postgres(postmaster)]
+
+
+def read_cpu_of_process(pid: int) -> float:
+    """Return seconds, in steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def count(

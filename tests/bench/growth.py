@@ -1,0 +1,282 @@
+"""What the server's calls, its start and its sweeps take, with a few runs and with a million.
+
+python -m tests.bench.growth [--runs 100,10000,100000,1000000] [--json FILE] [--folder FOLDER]
+
+One database a size, with a tenth as many paused runs as ended ones; one server each, measured by
+turns. A folder keeps the databases for the next time. A million takes 20 minutes and 35 GB.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple, Self
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
+from tests.bench.filling import AGENTS_HERE, fill, make_templates, say
+from tests.bench.http import Client, Json
+from tests.bench.race import answer_here, start_here
+from tests.bench.sweeping import measure_sweeps
+from tests.processes import API_KEY, Running, serving
+from tests.temporary import temporary_folder
+
+RUNS = (100, 10_000, 100_000, 1_000_000)
+BYTES_A_RUN = 32_000
+ROUNDS, TIMES, STARTS, WARMING = 7, 10, 5, 12
+A_PAGE = 5  # the smallest database has three pages of paused runs
+
+Database = tuple[int, str]  # runs, and where they are
+Act = Callable[[Client, "Known"], Awaitable[object]]
+Found = dict[str, dict[int, float]]  # by what was done, then by the number of runs
+
+
+class Known(NamedTuple):
+    """What is asked for, of one database."""
+
+    run_id: str
+    thread_id: str
+    second: Mapping[str, str]  # cursors, by list
+    late: Mapping[str, str]
+
+    @classmethod
+    async def look(cls, client: Client, paused: int) -> Self:
+        run = (await client.get("/api/runs?status=completed&limit=1"))["runs"][0]
+        second = {path: await walk(client, path, A_PAGE) for path in LISTS}
+        late = {path: await walk(client, path, paused - A_PAGE) for path in LISTS[:2]}
+        return cls(run["runId"], run["threadId"], second, late)
+
+
+LISTS = (
+    "/api/hitl/pending?",
+    "/api/hitl/requests?status=pending&",
+    "/api/hitl/requests?status=resolved&",
+    "/api/runs?",
+    "/api/runs?status=completed&",
+)
+
+
+async def walk(client: Client, path: str, count: int) -> str:
+    """Return the cursor of the page behind so many rows."""
+    cursor = ""
+    while count:
+        step = min(count, 200)
+        page = await client.get(f"{path}limit={step}{cursor and f'&cursor={cursor}'}")
+        cursor, count = page["nextCursor"], count - step
+    return cursor
+
+
+async def list_first(path: str, client: Client, known: Known) -> None:
+    await client.read(f"{path}limit={A_PAGE}")
+
+
+async def list_second(path: str, client: Client, known: Known) -> None:
+    await client.read(f"{path}limit={A_PAGE}&cursor={known.second[path]}")
+
+
+async def list_late(path: str, client: Client, known: Known) -> None:
+    await client.read(f"{path}limit={A_PAGE}&cursor={known.late[path]}")
+
+
+async def list_of_thread(path: str, client: Client, known: Known) -> None:
+    await client.read(f"{path}threadId={known.thread_id}")
+
+
+async def show(client: Client, known: Known) -> None:
+    await client.read(f"/api/runs/{known.run_id}")
+
+
+async def read(path: str, client: Client, known: Known) -> None:
+    await client.read(path)
+
+
+def list_acts() -> Mapping[str, Act]:
+    acts: dict[str, Act] = {}
+    for path in LISTS:
+        name = f"GET {path.rstrip('?&')}"
+        acts[name] = partial(list_first, path)
+        acts[f"{name}, second page"] = partial(list_second, path)
+        if path in LISTS[:2]:
+            acts[f"{name}, late page"] = partial(list_late, path)
+    for path in ("/api/runs?", "/api/hitl/pending?"):
+        acts[f"GET {path}threadId="] = partial(list_of_thread, path)
+    for path in ("/api/hitl/pending?agent=nobody", "/api/hitl/pending?urgency=high&limit=5"):
+        acts[f"GET {path}"] = partial(read, path)
+    acts["GET /api/runs/{id}"] = show
+    for path in ("/metrics", "/readyz"):
+        acts[f"GET {path}"] = partial(read, path)
+    return acts
+
+
+class Measured(NamedTuple):
+    runs: int
+    client: Client
+    known: Known
+
+
+@contextmanager
+def kept_databases(folder: Path, sizes: Sequence[int]) -> Generator[list[Database]]:
+    """Fill those that are not there yet."""
+    with EmbeddedPostgres(folder) as postgres_url:
+        for runs in sizes:
+            if not is_there(postgres_url, f"grown_{runs}"):
+                make(postgres_url, runs)
+        yield [(runs, make_conninfo(postgres_url, dbname=f"grown_{runs}")) for runs in sizes]
+
+
+def is_there(postgres_url: str, name: str) -> bool:
+    with psycopg.connect(postgres_url) as conn:
+        query = "SELECT FROM pg_database WHERE datname = %s"
+        return conn.execute(query, (name,)).fetchone() is not None
+
+
+def make(postgres_url: str, runs: int) -> None:
+    filling, grown = sql.Identifier(f"filling_{runs}"), sql.Identifier(f"grown_{runs}")
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(filling))
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(filling))
+        database_url = make_conninfo(postgres_url, dbname=f"filling_{runs}")
+        fill(database_url, make_templates(database_url), runs, runs // 10)
+        rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+        conn.execute(rename.format(filling, grown))
+
+
+def check_space(folder: Path, sizes: Sequence[int]) -> None:
+    wanted = BYTES_A_RUN * sum(runs + runs // 10 for runs in sizes)
+    free = shutil.disk_usage(folder).free
+    say(f"{wanted / 1e9:.1f} GB are wanted at most, {free / 1e9:.1f} GB are free")
+    if wanted > 0.8 * free:
+        sys.exit("That is too little: name fewer --runs.")
+
+
+def read_bytes_a_run(database: Database) -> float:
+    runs, database_url = database
+    with psycopg.connect(database_url) as conn:
+        row = conn.execute("SELECT pg_database_size(current_database())::float").fetchone()
+        assert row
+        return row[0] / (runs + runs // 10)
+
+
+def served(database: Database) -> Generator[Running]:
+    return serving(database[1], HITL_AGENTS=AGENTS_HERE)  # pyright: ignore
+
+
+def measure_starts(databases: Sequence[Database]) -> Found:
+    """Return how long it takes from nothing to the line that says that it serves."""
+    took: dict[int, list[float]] = {runs: [] for runs, _ in databases}
+    for _ in range(STARTS):
+        for database in databases:
+            began = time.monotonic()
+            with serving(database[1], HITL_AGENTS=AGENTS_HERE) as server:
+                took[database[0]].append(1000 * (time.monotonic() - began))
+                server.terminate()
+    return {"start of the server": {runs: median(times) for runs, times in took.items()}}
+
+
+async def measure_calls(databases: Sequence[Database]) -> Found:
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(serving(url, HITL_AGENTS=AGENTS_HERE)) for _, url in databases
+        ]
+        ports = [int(server.url.rpartition(":")[2]) for server in servers]
+        async with AsyncExitStack() as clients:
+            measured = list[Measured]()
+            for (runs, _), port in zip(databases, ports, strict=True):
+                client = await clients.enter_async_context(Client(port, API_KEY))
+                measured.append(Measured(runs, client, await Known.look(client, runs // 10)))
+            cycles = await measure_cycles(measured)
+            calls = {name: await measure_act(act, measured) for name, act in list_acts().items()}
+            return {**cycles, **calls}
+
+
+async def measure_cycles(measured: Sequence[Measured]) -> Found:
+    to_question: dict[int, list[float]] = {one.runs: [] for one in measured}
+    to_end: dict[int, list[float]] = {one.runs: [] for one in measured}
+    for turn in range(ROUNDS + 1):
+        for one in measured if turn % 2 else reversed(measured):
+            for _ in range(TIMES):
+                began = time.monotonic()
+                run = await start_here(one.client)
+                asked = time.monotonic()
+                await answer_here(one.client, run)
+                if turn:  # the first one warms
+                    to_question[one.runs].append(1000 * (asked - began))
+                    to_end[one.runs].append(1000 * (time.monotonic() - asked))
+    return {
+        "start to question": {runs: median(times) for runs, times in to_question.items()},
+        "answer to end": {runs: median(times) for runs, times in to_end.items()},
+    }
+
+
+async def measure_act(act: Act, measured: Sequence[Measured]) -> dict[int, float]:
+    """Return medians in ms."""
+    took: dict[int, list[float]] = {one.runs: [] for one in measured}
+    for one in measured:
+        for _ in range(WARMING):  # until Postgres has a plan of its own for any values
+            await act(one.client, one.known)
+    for turn in range(ROUNDS):
+        for one in measured if turn % 2 else reversed(measured):
+            for _ in range(TIMES):
+                began = time.monotonic()
+                await act(one.client, one.known)
+                took[one.runs].append(1000 * (time.monotonic() - began))
+    return {runs: median(times) for runs, times in took.items()}
+
+
+def print_table(found: Found, sizes: Sequence[int]) -> None:
+    print_row("ms", *(f"{runs:,} runs" for runs in sizes), *(f"x at {n:,}" for n in sizes[1:]))
+    print_row("---", *("---:" for _ in range(2 * len(sizes) - 1)))
+    for what, times in found.items():
+        ratios = [f"{times[runs] / times[sizes[0]]:.2f}" for runs in sizes[1:]]
+        print_row(what, *(f"{times[runs]:.3g}" for runs in sizes), *ratios)
+
+
+def print_row(*cells: str) -> None:
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    sys.stdout.flush()
+
+
+def measure(folder: Path, sizes: Sequence[int]) -> Json:
+    check_space(folder, sizes)
+    with kept_databases(folder, sizes) as databases:
+        stored = {str(one[0]): read_bytes_a_run(one) for one in databases}
+        say(f"bytes a run: {stored}")
+        calls = measure_starts(databases) | asyncio.run(measure_calls(databases))
+        print_table(calls, sizes)
+        print_row()
+        sweeps = measure_sweeps(databases)
+        print_table(sweeps, sizes)
+    return {"bytes a run": stored, "calls": calls, "sweeps": sweeps}
+
+
+def read_sizes(text: str) -> list[int]:
+    return [int(one) for one in text.split(",")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=read_sizes, default=[*RUNS])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    if given.folder:
+        found = measure(given.folder, given.runs)
+    else:
+        with temporary_folder() as folder:
+            found = measure(folder, given.runs)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
