@@ -167,7 +167,7 @@ def copy_table(
     values = sql.SQL(", ").join(change(name, type_, ids) for name, type_ in columns)
     return sql.SQL(
         """INSERT INTO {table} ({names})
-        SELECT {values} 
+        SELECT {values}
         FROM generate_series(%(first)s::int, %(last)s::int, %(step)s::int) AS n,
             (SELECT * FROM {table} WHERE {where} OFFSET 0) AS original"""
     ).format(table=sql.Identifier(table), names=names, values=values, where=where)

@@ -12,8 +12,8 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,18 +22,20 @@ from typing import Any, NamedTuple, Self
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
 
+from hitl_orchestrator.checkpoints import listing
 from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 from tests.bench.filling import AGENTS_HERE, fill, make_templates, say
 from tests.bench.http import Client, Json
 from tests.bench.race import answer_here, start_here
 from tests.bench.sweeping import measure_sweeps
-from tests.processes import API_KEY, Running, serving
+from tests.processes import API_KEY, serving
 from tests.temporary import temporary_folder
 
 RUNS = (100, 10_000, 100_000, 1_000_000)
 BYTES_A_RUN = 32_000
-ROUNDS, TIMES, STARTS, WARMING = 7, 10, 5, 12
+ROUNDS, TIMES, STARTS = 7, 10, 5
 A_PAGE = 5  # the smallest database has three pages of paused runs
 
 Database = tuple[int, str]  # runs, and where they are
@@ -50,10 +52,14 @@ class Known(NamedTuple):
     late: Mapping[str, str]
 
     @classmethod
-    async def look(cls, client: Client, paused: int) -> Self:
+    async def look(cls, client: Client, database_url: str) -> Self:
         run = (await client.get("/api/runs?status=completed&limit=1"))["runs"][0]
-        second = {path: await walk(client, path, A_PAGE) for path in LISTS}
-        late = {path: await walk(client, path, paused - A_PAGE) for path in LISTS[:2]}
+        second = {path: (await client.get(f"{path}limit={A_PAGE}"))["nextCursor"] for path in LISTS}
+        with psycopg.connect(database_url, row_factory=dict_row) as conn:
+            late = {
+                path: make_cursor(conn.execute(statement).fetchone())
+                for path, statement in LAST_BUT_SIX.items()
+            }
         return cls(run["runId"], run["threadId"], second, late)
 
 
@@ -64,16 +70,20 @@ LISTS = (
     "/api/runs?",
     "/api/runs?status=completed&",
 )
+# To walk there page by page takes minutes.
+LAST_BUT_SIX = {
+    "/api/hitl/pending?": """SELECT pending_urgency::text AS a, pending_since AS at, run_id AS id
+        FROM orchestrator_runs WHERE status = 'awaiting_hitl'
+        ORDER BY pending_urgency, pending_since DESC, run_id DESC OFFSET 6 LIMIT 1""",
+    "/api/runs?": """SELECT NULL AS a, created_at AS at, run_id AS id
+        FROM orchestrator_runs ORDER BY created_at, run_id OFFSET 6 LIMIT 1""",
+}
 
 
-async def walk(client: Client, path: str, count: int) -> str:
-    """Return the cursor of the page behind so many rows."""
-    cursor = ""
-    while count:
-        step = min(count, 200)
-        page = await client.get(f"{path}limit={step}{cursor and f'&cursor={cursor}'}")
-        cursor, count = page["nextCursor"], count - step
-    return cursor
+def make_cursor(row: dict[str, Any] | None) -> str:
+    assert row
+    values = [row["a"], row["at"].isoformat(), row["id"]]
+    return listing._cursor(*(value for value in values if value))  # pyright: ignore
 
 
 async def list_first(path: str, client: Client, known: Known) -> None:
@@ -106,7 +116,7 @@ def list_acts() -> Mapping[str, Act]:
         name = f"GET {path.rstrip('?&')}"
         acts[name] = partial(list_first, path)
         acts[f"{name}, second page"] = partial(list_second, path)
-        if path in LISTS[:2]:
+        if path in LAST_BUT_SIX:
             acts[f"{name}, late page"] = partial(list_late, path)
     for path in ("/api/runs?", "/api/hitl/pending?"):
         acts[f"GET {path}threadId="] = partial(list_of_thread, path)
@@ -120,8 +130,12 @@ def list_acts() -> Mapping[str, Act]:
 
 class Measured(NamedTuple):
     runs: int
-    client: Client
+    port: int
     known: Known
+
+    def connect(self) -> Client:
+        """Return a client, to be opened: a server closes what is not used for a while."""
+        return Client(self.port, API_KEY)
 
 
 @contextmanager
@@ -167,10 +181,6 @@ def read_bytes_a_run(database: Database) -> float:
         return row[0] / (runs + runs // 10)
 
 
-def served(database: Database) -> Generator[Running]:
-    return serving(database[1], HITL_AGENTS=AGENTS_HERE)  # pyright: ignore
-
-
 def measure_starts(databases: Sequence[Database]) -> Found:
     """Return how long it takes from nothing to the line that says that it serves."""
     took: dict[int, list[float]] = {runs: [] for runs, _ in databases}
@@ -185,31 +195,28 @@ def measure_starts(databases: Sequence[Database]) -> Found:
 
 async def measure_calls(databases: Sequence[Database]) -> Found:
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(serving(url, HITL_AGENTS=AGENTS_HERE)) for _, url in databases
-        ]
-        ports = [int(server.url.rpartition(":")[2]) for server in servers]
-        async with AsyncExitStack() as clients:
-            measured = list[Measured]()
-            for (runs, _), port in zip(databases, ports, strict=True):
-                client = await clients.enter_async_context(Client(port, API_KEY))
-                measured.append(Measured(runs, client, await Known.look(client, runs // 10)))
-            cycles = await measure_cycles(measured)
-            calls = {name: await measure_act(act, measured) for name, act in list_acts().items()}
-            return {**cycles, **calls}
+        measured = list[Measured]()
+        for runs, database_url in databases:
+            server = stack.enter_context(serving(database_url, HITL_AGENTS=AGENTS_HERE))
+            port = int(server.url.rpartition(":")[2])
+            async with Client(port, API_KEY) as client:
+                measured.append(Measured(runs, port, await Known.look(client, database_url)))
+        cycles = await measure_cycles(measured)
+        calls = {name: await measure_act(act, measured) for name, act in list_acts().items()}
+        return {**cycles, **calls}
 
 
 async def measure_cycles(measured: Sequence[Measured]) -> Found:
     to_question: dict[int, list[float]] = {one.runs: [] for one in measured}
     to_end: dict[int, list[float]] = {one.runs: [] for one in measured}
-    for turn in range(ROUNDS + 1):
-        for one in measured if turn % 2 else reversed(measured):
+    for one, is_warm in take_turns(measured):
+        async with one.connect() as client:
             for _ in range(TIMES):
                 began = time.monotonic()
-                run = await start_here(one.client)
+                run = await start_here(client)
                 asked = time.monotonic()
-                await answer_here(one.client, run)
-                if turn:  # the first one warms
+                await answer_here(client, run)
+                if is_warm:
                     to_question[one.runs].append(1000 * (asked - began))
                     to_end[one.runs].append(1000 * (time.monotonic() - asked))
     return {
@@ -221,16 +228,24 @@ async def measure_cycles(measured: Sequence[Measured]) -> Found:
 async def measure_act(act: Act, measured: Sequence[Measured]) -> dict[int, float]:
     """Return medians in ms."""
     took: dict[int, list[float]] = {one.runs: [] for one in measured}
-    for one in measured:
-        for _ in range(WARMING):  # until Postgres has a plan of its own for any values
-            await act(one.client, one.known)
-    for turn in range(ROUNDS):
-        for one in measured if turn % 2 else reversed(measured):
+    for one, is_warm in take_turns(measured):
+        async with one.connect() as client:
             for _ in range(TIMES):
                 began = time.monotonic()
-                await act(one.client, one.known)
-                took[one.runs].append(1000 * (time.monotonic() - began))
+                await act(client, one.known)
+                if is_warm:
+                    took[one.runs].append(1000 * (time.monotonic() - began))
     return {runs: median(times) for runs, times in took.items()}
+
+
+def take_turns(measured: Sequence[Measured]) -> Iterator[tuple[Measured, bool]]:
+    """Yield each so many times, and whether it was there before.
+
+    In the first turn Postgres plans: from its tenth time on a statement has one plan for all.
+    """
+    for turn in range(ROUNDS + 1):
+        for one in measured if turn % 2 else reversed(measured):
+            yield one, turn > 0
 
 
 def print_table(found: Found, sizes: Sequence[int]) -> None:

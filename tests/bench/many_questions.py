@@ -24,7 +24,9 @@ from tests.temporary import temporary_postgres
 
 ROUNDS = 3
 RANGES = {"first ten": (0, 10), "fiftieth to sixtieth": (49, 60), "last ten": (-10, None)}
-HEAD = """| | questions | ms | of the first ten | server, ms of CPU | of the first ten | bytes of a reply |
+HEAD = """
+| | questions | ms | of the first ten | server, ms of CPU | of the first ten | bytes of a reply \
+|
 | --- | --- | ---: | ---: | ---: | ---: | ---: |
 """
 
