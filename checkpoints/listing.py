@@ -3,7 +3,7 @@
 import base64
 import json
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, LiteralString, TypeVar
 
@@ -29,9 +29,10 @@ WAITING = sql.SQL(
     AND r.pending_urgency IS NOT NULL AND {}
     ORDER BY -r.pending_urgency, r.pending_since, r.run_id LIMIT %(limit)s"""
 )
-_ASKS = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id AND q.status = 'pending'
-    AND (%(agent)s::text IS NULL OR q.origin_agent = %(agent)s)
-    AND (%(urgency)s::text IS NULL OR q.urgency = %(urgency)s))"""
+# Which way is the shorter depends on the agent: through the queue in its order, or through the
+# questions that are asked for. So this is planned for its values, each time.
+_ASKS: LiteralString = """r.run_id IN (SELECT r.run_id FROM hitl_requests r
+    WHERE r.status = 'pending' AND {})"""
 AFTER_WAITING = """(-r.pending_urgency, r.pending_since, r.run_id)
     > (-(%(rank)s::smallint), %(since)s::timestamptz, %(id)s::text)"""
 
@@ -86,15 +87,18 @@ async def waiting(
     """Return paused runs, most urgent first, then oldest."""
     values: dict[str, Any] = {
         "agent": agent,
-        "urgency": urgency,
+        "wanted_urgent": urgency and _URGENT[urgency],
         "thread_id": thread_id,
         **_read(cursor, _after_waiting, ("rank", "since", "id")),
     }
+    asks = _list_applying(
+        {requests.OF_AGENT: agent is not None, requests.AS_URGENT: urgency is not None}
+    )
     rows, more = await _page(conn, WAITING, limit, values, {
         "r.thread_id = %(thread_id)s": thread_id is not None,
-        _ASKS: agent is not None or urgency is not None,
+        _ASKS.format(" AND ".join(asks)): bool(asks),
         AFTER_WAITING: cursor is not None,
-    })  # fmt: skip
+    }, prepare=False if asks else None)  # fmt: skip
     pending: dict[str, list[HitlRequest]] = {row["run_id"]: [] for row in rows}
     for row in await (await conn.execute(requests.PENDING_OF_RUNS, ([*pending],))).fetchall():
         with _leaving_out(row["request_id"]):
@@ -138,9 +142,12 @@ async def _select_waiting(
 ) -> Sequence[DictRow]:
     conditions: dict[LiteralString, bool] = {
         **_choose(wanted),
+        requests.AS_URGENT: wanted.urgency is not None,
         requests.AFTER_WAITING: bool(after),
     }
-    return await _select(conn, requests.WAITING, limit, {**wanted._asdict(), **after}, conditions)
+    urgent = {"wanted_urgent": wanted.urgency and _URGENT[wanted.urgency]}
+    values = {**wanted._asdict(), **urgent, **after}
+    return await _select(conn, requests.WAITING, limit, values, conditions)
 
 
 async def _select_over(
@@ -148,7 +155,9 @@ async def _select_over(
 ) -> Sequence[DictRow]:
     conditions: dict[LiteralString, bool] = {
         **_choose(wanted),
-        "r.status = %(status)s": wanted.status is not None,
+        "r.urgency = %(urgency)s": wanted.urgency is not None,
+        "r.status = 'resolved'": wanted.status is RequestStatus.RESOLVED,
+        "r.status = 'denied'": wanted.status is RequestStatus.DENIED,
         requests.AFTER_OVER: bool(after),
     }
     return await _select(conn, requests.OVER, limit, {**wanted._asdict(), **after}, conditions)
@@ -156,8 +165,7 @@ async def _select_over(
 
 def _choose(wanted: Wanted) -> dict[LiteralString, bool]:
     return {
-        "r.origin_agent = %(agent)s": wanted.agent is not None,
-        "r.urgency = %(urgency)s": wanted.urgency is not None,
+        requests.OF_AGENT: wanted.agent is not None,
         requests.HAS_TEXT: wanted.text is not None,
     }
 
@@ -194,12 +202,13 @@ async def _page(
     limit: int,
     values: dict[str, Any],
     conditions: dict[LiteralString, bool],
+    prepare: bool | None = None,
 ) -> tuple[Sequence[DictRow], bool]:
     """Return the rows of the page, and whether there are more.
 
-    `conditions`: which of them apply.
+    `conditions`: which of them apply. `prepare`: as psycopg's `execute` has it.
     """
-    rows = await _select(conn, query, limit + 1, values, conditions)
+    rows = await _select(conn, query, limit + 1, values, conditions, prepare)
     return rows[:limit], len(rows) > limit
 
 
@@ -209,15 +218,16 @@ async def _select(
     limit: int,
     values: dict[str, Any],
     conditions: dict[LiteralString, bool],
+    prepare: bool | None = None,
 ) -> Sequence[DictRow]:
     """Return so many rows at most. `conditions`: which of them apply."""
-    where = sql.SQL(" AND ").join(
-        [
-            sql.SQL("true"),
-            *(sql.SQL(condition) for condition, applies in conditions.items() if applies),
-        ]
-    )
-    return await (await conn.execute(query.format(where), {**values, "limit": limit})).fetchall()
+    where = sql.SQL(" AND ".join(["true", *_list_applying(conditions)]))
+    values = {**values, "limit": limit}
+    return await (await conn.execute(query.format(where), values, prepare=prepare)).fetchall()
+
+
+def _list_applying(conditions: Mapping[LiteralString, bool]) -> list[LiteralString]:
+    return [condition for condition, applies in conditions.items() if applies]
 
 
 @contextmanager

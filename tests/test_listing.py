@@ -5,7 +5,7 @@ from typing import LiteralString
 import pytest
 from psycopg import AsyncConnection, sql
 
-from hitl_orchestrator.checkpoints import listing, requests
+from hitl_orchestrator.checkpoints import listing, requests, retention
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
 from tests.processes import AGENTS
@@ -23,19 +23,44 @@ ONLY_INDEXES = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enabl
     ],
 )
 async def test_a_page_is_read_from_its_index(
-    database_url: str, query: sql.SQL, after: LiteralString, index: str
+    up_to_date: str, query: sql.SQL, after: LiteralString, index: str
 ) -> None:
-    settings = Settings(database_url=database_url, agents=(str(AGENTS / "asks.py:agent"),))
-    async with Orchestrator.open(settings):
-        pass  # brings the database up to date
-    at = "2026-01-01T00:00:00Z"
-    values = {"urgent": -1, "at": at, "request_id": "r", "rank": 1, "since": at, "id": "r"}
-    values["limit"] = 51
-    page = query.format(sql.SQL(after))
-    async with await AsyncConnection.connect(database_url) as conn:
-        await conn.execute(ONLY_INDEXES)
-        explained = await conn.execute(sql.SQL("EXPLAIN ") + page, values)
-        plan = "\n".join([row[0] for row in await explained.fetchall()])
+    plan = await explain(up_to_date, query.format(sql.SQL(after)))
     assert f"using {index} on " in plan
     assert "Index Cond: (ROW(" in plan, "a page begins where the one before it ended"
     assert "Sort" not in plan
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted", "index"),
+    [
+        (requests.WAITING, requests.OF_AGENT, "hitl_requests_waiting_of_agent"),
+        (requests.WAITING, requests.AS_URGENT, "hitl_requests_waiting"),
+        (requests.OVER, requests.OF_AGENT, "hitl_requests_over_of_agent"),
+        (requests.OVER, "r.status = 'denied'", "hitl_requests_denied"),
+        (sql.SQL(retention.ENDED), "", "orchestrator_runs_ended"),
+    ],
+)
+async def test_few_are_found_among_many_by_an_index(
+    up_to_date: str, query: sql.SQL, wanted: LiteralString, index: str
+) -> None:
+    plan = await explain(up_to_date, query.format(sql.SQL(wanted)))
+    assert f"using {index} on " in plan
+    assert "Sort" not in plan
+
+
+@pytest.fixture
+async def up_to_date(database_url: str) -> str:
+    settings = Settings(database_url=database_url, agents=(str(AGENTS / "asks.py:agent"),))
+    async with Orchestrator.open(settings):
+        return database_url
+
+
+async def explain(database_url: str, query: sql.Composed) -> str:
+    at = "2026-01-01T00:00:00Z"
+    values = {"urgent": -1, "at": at, "request_id": "r", "rank": 1, "since": at, "id": "r"}
+    values |= {"limit": 51, "agent": "a", "wanted_urgent": -1, "older_than": "30 days"}
+    async with await AsyncConnection.connect(database_url) as conn:
+        await conn.execute(ONLY_INDEXES)
+        explained = await conn.execute(sql.SQL("EXPLAIN ") + query, values)
+        return "\n".join([row[0] for row in await explained.fetchall()])

@@ -185,7 +185,7 @@ def change(name: str, type_: str, ids: Sequence[str]) -> sql.Composable:
         return sql.SQL("decode({}, 'hex')").format(text)
     if type_ in ("text", "json", "jsonb"):
         text = replace(sql.SQL("{}::text").format(column), ids, in_bytes=False)
-        return sql.SQL("{}::{}").format(text, sql.SQL(type_))  # pyright: ignore
+        return sql.SQL("{}::{}").format(text, sql.SQL(type_))
     return column
 
 

@@ -12,35 +12,33 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple, Self
+from typing import LiteralString, NamedTuple, Self
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import dict_row
 
 from hitl_orchestrator.checkpoints import listing
 from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 from tests.bench.filling import AGENTS_HERE, fill, make_templates, say
 from tests.bench.http import Client, Json
 from tests.bench.race import answer_here, start_here
+from tests.bench.spread import Found, Spread, Took
 from tests.bench.sweeping import measure_sweeps
 from tests.processes import API_KEY, serving
 from tests.temporary import temporary_folder
 
 RUNS = (100, 10_000, 100_000, 1_000_000)
 BYTES_A_RUN = 32_000
-ROUNDS, TIMES, STARTS = 7, 10, 5
+TURNS, A_TURN, WARMING, STARTS = 20, 4, 3, 5
 A_PAGE = 5  # the smallest database has three pages of paused runs
 
 Database = tuple[int, str]  # runs, and where they are
 Act = Callable[[Client, "Known"], Awaitable[object]]
-Found = dict[str, dict[int, float]]  # by what was done, then by the number of runs
 
 
 class Known(NamedTuple):
@@ -55,11 +53,8 @@ class Known(NamedTuple):
     async def look(cls, client: Client, database_url: str) -> Self:
         run = (await client.get("/api/runs?status=completed&limit=1"))["runs"][0]
         second = {path: (await client.get(f"{path}limit={A_PAGE}"))["nextCursor"] for path in LISTS}
-        with psycopg.connect(database_url, row_factory=dict_row) as conn:
-            late = {
-                path: make_cursor(conn.execute(statement).fetchone())
-                for path, statement in LAST_BUT_SIX.items()
-            }
+        with psycopg.connect(database_url) as conn:
+            late = {path: find_cursor(conn, each) for path, each in LAST_BUT_SIX.items()}
         return cls(run["runId"], run["threadId"], second, late)
 
 
@@ -71,7 +66,7 @@ LISTS = (
     "/api/runs?status=completed&",
 )
 # To walk there page by page takes minutes.
-LAST_BUT_SIX = {
+LAST_BUT_SIX: Mapping[str, LiteralString] = {
     "/api/hitl/pending?": """SELECT pending_urgency::text AS a, pending_since AS at, run_id AS id
         FROM orchestrator_runs WHERE status = 'awaiting_hitl'
         ORDER BY pending_urgency, pending_since DESC, run_id DESC OFFSET 6 LIMIT 1""",
@@ -80,10 +75,12 @@ LAST_BUT_SIX = {
 }
 
 
-def make_cursor(row: dict[str, Any] | None) -> str:
+def find_cursor(conn: psycopg.Connection, statement: LiteralString) -> str:
+    row = conn.execute(statement).fetchone()
     assert row
-    values = [row["a"], row["at"].isoformat(), row["id"]]
-    return listing._cursor(*(value for value in values if value))  # pyright: ignore
+    rank, at, run_id = row
+    values = [at.isoformat(), run_id]
+    return listing._cursor(*([rank, *values] if rank else values))  # pyright: ignore
 
 
 async def list_first(path: str, client: Client, known: Known) -> None:
@@ -133,10 +130,6 @@ class Measured(NamedTuple):
     port: int
     known: Known
 
-    def connect(self) -> Client:
-        """Return a client, to be opened: a server closes what is not used for a while."""
-        return Client(self.port, API_KEY)
-
 
 @contextmanager
 def kept_databases(folder: Path, sizes: Sequence[int]) -> Generator[list[Database]]:
@@ -182,15 +175,15 @@ def read_bytes_a_run(database: Database) -> float:
 
 
 def measure_starts(databases: Sequence[Database]) -> Found:
-    """Return how long it takes from nothing to the line that says that it serves."""
-    took: dict[int, list[float]] = {runs: [] for runs, _ in databases}
+    """Measure from nothing to the line that says that it serves."""
+    took = Took()
     for _ in range(STARTS):
-        for database in databases:
+        for runs, database_url in databases:
             began = time.monotonic()
-            with serving(database[1], HITL_AGENTS=AGENTS_HERE) as server:
-                took[database[0]].append(1000 * (time.monotonic() - began))
+            with serving(database_url, HITL_AGENTS=AGENTS_HERE) as server:
+                took.add(runs, began)
                 server.terminate()
-    return {"start of the server": {runs: median(times) for runs, times in took.items()}}
+    return {"start of the server": took.sum_up()}
 
 
 async def measure_calls(databases: Sequence[Database]) -> Found:
@@ -207,53 +200,53 @@ async def measure_calls(databases: Sequence[Database]) -> Found:
 
 
 async def measure_cycles(measured: Sequence[Measured]) -> Found:
-    to_question: dict[int, list[float]] = {one.runs: [] for one in measured}
-    to_end: dict[int, list[float]] = {one.runs: [] for one in measured}
-    for one, is_warm in take_turns(measured):
-        async with one.connect() as client:
-            for _ in range(TIMES):
-                began = time.monotonic()
-                run = await start_here(client)
-                asked = time.monotonic()
-                await answer_here(client, run)
-                if is_warm:
-                    to_question[one.runs].append(1000 * (asked - began))
-                    to_end[one.runs].append(1000 * (time.monotonic() - asked))
-    return {
-        "start to question": {runs: median(times) for runs, times in to_question.items()},
-        "answer to end": {runs: median(times) for runs, times in to_end.items()},
-    }
+    to_question, to_end = Took(), Took()
+    async for one, client, is_warm in take_turns(measured):
+        began = time.monotonic()
+        run = await start_here(client)
+        asked = time.monotonic()
+        await answer_here(client, run)
+        if is_warm:
+            to_question.add(one.runs, began, asked)
+            to_end.add(one.runs, asked)
+    return {"start to question": to_question.sum_up(), "answer to end": to_end.sum_up()}
 
 
-async def measure_act(act: Act, measured: Sequence[Measured]) -> dict[int, float]:
-    """Return medians in ms."""
-    took: dict[int, list[float]] = {one.runs: [] for one in measured}
-    for one, is_warm in take_turns(measured):
-        async with one.connect() as client:
-            for _ in range(TIMES):
-                began = time.monotonic()
-                await act(client, one.known)
-                if is_warm:
-                    took[one.runs].append(1000 * (time.monotonic() - began))
-    return {runs: median(times) for runs, times in took.items()}
+async def measure_act(act: Act, measured: Sequence[Measured]) -> Mapping[int, Spread]:
+    took = Took()
+    async for one, client, is_warm in take_turns(measured):
+        began = time.monotonic()
+        await act(client, one.known)
+        if is_warm:
+            took.add(one.runs, began)
+    return took.sum_up()
 
 
-def take_turns(measured: Sequence[Measured]) -> Iterator[tuple[Measured, bool]]:
-    """Yield each so many times, and whether it was there before.
+async def take_turns(
+    measured: Sequence[Measured],
+) -> AsyncGenerator[tuple[Measured, Client, bool]]:
+    """Yield each so many times, and whether it was there often enough before.
 
-    In the first turn Postgres plans: from its tenth time on a statement has one plan for all.
+    From its tenth time on Postgres has one plan for a statement, for all values.
     """
-    for turn in range(ROUNDS + 1):
+    for turn in range(WARMING + TURNS):
         for one in measured if turn % 2 else reversed(measured):
-            yield one, turn > 0
+            async with Client(one.port, API_KEY) as client:
+                for _ in range(A_TURN):
+                    yield one, client, turn >= WARMING
 
 
 def print_table(found: Found, sizes: Sequence[int]) -> None:
-    print_row("ms", *(f"{runs:,} runs" for runs in sizes), *(f"x at {n:,}" for n in sizes[1:]))
+    """Print medians, and ratios to the smallest; in brackets those of the quickest tenth."""
+    print_row("", *(f"{runs:,} runs" for runs in sizes), *(f"x at {n:,}" for n in sizes[1:]))
     print_row("---", *("---:" for _ in range(2 * len(sizes) - 1)))
     for what, times in found.items():
-        ratios = [f"{times[runs] / times[sizes[0]]:.2f}" for runs in sizes[1:]]
-        print_row(what, *(f"{times[runs]:.3g}" for runs in sizes), *ratios)
+        least = times[sizes[0]]
+        ratios = [
+            f"{times[runs].middle / least.middle:.2f} ({times[runs].quick / least.quick:.2f})"
+            for runs in sizes[1:]
+        ]
+        print_row(what, *(f"{times[runs].middle:.3g}" for runs in sizes), *ratios)
 
 
 def print_row(*cells: str) -> None:
@@ -266,12 +259,14 @@ def measure(folder: Path, sizes: Sequence[int]) -> Json:
     with kept_databases(folder, sizes) as databases:
         stored = {str(one[0]): read_bytes_a_run(one) for one in databases}
         say(f"bytes a run: {stored}")
-        calls = measure_starts(databases) | asyncio.run(measure_calls(databases))
+        calls = {**measure_starts(databases), **asyncio.run(measure_calls(databases))}
         print_table(calls, sizes)
-        print_row()
-        sweeps = measure_sweeps(databases)
+        sys.stdout.write("\n")
+        sweeps, pages = measure_sweeps(databases)
         print_table(sweeps, sizes)
-    return {"bytes a run": stored, "calls": calls, "sweeps": sweeps}
+        sys.stdout.write("\n")
+        print_table(pages, sizes)
+    return {"bytes a run": stored, "calls": calls, "sweeps": sweeps, "pages of sweeps": pages}
 
 
 def read_sizes(text: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from statistics import median
 from time import monotonic
 from typing import Any, LiteralString
 
@@ -19,6 +18,7 @@ from hitl_orchestrator.checkpoints import (
     store,
     wakeups,
 )
+from tests.bench.spread import Found, Spread, Took
 
 Parameters = Mapping[str, Any] | Sequence[Any]
 
@@ -27,16 +27,19 @@ LEASE = timedelta(seconds=30)
 LONG_AGO = timedelta(days=10_000)
 NEEDS = """SELECT array_agg(DISTINCT need) FROM (SELECT unnest(needs) AS need
     FROM orchestrator_runs WHERE status = 'awaiting_hitl' LIMIT 1000) AS needs"""
-SOME = "SELECT array_agg(run_id) FROM (SELECT run_id FROM orchestrator_runs LIMIT 200) AS some"
+SOME = "SELECT array_agg(run_id) FROM (SELECT run_id FROM orchestrator_runs LIMIT 200) AS few"
 
 
-def list_sweeps(offers: Sequence[str], some: Sequence[str]) -> dict[str, tuple[str, Parameters]]:
+def list_sweeps(
+    offers: Sequence[str], some: Sequence[str]
+) -> dict[str, tuple[LiteralString, Parameters]]:
     taker = {**claims.Taker("bench", LEASE, offers).values("token"), "limit": 100}
     lapsed = {"left_alone": LEASE, "limit": 100, "believed": None}
     process = {"process_id": "bench-1-1", "offers": [*offers], "drives": True, "lease": LEASE}
     unfitting = {"offers": [*offers], "believed": None}
     at_work = ["queued", "running"]
     held = {"run_ids": [some[0]], "tokens": ["token"], "lease": LEASE}
+    a_batch = {"older_than": timedelta(0), "limit": retention.BATCH}
     most = {"most": store.COUNTED_AT_MOST}
     return {
         "every 2 s: whose time is over": (requests.EXPIRED, {"after": "", "limit": 1000}),
@@ -51,8 +54,9 @@ def list_sweeps(offers: Sequence[str], some: Sequence[str]) -> dict[str, tuple[s
         "when others come: what nobody fits, of paused ones too": (
             processes.UNFITTING, {**unfitting, "statuses": [*at_work, "awaiting_hitl"]}),
         "every hour: forget keys": (idempotency.FORGET, ()),
-        "every hour: what to prune, nothing": (retention.ENDED, [LONG_AGO, 200]),
-        "every hour: what to prune, a batch": (retention.ENDED, [timedelta(0), 200]),
+        "every hour: what to prune, nothing": (
+            retention.ENDED, {**a_batch, "older_than": LONG_AGO}),
+        "every hour: what to prune, a batch": (retention.ENDED, a_batch),
         "a scrape: depth of the queue": (store._DEPTH, most),  # pyright: ignore
         "a scrape: held runs": (store._HELD, most),  # pyright: ignore
         "listeners: is anything to number": (events.TO_NUMBER, ()),
@@ -60,36 +64,33 @@ def list_sweeps(offers: Sequence[str], some: Sequence[str]) -> dict[str, tuple[s
     }  # fmt: skip
 
 
-def measure_sweeps(databases: Sequence[tuple[int, str]]) -> dict[str, dict[int, float]]:
-    """Return medians in ms, and beside each how many pages are read."""
-    found: dict[str, dict[int, float]] = {}
+def measure_sweeps(databases: Sequence[tuple[int, str]]) -> tuple[Found, Found]:
+    """Return how long each takes, and how many pages it reads."""
+    times, pages = dict[str, Took](), dict[str, dict[int, Spread]]()
     for runs, database_url in databases:
         with psycopg.connect(database_url) as conn:
             for name, (statement, values) in list_sweeps(*look(conn)).items():
-                found.setdefault(name, {})[runs] = time_statement(conn, statement, values)
-                pages = f"{name}, pages"
-                found.setdefault(pages, {})[runs] = count_pages(conn, statement, values)
+                took = times.setdefault(name, Took())
+                for number in range(WARMING + TIMES):
+                    began = monotonic()
+                    conn.execute(statement, values, prepare=True)
+                    if number >= WARMING:
+                        took.add(runs, began)
+                read = float(count_pages(conn, statement, values))
+                pages.setdefault(name, {})[runs] = Spread(read, read)
             conn.rollback()
-    return found
+    return {name: took.sum_up() for name, took in times.items()}, pages
 
 
 def look(conn: psycopg.Connection) -> tuple[list[str], list[str]]:
-    rows = [conn.execute(query).fetchone() for query in (NEEDS, SOME)]
-    offers, some = (row and row[0] for row in rows)
-    return offers, some
+    """Return what runs need, and some runs."""
+    needs, some = conn.execute(NEEDS).fetchone(), conn.execute(SOME).fetchone()
+    assert needs
+    assert some
+    return needs[0], some[0]
 
 
-def time_statement(conn: psycopg.Connection, statement: LiteralString, values: Any) -> float:
-    took = list[float]()
-    for number in range(WARMING + TIMES):
-        began = monotonic()
-        conn.execute(statement, values, prepare=True)
-        if number >= WARMING:
-            took.append(1000 * (monotonic() - began))
-    return median(took)
-
-
-def count_pages(conn: psycopg.Connection, statement: LiteralString, values: Any) -> float:
+def count_pages(conn: psycopg.Connection, statement: LiteralString, values: Parameters) -> int:
     explain = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ") + sql.SQL(statement)
     row = conn.execute(explain, values).fetchone()
     assert row
