@@ -29,10 +29,20 @@ WAITING = sql.SQL(
     AND r.pending_urgency IS NOT NULL AND {}
     ORDER BY -r.pending_urgency, r.pending_since, r.run_id LIMIT %(limit)s"""
 )
-# Which way is the shorter depends on the agent: through the queue in its order, or through the
-# questions that are asked for. So this is planned for its values, each time.
-_ASKS: LiteralString = """r.run_id IN (SELECT r.run_id FROM hitl_requests r
-    WHERE r.status = 'pending' AND {})"""
+# Two ways to the runs with a question that is looked for. Where few questions fit, through them;
+# else through the queue in its order, which soon has enough. Postgres' own estimate of which is
+# the shorter was wrong by far.
+AT_MOST_FEW = 1000
+FITTING: LiteralString = (
+    "SELECT r.run_id FROM hitl_requests r WHERE r.status = 'pending' AND {} ORDER BY "  # noqa: S608  # of constants
+    + requests.IN_ORDER
+    + " LIMIT %(few)s"
+)
+THROUGH_QUESTIONS = "r.run_id IN (SELECT unnest(%(fitting)s::text[]))"
+THROUGH_QUEUE: LiteralString = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id
+    AND q.status = 'pending' AND (%(agent)s::text IS NULL OR q.origin_agent = %(agent)s)
+    AND (%(urgency)s::text IS NULL OR q.urgency = %(urgency)s) OFFSET 0)"""
+AS_URGENT_AT_LEAST = "-r.pending_urgency <= %(wanted_urgent)s::int"
 AFTER_WAITING = """(-r.pending_urgency, r.pending_since, r.run_id)
     > (-(%(rank)s::smallint), %(since)s::timestamptz, %(id)s::text)"""
 
@@ -83,22 +93,34 @@ async def waiting(
     thread_id: str | None,
     limit: int,
     cursor: str | None,
+    few: int = AT_MOST_FEW,
 ) -> Page[WaitingRun]:
-    """Return paused runs, most urgent first, then oldest."""
+    """Return paused runs, most urgent first, then oldest.
+
+    `few`: so many questions at least that fit are too many to be gone through.
+    """
     values: dict[str, Any] = {
         "agent": agent,
+        "urgency": urgency,
         "wanted_urgent": urgency and _URGENT[urgency],
         "thread_id": thread_id,
+        "few": few,
         **_read(cursor, _after_waiting, ("rank", "since", "id")),
     }
     asks = _list_applying(
         {requests.OF_AGENT: agent is not None, requests.AS_URGENT: urgency is not None}
     )
+    values["fitting"] = fitting = await _find_fitting(conn, asks, values) if asks else []
+    are_few = len(fitting) < few
+    if asks and not fitting:
+        return Page([], None)
     rows, more = await _page(conn, WAITING, limit, values, {
         "r.thread_id = %(thread_id)s": thread_id is not None,
-        _ASKS.format(" AND ".join(asks)): bool(asks),
+        THROUGH_QUESTIONS: bool(asks) and are_few,
+        THROUGH_QUEUE: bool(asks) and not are_few,
+        AS_URGENT_AT_LEAST: urgency is not None and not are_few,
         AFTER_WAITING: cursor is not None,
-    }, prepare=False if asks else None)  # fmt: skip
+    })  # fmt: skip
     pending: dict[str, list[HitlRequest]] = {row["run_id"]: [] for row in rows}
     for row in await (await conn.execute(requests.PENDING_OF_RUNS, ([*pending],))).fetchall():
         with _leaving_out(row["request_id"]):
@@ -117,6 +139,14 @@ async def waiting(
             rows[-1]["run_id"],
         ),
     )
+
+
+async def _find_fitting(
+    conn: Connection, asks: Sequence[LiteralString], values: Mapping[str, Any]
+) -> list[str]:
+    """Return runs with a question that is looked for: those of few questions at most."""
+    rows = await conn.execute(FITTING.format(" AND ".join(asks)), values)
+    return [row["run_id"] for row in await rows.fetchall()]
 
 
 async def requests_in_order(
@@ -202,13 +232,12 @@ async def _page(
     limit: int,
     values: dict[str, Any],
     conditions: dict[LiteralString, bool],
-    prepare: bool | None = None,
 ) -> tuple[Sequence[DictRow], bool]:
     """Return the rows of the page, and whether there are more.
 
-    `conditions`: which of them apply. `prepare`: as psycopg's `execute` has it.
+    `conditions`: which of them apply.
     """
-    rows = await _select(conn, query, limit + 1, values, conditions, prepare)
+    rows = await _select(conn, query, limit + 1, values, conditions)
     return rows[:limit], len(rows) > limit
 
 
@@ -218,12 +247,11 @@ async def _select(
     limit: int,
     values: dict[str, Any],
     conditions: dict[LiteralString, bool],
-    prepare: bool | None = None,
 ) -> Sequence[DictRow]:
     """Return so many rows at most. `conditions`: which of them apply."""
     where = sql.SQL(" AND ".join(["true", *_list_applying(conditions)]))
     values = {**values, "limit": limit}
-    return await (await conn.execute(query.format(where), values, prepare=prepare)).fetchall()
+    return await (await conn.execute(query.format(where), values)).fetchall()
 
 
 def _list_applying(conditions: Mapping[LiteralString, bool]) -> list[LiteralString]:

@@ -1,6 +1,6 @@
 """What the server's calls, its start and its sweeps take, with a few runs and with a million.
 
-python -m tests.bench.growth [--runs 100,10000,100000,1000000] [--json FILE] [--folder FOLDER]
+python -m tests.bench.growth [--runs 100,10000,100000,1000000] [--folder FOLDER]
 
 One database a size, with a tenth as many paused runs as ended ones; one server each, measured by
 turns. A folder keeps the databases for the next time. A million takes 20 minutes and 35 GB.
@@ -8,7 +8,7 @@ turns. A folder keeps the databases for the next time. A million takes 20 minute
 
 import argparse
 import asyncio
-import json
+import re
 import shutil
 import sys
 import time
@@ -128,6 +128,7 @@ def list_acts() -> Mapping[str, Act]:
 class Measured(NamedTuple):
     runs: int
     port: int
+    pid: int
     known: Known
 
 
@@ -193,10 +194,18 @@ async def measure_calls(databases: Sequence[Database]) -> Found:
             server = stack.enter_context(serving(database_url, HITL_AGENTS=AGENTS_HERE))
             port = int(server.url.rpartition(":")[2])
             async with Client(port, API_KEY) as client:
-                measured.append(Measured(runs, port, await Known.look(client, database_url)))
+                known = await Known.look(client, database_url)
+            measured.append(Measured(runs, port, server.process.pid, known))
         cycles = await measure_cycles(measured)
         calls = {name: await measure_act(act, measured) for name, act in list_acts().items()}
-        return {**cycles, **calls}
+        memory = {one.runs: Spread.of([read_megabytes(one.pid)] * 2) for one in measured}
+        return {**cycles, **calls, "memory of the server, MB": memory}
+
+
+def read_megabytes(pid: int) -> float:
+    """Return what is resident."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0
 
 
 async def measure_cycles(measured: Sequence[Measured]) -> Found:
@@ -238,6 +247,7 @@ async def take_turns(
 
 def print_table(found: Found, sizes: Sequence[int]) -> None:
     """Print medians, and ratios to the smallest; in brackets those of the quickest tenth."""
+    sys.stdout.write("\n")
     print_row("", *(f"{runs:,} runs" for runs in sizes), *(f"x at {n:,}" for n in sizes[1:]))
     print_row("---", *("---:" for _ in range(2 * len(sizes) - 1)))
     for what, times in found.items():
@@ -254,19 +264,32 @@ def print_row(*cells: str) -> None:
     sys.stdout.flush()
 
 
-def measure(folder: Path, sizes: Sequence[int]) -> Json:
+def measure(sizes: Sequence[int], folder: Path | None) -> Json:
+    if folder is None:
+        with temporary_folder() as made:
+            return measure(sizes, made)
     check_space(folder, sizes)
     with kept_databases(folder, sizes) as databases:
         stored = {str(one[0]): read_bytes_a_run(one) for one in databases}
         say(f"bytes a run: {stored}")
         calls = {**measure_starts(databases), **asyncio.run(measure_calls(databases))}
         print_table(calls, sizes)
-        sys.stdout.write("\n")
         sweeps, pages = measure_sweeps(databases)
         print_table(sweeps, sizes)
-        sys.stdout.write("\n")
         print_table(pages, sizes)
-    return {"bytes a run": stored, "calls": calls, "sweeps": sweeps, "pages of sweeps": pages}
+    return {
+        "bytes a run": stored,
+        "ms of calls": write(calls),
+        "ms of sweeps": write(sweeps),
+        "pages of sweeps": write(pages),
+    }
+
+
+def write(found: Found) -> Json:
+    return {
+        what: {str(runs): spread._asdict() for runs, spread in times.items()}
+        for what, times in found.items()
+    }
 
 
 def read_sizes(text: str) -> list[int]:
@@ -276,16 +299,9 @@ def read_sizes(text: str) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=read_sizes, default=[*RUNS])
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
-    if given.folder:
-        found = measure(given.folder, given.runs)
-    else:
-        with temporary_folder() as folder:
-            found = measure(folder, given.runs)
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1))
+    measure(given.runs, given.folder)
 
 
 if __name__ == "__main__":

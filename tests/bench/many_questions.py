@@ -1,6 +1,6 @@
 """One run that asks many questions one after another: what each takes, and costs in CPU.
 
-python -m tests.bench.many_questions [--rounds 3] [--json FILE]
+python -m tests.bench.many_questions [--rounds 3]
 
 Twice: by a graph that comes back to its node, and by a function that asks in a loop, which
 LangGraph calls from its top with all answers so far.
@@ -79,19 +79,20 @@ def average(costs: Sequence[Cost]) -> Cost:
 
 
 async def measure(server: Running, rounds: int) -> Json:
-    found: dict[str, list[Cost]] = {}
+    """Return, by who asks, what each question took."""
+    found: Json = {}
     for name, output in (("a graph", "asked"), ("a function", "looped")):
         many = [await ask_many(server, output) for _ in range(rounds)]
-        found[name] = [average(ones) for ones in zip(*many, strict=True)]
-        print_costs(name, found[name])
+        costs = [average(ones) for ones in zip(*many, strict=True)]
+        print_costs(name, costs)
+        found[name] = {
+            what: average(costs[slice(*where)])._asdict() for what, where in RANGES.items()
+        }
+        found[name]["ms of each"] = {str(number): one.ms for number, one in enumerate(costs, 1)}
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+def measure_all(rounds: int) -> Json:
     file = Path(__file__).with_name("asking_many.py")
     agents = f"{file}:by_graph,{file}:by_function"
     sys.stdout.write(HEAD)
@@ -99,9 +100,13 @@ def main() -> None:
         temporary_postgres() as postgres,
         serving(postgres.start(), HITL_AGENTS=agents) as server,
     ):
-        found = asyncio.run(measure(server, given.rounds))
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1))
+        return asyncio.run(measure(server, rounds))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    measure_all(parser.parse_args().rounds)
 
 
 if __name__ == "__main__":
