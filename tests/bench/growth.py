@@ -136,9 +136,10 @@ class Measured(NamedTuple):
 def kept_databases(folder: Path, sizes: Sequence[int]) -> Generator[list[Database]]:
     """Fill those that are not there yet."""
     with EmbeddedPostgres(folder) as postgres_url:
-        for runs in sizes:
-            if not is_there(postgres_url, f"grown_{runs}"):
-                make(postgres_url, runs)
+        missing = [runs for runs in sizes if not is_there(postgres_url, f"grown_{runs}")]
+        check_space(folder, missing)
+        for runs in missing:
+            make(postgres_url, runs)
         yield [(runs, make_conninfo(postgres_url, dbname=f"grown_{runs}")) for runs in sizes]
 
 
@@ -268,7 +269,6 @@ def measure(sizes: Sequence[int], folder: Path | None) -> Json:
     if folder is None:
         with temporary_folder() as made:
             return measure(sizes, made)
-    check_space(folder, sizes)
     with kept_databases(folder, sizes) as databases:
         stored = {str(one[0]): read_bytes_a_run(one) for one in databases}
         say(f"bytes a run: {stored}")
@@ -286,10 +286,11 @@ def measure(sizes: Sequence[int], folder: Path | None) -> Json:
 
 
 def write(found: Found) -> Json:
-    return {
-        what: {str(runs): spread._asdict() for runs, spread in times.items()}
-        for what, times in found.items()
-    }
+    return {what: write_one(times) for what, times in found.items()}
+
+
+def write_one(times: Mapping[int, Spread]) -> Json:
+    return {str(runs): spread._asdict() for runs, spread in times.items()}
 
 
 def read_sizes(text: str) -> list[int]:

@@ -30,7 +30,8 @@ class Panel(NamedTuple):
         return left + x * wide, TOP + (1 - y) * high
 
     def line(self, points: Sequence[tuple[float, float]], colour: str, width: float = 1.5) -> str:
-        where = " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.at(*point) for point in points))
+        placed = [self.at(*point) for point in points]
+        where = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         return f'<polyline points="{where}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
 
     def text(self, x: float, y: float, words: str, more: str = "") -> str:
@@ -90,10 +91,10 @@ def draw_race(number: int, found: Any) -> Iterator[str]:
 def draw_questions(number: int, found: Any) -> Iterator[str]:
     """Draw what each question of one run took."""
     panel = Panel(number, "ms of each question of one run")
-    series: Mapping[str, Sequence[float]] = {
-        name: [*one["ms of each"].values()] for name, one in found.items()
-    }
-    top = 1.1 * max(max(some) for some in series.values())
+    series: dict[str, Sequence[float]] = {}
+    for name, one in found.items():
+        series[name] = [*one["ms of each"].values()]
+    top = 1.1 * max(map(max, series.values()))
     yield from panel.frame(top, list_ticks(top))
     for colour, some in zip(COLOURS, series.values(), strict=False):
         points = [(place / (len(some) - 1), ms / top) for place, ms in enumerate(some)]
@@ -109,10 +110,7 @@ def draw_growth(number: int, found: Any) -> Iterator[str]:
     panel = Panel(number, "calls: times what they take with the fewest runs")
     calls: Mapping[str, Mapping[str, Mapping[str, float]]] = found["ms of calls"]
     sizes = [*next(iter(calls.values()))]
-    series = {
-        name: [times[runs]["middle"] / times[sizes[0]]["middle"] for runs in sizes]
-        for name, times in calls.items()
-    }
+    series = {name: list_growth(times, sizes) for name, times in calls.items()}
     top = 1.1 * max(2 * OVER, *(max(some) for some in series.values()))
     yield from panel.frame(top, list_ticks(top))
     yield panel.line([(0, OVER / top), (1, OVER / top)], INK, 1)
@@ -127,6 +125,10 @@ def draw_growth(number: int, found: Any) -> Iterator[str]:
         yield panel.line([(x, y / top) for x, y in zip(xs, some, strict=True)], colour)
     names = [f"{name} ({series[name][-1]:.2f})" for name in worst]
     yield from write_legend(panel, names)
+
+
+def list_growth(times: Mapping[str, Mapping[str, float]], sizes: Sequence[str]) -> list[float]:
+    return [times[runs]["middle"] / times[sizes[0]]["middle"] for runs in sizes]
 
 
 def list_ticks(top: float) -> list[float]:

@@ -274,8 +274,10 @@ async def race_in_bursts(postgres: EmbeddedPostgres, rounds: int, seconds: float
 
 
 def write_bursts(bursts: Mapping[str, Sequence[Burst]]) -> Json:
-    found: Json = {name: [one._asdict() for one in some] for name, some in bursts.items()}
-    return {**found, "ratios": list_ratios(bursts)}
+    found: Json = {"ratios": list_ratios(bursts)}
+    for name, some in bursts.items():
+        found[name] = [one._asdict() for one in some]
+    return found
 
 
 async def count_all(
