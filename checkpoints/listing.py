@@ -3,7 +3,7 @@
 import base64
 import json
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, LiteralString, TypeVar
 
@@ -29,9 +29,20 @@ WAITING = sql.SQL(
     AND r.pending_urgency IS NOT NULL AND {}
     ORDER BY -r.pending_urgency, r.pending_since, r.run_id LIMIT %(limit)s"""
 )
-_ASKS = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id AND q.status = 'pending'
-    AND (%(agent)s::text IS NULL OR q.origin_agent = %(agent)s)
-    AND (%(urgency)s::text IS NULL OR q.urgency = %(urgency)s))"""
+# Two ways to the runs with a question that is looked for. Where few questions fit, through them;
+# else through the queue in its order, which soon has enough. Postgres' own estimate of which is
+# the shorter was wrong by far.
+AT_MOST_FEW = 1000
+FITTING: LiteralString = (
+    "SELECT r.run_id FROM hitl_requests r WHERE r.status = 'pending' AND {} ORDER BY "  # noqa: S608  # of constants
+    + requests.IN_ORDER
+    + " LIMIT %(few)s"
+)
+THROUGH_QUESTIONS = "r.run_id IN (SELECT unnest(%(fitting)s::text[]))"
+THROUGH_QUEUE: LiteralString = """EXISTS (SELECT FROM hitl_requests q WHERE q.run_id = r.run_id
+    AND q.status = 'pending' AND (%(agent)s::text IS NULL OR q.origin_agent = %(agent)s)
+    AND (%(urgency)s::text IS NULL OR q.urgency = %(urgency)s) OFFSET 0)"""
+AS_URGENT_AT_LEAST = "-r.pending_urgency <= %(wanted_urgent)s::int"
 AFTER_WAITING = """(-r.pending_urgency, r.pending_since, r.run_id)
     > (-(%(rank)s::smallint), %(since)s::timestamptz, %(id)s::text)"""
 
@@ -82,17 +93,32 @@ async def waiting(
     thread_id: str | None,
     limit: int,
     cursor: str | None,
+    few: int = AT_MOST_FEW,
 ) -> Page[WaitingRun]:
-    """Return paused runs, most urgent first, then oldest."""
+    """Return paused runs, most urgent first, then oldest.
+
+    `few`: so many questions at least that fit are too many to be gone through.
+    """
     values: dict[str, Any] = {
         "agent": agent,
         "urgency": urgency,
+        "wanted_urgent": urgency and _URGENT[urgency],
         "thread_id": thread_id,
+        "few": few,
         **_read(cursor, _after_waiting, ("rank", "since", "id")),
     }
+    asks = _list_applying(
+        {requests.OF_AGENT: agent is not None, requests.AS_URGENT: urgency is not None}
+    )
+    values["fitting"] = fitting = await _find_fitting(conn, asks, values) if asks else []
+    are_few = len(fitting) < few
+    if asks and not fitting:
+        return Page([], None)
     rows, more = await _page(conn, WAITING, limit, values, {
         "r.thread_id = %(thread_id)s": thread_id is not None,
-        _ASKS: agent is not None or urgency is not None,
+        THROUGH_QUESTIONS: bool(asks) and are_few,
+        THROUGH_QUEUE: bool(asks) and not are_few,
+        AS_URGENT_AT_LEAST: urgency is not None and not are_few,
         AFTER_WAITING: cursor is not None,
     })  # fmt: skip
     pending: dict[str, list[HitlRequest]] = {row["run_id"]: [] for row in rows}
@@ -113,6 +139,14 @@ async def waiting(
             rows[-1]["run_id"],
         ),
     )
+
+
+async def _find_fitting(
+    conn: Connection, asks: Sequence[LiteralString], values: Mapping[str, Any]
+) -> list[str]:
+    """Return runs with a question that is looked for: those of few questions at most."""
+    rows = await conn.execute(FITTING.format(" AND ".join(asks)), values)
+    return [row["run_id"] for row in await rows.fetchall()]
 
 
 async def requests_in_order(
@@ -138,9 +172,12 @@ async def _select_waiting(
 ) -> Sequence[DictRow]:
     conditions: dict[LiteralString, bool] = {
         **_choose(wanted),
+        requests.AS_URGENT: wanted.urgency is not None,
         requests.AFTER_WAITING: bool(after),
     }
-    return await _select(conn, requests.WAITING, limit, {**wanted._asdict(), **after}, conditions)
+    urgent = {"wanted_urgent": wanted.urgency and _URGENT[wanted.urgency]}
+    values = {**wanted._asdict(), **urgent, **after}
+    return await _select(conn, requests.WAITING, limit, values, conditions)
 
 
 async def _select_over(
@@ -148,7 +185,9 @@ async def _select_over(
 ) -> Sequence[DictRow]:
     conditions: dict[LiteralString, bool] = {
         **_choose(wanted),
-        "r.status = %(status)s": wanted.status is not None,
+        "r.urgency = %(urgency)s": wanted.urgency is not None,
+        "r.status = 'resolved'": wanted.status is RequestStatus.RESOLVED,
+        "r.status = 'denied'": wanted.status is RequestStatus.DENIED,
         requests.AFTER_OVER: bool(after),
     }
     return await _select(conn, requests.OVER, limit, {**wanted._asdict(), **after}, conditions)
@@ -156,8 +195,7 @@ async def _select_over(
 
 def _choose(wanted: Wanted) -> dict[LiteralString, bool]:
     return {
-        "r.origin_agent = %(agent)s": wanted.agent is not None,
-        "r.urgency = %(urgency)s": wanted.urgency is not None,
+        requests.OF_AGENT: wanted.agent is not None,
         requests.HAS_TEXT: wanted.text is not None,
     }
 
@@ -211,13 +249,13 @@ async def _select(
     conditions: dict[LiteralString, bool],
 ) -> Sequence[DictRow]:
     """Return so many rows at most. `conditions`: which of them apply."""
-    where = sql.SQL(" AND ").join(
-        [
-            sql.SQL("true"),
-            *(sql.SQL(condition) for condition, applies in conditions.items() if applies),
-        ]
-    )
-    return await (await conn.execute(query.format(where), {**values, "limit": limit})).fetchall()
+    where = sql.SQL(" AND ".join(["true", *_list_applying(conditions)]))
+    values = {**values, "limit": limit}
+    return await (await conn.execute(query.format(where), values)).fetchall()
+
+
+def _list_applying(conditions: Mapping[LiteralString, bool]) -> list[LiteralString]:
+    return [condition for condition, applies in conditions.items() if applies]
 
 
 @contextmanager

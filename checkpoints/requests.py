@@ -31,11 +31,11 @@ PENDING_OF_RUNS = (
 )
 # The most urgent first, then the oldest; a page begins after the last row of the one before it.
 _URGENT = "(CASE r.urgency WHEN 'high' THEN -2 WHEN 'normal' THEN -1 ELSE 0 END)"
+IN_ORDER = _URGENT + ", r.created_at, r.request_id"
+AS_URGENT = _URGENT + " = %(wanted_urgent)s::int"
+OF_AGENT = "r.origin_agent = %(agent)s"
 WAITING = sql.SQL(
-    _SELECT
-    + "WHERE r.status = 'pending' AND {} ORDER BY "
-    + _URGENT
-    + ", r.created_at, r.request_id LIMIT %(limit)s"
+    _SELECT + "WHERE r.status = 'pending' AND {} ORDER BY " + IN_ORDER + " LIMIT %(limit)s"
 )
 AFTER_WAITING = (
     "(" + _URGENT + ", r.created_at, r.request_id)"

@@ -16,9 +16,10 @@ BATCH = 200
 ENDED = """SELECT run_id, thread_id,
     coalesce(jsonb_path_query_array(plan::jsonb, '$.steps[*].stepId'), '[]') AS steps
     FROM orchestrator_runs
-    WHERE status IN ('completed', 'failed', 'cancelled') AND updated_at < now() - %s
+    WHERE status IN ('completed', 'failed', 'cancelled')
+    AND updated_at < now() - %(older_than)s::interval
     AND (working_until IS NULL OR working_until <= now())
-    ORDER BY updated_at LIMIT %s FOR UPDATE SKIP LOCKED"""
+    ORDER BY updated_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
 # Whoever starts a run holds its thread too (runs.py). What is held is left for the next time: to
 # wait could be a deadlock, since a start may wait for one of the rows above.
 HOLD_THREADS = """SELECT thread_id FROM unnest(%s::text[]) AS t (thread_id)
@@ -48,8 +49,9 @@ async def prune(pool: Pool, older_than: timedelta) -> int:
 
 
 async def _prune_batch(conn: Connection, older_than: timedelta) -> int:
+    wanted = {"older_than": older_than, "limit": BATCH}
     async with conn.transaction():
-        ended = await (await conn.execute(ENDED, (older_than, BATCH))).fetchall()
+        ended = await (await conn.execute(ENDED, wanted)).fetchall()
         held = await _hold_threads(conn, {row["thread_id"] for row in ended})
         rows = [row for row in ended if row["thread_id"] in held]
         ids = [row["run_id"] for row in rows]

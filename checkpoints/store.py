@@ -60,7 +60,7 @@ from hitl_orchestrator.domain.run import Run, RunStatus
 
 # What is scraped every few seconds counts so many rows at most; above that it is what Postgres
 # estimates. The oldest of each urgency is the first of its index.
-COUNTED_AT_MOST = 10_000
+COUNTED_AT_MOST = 1_000
 _DEPTH = """SELECT CASE WHEN n < %(most)s THEN n ELSE greatest(n, (SELECT reltuples FROM pg_class
         WHERE oid = 'hitl_requests_waiting'::regclass))::bigint END AS depth,
     coalesce(extract(epoch FROM now() - oldest_at), 0)::float AS oldest

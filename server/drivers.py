@@ -40,6 +40,7 @@ _SUSPECT_ATTEMPT = 3  # it has lost two drivers in a row, and is driven beside n
 _RETRY_SECONDS = 0.5
 _LAST_SECONDS = 1.0  # of patience with each thing that has to end, once all were told to
 
+Pause = Callable[[float], Awaitable[None]]  # of so many seconds
 Requeue = Callable[[], Awaitable[None]]
 
 
@@ -74,6 +75,7 @@ class Drivers:
     takes them itself. `rehydrated` is told which.
     `places`: how many it drives at once; further ones it leaves, or gives back.
     `max_attempts`: a run that has lost that many drivers in a row ends `failed`.
+    `wait_turn`: the pause between two sweeps; of several processes one sweeps at a time.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Drivers:
         fleet: Fleet | None = None,
         max_attempts: int = MAX_ATTEMPTS,
         places: RunPlaces | None = None,
+        wait_turn: Pause = asyncio.sleep,
     ) -> None:
         self._graph = graph
         self._store = store
@@ -108,6 +111,7 @@ class Drivers:
         self._passing = set[asyncio.Task[None]]()
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
+        self._wait_turn = wait_turn
 
     async def __aenter__(self) -> Self:
         beat_seconds = self._lease.total_seconds() / BEATS_A_LEASE
@@ -117,8 +121,8 @@ class Drivers:
             asyncio.create_task(every(beat_seconds, self._beat, lambda: False)),
             asyncio.create_task(every(beat_seconds, self._report, self._is_draining)),
             # neither waits for the other, nor ends with its errors
-            asyncio.create_task(every(SWEEP_SECONDS, self._take_over, self._is_draining)),
-            asyncio.create_task(every(SWEEP_SECONDS, self._end_questions, self._is_draining)),
+            asyncio.create_task(self._sweep(self._take_over)),
+            asyncio.create_task(self._sweep(self._end_questions)),
             asyncio.create_task(every(0, self._take_when_told, self._is_draining)),
         ]
         return self
@@ -147,6 +151,9 @@ class Drivers:
             signing_off = asyncio.create_task(self._fleet.sign_off())
             await asyncio.wait([signing_off], timeout=_LAST_SECONDS)
             await end_tasks(signing_off, within_seconds=_LAST_SECONDS)
+
+    async def _sweep(self, act: Callable[[], Awaitable[None]]) -> None:
+        await every(SWEEP_SECONDS, act, self._is_draining, self._wait_turn)
 
     def _is_draining(self) -> bool:
         return self._draining
@@ -414,7 +421,10 @@ class Drivers:
 
 
 async def every(
-    seconds: float, act: Callable[[], Awaitable[None]], has_ended: Callable[[], bool]
+    seconds: float,
+    act: Callable[[], Awaitable[None]],
+    has_ended: Callable[[], bool],
+    pause: Pause = asyncio.sleep,
 ) -> None:
     """Do it at once, and again and again, until it has ended.
 
@@ -429,4 +439,4 @@ async def every(
         except Exception:  # noqa: BLE001  # without the sweep, runs would wait for ever
             _log.exception("what is done every %g s failed", seconds)
         if not has_ended():
-            await asyncio.sleep(seconds)
+            await pause(seconds)

@@ -70,16 +70,26 @@ def serve(
             min=0, max=65535, help="Port to listen on, 0 for any; default: PORT, else 8080."
         ),
     ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            help="How many processes to serve with, behind one socket: one for each core that "
+            "the server may use.",
+        ),
+    ] = 1,
 ) -> None:
     """Start the server. With HITL_DISPATCH=inline, the default, it also drives the runs.
 
     \b
     Example:
       hitl serve --port 8081
+      hitl serve --processes 4
     """
     from hitl_orchestrator.server.serving import serve as serve_until_told
 
-    serve_until_told(host, port)
+    raise typer.Exit(serve_until_told(host, port, processes))
 
 
 @app.command()

@@ -43,6 +43,7 @@ from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
+from hitl_orchestrator.server.drivers import Pause
 from hitl_orchestrator.server.feeds import FRAMES_AT_ONCE, Batch
 from hitl_orchestrator.server.outcomes import Outcome, read_outcome, read_wait, write_outcome
 from hitl_orchestrator.server.services import Services, open_place, open_services
@@ -91,15 +92,18 @@ class Orchestrator:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncGenerator[Self]:
+    async def open(
+        cls, settings: Settings, wait_turn: Pause = asyncio.sleep
+    ) -> AsyncGenerator[Self]:
         """Open the database (an embedded one, if the settings name none) and start driving.
 
         Raise ConfigurationError. In the main thread an agent that blocks the event loop can be
         interrupted, by SIGURG; elsewhere it goes on until it ends, past its time limit.
+        `wait_turn`: the pause between two sweeps, of several processes that take turns.
         """
         async with (
             open_place(settings, needs_key=False) as place,
-            open_services(place.settings) as services,
+            open_services(place.settings, wait_turn) as services,
         ):
             hitl = cls(services)
             try:

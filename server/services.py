@@ -46,7 +46,7 @@ from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.proposal import build_proposer
-from hitl_orchestrator.server.drivers import BEATS_A_LEASE, Drivers, every
+from hitl_orchestrator.server.drivers import BEATS_A_LEASE, Drivers, Pause, every
 from hitl_orchestrator.server.fleet import Fleet
 from hitl_orchestrator.server.keyfile import generated_key
 from hitl_orchestrator.server.numbering import NUMBER_SECONDS, Numbering
@@ -117,9 +117,12 @@ class ThreadACall(ThreadPoolExecutor):
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncGenerator[Services]:
+async def open_services(
+    settings: Settings, wait_turn: Pause = asyncio.sleep
+) -> AsyncGenerator[Services]:
     """Open everything, and close it in reverse. `settings` say where the database is.
 
+    `wait_turn`: the pause between two sweeps.
     Raise ConfigurationError or StoreUnavailable.
     """
     model = build_chat_model(
@@ -181,6 +184,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             fleet,
             settings.max_attempts,
             places,
+            wait_turn,
         )
         wakeups = await stack.enter_async_context(
             Wakeups(session_url, drivers.stop, places.look, pools.keeping, lambda: fleet.has_others)

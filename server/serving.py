@@ -1,10 +1,12 @@
 """Serve: the listening socket, uvicorn, and what a person at the terminal is told."""
 
+import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import uvicorn
@@ -14,27 +16,36 @@ from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.announcement import announce
 from hitl_orchestrator.server.api.app import create_app
 from hitl_orchestrator.server.garbage import spare_what_stays
+from hitl_orchestrator.server.parent import Parent, write_environment
 from hitl_orchestrator.server.services import Place, open_place
 from hitl_orchestrator.server.settings import Settings, check_serving, load_settings
-from hitl_orchestrator.server.signals import end_with_zero
+from hitl_orchestrator.server.signals import Told, end_with_zero
 from hitl_orchestrator.server.steering import drop_steering
 from hitl_orchestrator.server.telemetry import log_as_json
 
 BACKLOG = 2048
+CHILDREN_SECONDS = 1.0  # more than each of several processes has to end
+EMBEDDED_PROCESSES = 8  # of at most 23 connections; it takes 200
 STREAMS_END_SECONDS = 2  # of patience with open streams at the end; clients reconnect
 
 # of those that listen everywhere, where this machine finds them
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
 
 
-def serve(host: str | None, port: int | None) -> None:
-    """Serve until a signal says to end; the arguments win over the settings."""
+def serve(host: str | None, port: int | None, processes: int) -> int:
+    """Serve until a signal says to end; the arguments win over the settings.
+
+    Return the exit code: of several processes one may not have ended as it should.
+    """
     settings = load_settings()
     changes = {"host": host or settings.host, "port": settings.port if port is None else port}
     settings = settings.model_copy(update=changes)
     check_serving(settings)
     log_as_json(sys.stderr)
+    if processes > 1:
+        return uvloop.run(_keep(settings, processes))
     uvloop.run(_serve(settings))
+    return 0
 
 
 async def _serve(settings: Settings) -> None:
@@ -43,26 +54,66 @@ async def _serve(settings: Settings) -> None:
         end_with_zero(settings.drain_seconds) as told,
     ):
         async with open_place(settings, needs_key=True) as place:
-            address = f"http://{_write_address(listener)}"
-            app = create_app(place.settings)
-            config = uvicorn.Config(
-                app,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                backlog=BACKLOG,
-                timeout_graceful_shutdown=STREAMS_END_SECONDS,
-            )
-            # Not in uvicorn's hands: what stops the start is to be one line, and draining comes
-            # after the last connection.
-            async with app.router.lifespan_context(app):
-                with _announce(place, address):
-                    server = _Server(
-                        config, lambda: _tell(address, place), app.state.hitl.end_waits, told.tell
-                    )
-                    spare_what_stays()
-                    await server.serve(sockets=[listener])
+            with ExitStack() as public:
+
+                def go_public() -> None:
+                    public.enter_context(_announce(place, listener))
+                    _tell(place, listener)
+
+                await serve_on(listener, place.settings, told, go_public)
+
+
+async def _keep(settings: Settings, processes: int) -> int:
+    with (
+        _listen(settings.host, settings.port) as listener,
+        end_with_zero(settings.drain_seconds + CHILDREN_SECONDS) as told,
+        TemporaryDirectory(prefix="hitl-metrics-") as metrics,
+    ):
+        listener.listen(BACKLOG)
+        async with open_place(settings, needs_key=True) as place:
+            if place.data and processes > EMBEDDED_PROCESSES:
+                raise ConfigurationError(
+                    f"The embedded Postgres has connections for {EMBEDDED_PROCESSES} processes, "
+                    f"not for {processes}: set DATABASE_URL to a Postgres of yours."
+                )
+            with ExitStack() as public:
+
+                def go_public() -> None:
+                    public.enter_context(_announce(place, listener))
+                    _tell(place, listener, processes)
+
+                environment = write_environment(place.settings, metrics)
+                parent = Parent(listener, environment, told.event)
+                return await parent.keep(processes, go_public)
+
+
+async def serve_on(
+    listener: socket.socket,
+    settings: Settings,
+    told: Told,
+    up: Callable[[], object],
+    wait_turn: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Serve until told to end. `settings` say where the database is, and have a key.
+
+    `wait_turn`: the pause between two sweeps.
+    """
+    app = create_app(settings, wait_turn)
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=STREAMS_END_SECONDS,
+    )
+    # Not in uvicorn's hands: what stops the start is to be one line, and draining comes after the
+    # last connection.
+    async with app.router.lifespan_context(app):
+        server = _Server(config, up, app.state.hitl.end_waits, told.tell)
+        spare_what_stays()
+        await server.serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -71,7 +122,7 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        up: Callable[[], None],
+        up: Callable[[], object],
         down: Callable[[], None],
         told: Callable[[], None],
     ) -> None:
@@ -92,13 +143,16 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _tell(address: str, place: Place) -> None:
+def _tell(place: Place, listener: socket.socket, processes: int = 1) -> None:
+    address = _write_address(listener)
     if place.data and place.data.moved_from:
         _print(f"Postgres cannot reach {place.data.moved_from}: the data is in {place.data.path}.")
     _print(f"HITL Orchestrator: {address}   API: {address}/docs")
     database = f"embedded Postgres in {place.data.path}" if place.data else "DATABASE_URL"
     key = "API_KEY of the environment" if place.key_file is None else str(place.key_file)
     _print(f"Database: {database}   Key: {key}")
+    if processes > 1:
+        _print(f"{processes} processes serve it.")
     if place.settings.openai_api_key is None:
         _print("No OPENAI_API_KEY: planner and specialists work offline, by rules.")
     if place.settings.dispatch == "queue":
@@ -125,13 +179,14 @@ def _listen(host: str, port: int) -> Generator[socket.socket]:
 
 def _write_address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _announce(place: Place, address: str) -> AbstractContextManager[None]:
+def _announce(place: Place, listener: socket.socket) -> AbstractContextManager[None]:
     """Leave the address where the client commands beside an embedded server find it."""
     if place.data is None:
         return nullcontext()
+    address = _write_address(listener)
     for every, own in EVERY_ADDRESS.items():
         address = address.replace(f"//{every}:", f"//{own}:")
     return announce(place.data.path, address)

@@ -5,11 +5,13 @@ Questions, answers and free text go to neither.
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from hitl_orchestrator.domain.events import VOICES, Cause, Event, EventKind
 from hitl_orchestrator.domain.hitl import ResponseType
@@ -21,6 +23,7 @@ from hitl_orchestrator.server.tracing import Trace
 WAIT_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400)
 # what `agent_failed` and `loop_blocked` have beside their names
 OF_AGENTS = ("runId", "threadId", "stepId", "originAgent", "exception", "place", "seconds")
+COUNTING_TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
 RESUME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _OF_RUNS = {
     EventKind.RUN_STARTED,
@@ -40,16 +43,12 @@ class Telemetry:
         self._trace = trace
         self._log = logging.getLogger("hitl")
         self._registry = CollectorRegistry()
-        self._depth = Gauge("hitl_queue_depth", "Pending requests", registry=self._registry)
-        self._oldest = Gauge(
-            "hitl_oldest_pending_seconds",
-            "Age of the oldest pending request",
-            registry=self._registry,
+        self._depth = self._gauge("hitl_queue_depth", "Pending requests")
+        self._oldest = self._gauge(
+            "hitl_oldest_pending_seconds", "Age of the oldest pending request"
         )
-        self._held = Gauge(
-            "hitl_held_runs",
-            "Runs that wait for agents that are not plugged in",
-            registry=self._registry,
+        self._held = self._gauge(
+            "hitl_held_runs", "Runs that wait for agents that are not plugged in"
         )
         self._requests = Counter(
             "hitl_requests_total",
@@ -94,6 +93,10 @@ class Telemetry:
             for label in labels:
                 counter.labels(label.value)  # there from the start, at 0
 
+    def _gauge(self, name: str, what: str) -> Gauge:
+        # of several processes that count together: what was read last
+        return Gauge(name, what, multiprocess_mode="mostrecent", registry=self._registry)
+
     def committed(self, run: StoredRun, events: Sequence[Event]) -> None:
         if self._trace:
             self._trace(run, events)
@@ -132,7 +135,19 @@ class Telemetry:
         self._depth.set(queue_depth)
         self._oldest.set(oldest_pending_seconds)
         self._held.set(held_runs)
-        return generate_latest(self._registry)
+        return generate_latest(self._find_registry())
+
+    def _find_registry(self) -> CollectorRegistry:
+        """Return what is counted here, or by all processes behind the same socket.
+
+        Those count in files of one folder, also for one that died (prometheus_client's own way).
+        """
+        folder = os.environ.get(COUNTING_TOGETHER)
+        if not folder:
+            return self._registry
+        together = CollectorRegistry()
+        MultiProcessCollector(together, folder)
+        return together
 
     def _count(self, run: StoredRun, event: Event) -> None:
         if event.kind in (EventKind.QUESTION_ASKED, EventKind.QUESTION_DENIED):

@@ -4,8 +4,11 @@ from typing import LiteralString
 
 import pytest
 from psycopg import AsyncConnection, sql
+from pydantic import JsonValue
 
-from hitl_orchestrator.checkpoints import listing, requests
+from hitl_orchestrator.checkpoints import listing, requests, retention
+from hitl_orchestrator.checkpoints.pool import connection, connection_pool
+from hitl_orchestrator.domain.run import NewRun
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
 from tests.processes import AGENTS
@@ -23,19 +26,87 @@ ONLY_INDEXES = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enabl
     ],
 )
 async def test_a_page_is_read_from_its_index(
-    database_url: str, query: sql.SQL, after: LiteralString, index: str
+    up_to_date: str, query: sql.SQL, after: LiteralString, index: str
 ) -> None:
-    settings = Settings(database_url=database_url, agents=(str(AGENTS / "asks.py:agent"),))
-    async with Orchestrator.open(settings):
-        pass  # brings the database up to date
-    at = "2026-01-01T00:00:00Z"
-    values = {"urgent": -1, "at": at, "request_id": "r", "rank": 1, "since": at, "id": "r"}
-    values["limit"] = 51
-    page = query.format(sql.SQL(after))
-    async with await AsyncConnection.connect(database_url) as conn:
-        await conn.execute(ONLY_INDEXES)
-        explained = await conn.execute(sql.SQL("EXPLAIN ") + page, values)
-        plan = "\n".join([row[0] for row in await explained.fetchall()])
+    plan = await explain(up_to_date, query.format(sql.SQL(after)))
     assert f"using {index} on " in plan
     assert "Index Cond: (ROW(" in plan, "a page begins where the one before it ended"
     assert "Sort" not in plan
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted", "index"),
+    [
+        (requests.WAITING, requests.OF_AGENT, "hitl_requests_waiting_of_agent"),
+        (requests.WAITING, requests.AS_URGENT, "hitl_requests_waiting"),
+        (requests.OVER, requests.OF_AGENT, "hitl_requests_over_of_agent"),
+        (requests.OVER, "r.status = 'denied'", "hitl_requests_denied"),
+        (sql.SQL(listing.FITTING), requests.OF_AGENT, "hitl_requests_waiting_of_agent"),
+        (sql.SQL(listing.FITTING), requests.AS_URGENT, "hitl_requests_waiting"),
+        (sql.SQL(retention.ENDED), "", "orchestrator_runs_ended"),
+    ],
+)
+async def test_few_are_found_among_many_by_an_index(
+    up_to_date: str, query: sql.SQL, wanted: LiteralString, index: str
+) -> None:
+    plan = await explain(up_to_date, query.format(sql.SQL(wanted)))
+    assert f"using {index} on " in plan
+    assert "Sort" not in plan
+
+
+@pytest.fixture
+async def up_to_date(database_url: str) -> str:
+    settings = Settings(database_url=database_url, agents=(str(AGENTS / "asks.py:agent"),))
+    async with Orchestrator.open(settings):
+        return database_url
+
+
+async def explain(database_url: str, query: sql.Composed) -> str:
+    at = "2026-01-01T00:00:00Z"
+    values = {"urgent": -1, "at": at, "request_id": "r", "rank": 1, "since": at, "id": "r"}
+    values |= {"limit": 51, "few": 9, "agent": "a", "wanted_urgent": -1, "older_than": "30 days"}
+    async with await AsyncConnection.connect(database_url) as conn:
+        await conn.execute(ONLY_INDEXES)
+        explained = await conn.execute(sql.SQL("EXPLAIN ") + query, values)
+        return "\n".join([row[0] for row in await explained.fetchall()])
+
+
+WANTED: list[tuple[str | None, str | None, list[str]]] = [
+    (None, "high", ["high", "both"]),
+    (None, "normal", ["both", "normal", "always"]),
+    ("asks.always", None, ["both", "always"]),
+    ("asks", "low", ["low"]),
+    ("asks.always", "high", []),
+    ("nobody", None, []),
+]
+
+
+@pytest.mark.slow
+async def test_runs_with_a_question_that_is_looked_for_are_found_both_ways(
+    database_url: str,
+) -> None:
+    agents = tuple(f"{AGENTS / 'asks.py'}:{name}" for name in ("agent", "asking"))
+    async with Orchestrator.open(Settings(database_url=database_url, agents=agents)) as hitl:
+        for name, urgency, outputs in (
+            ("low", "low", ("answer",)),
+            ("high", "high", ("answer",)),
+            ("normal", "normal", ("answer",)),
+            ("both", "high", ("answer", "asked")),
+            ("always", "low", ("asked",)),
+        ):
+            question: JsonValue = {"question": "What now?", "kind": "freeform", "urgency": urgency}
+            new = NewRun(objective=name, inputs={"question": question}, outputs=outputs)
+            await hitl.start(new, wait_seconds=30)
+    pool = connection_pool(database_url, max_size=1)
+    async with pool, connection(pool) as conn:
+        for agent, urgency, names in WANTED:
+            for few in (1, listing.AT_MOST_FEW):
+                found = list[str]()
+                cursor: str | None = ""
+                while cursor is not None:
+                    page = await listing.waiting(
+                        conn, agent, urgency, None, 1, cursor or None, few=few
+                    )
+                    found += [run.settings.objective for run, _ in page.rows]
+                    cursor = page.next_cursor
+                assert found == names, (agent, urgency, few)

@@ -1,7 +1,8 @@
 """The ASGI app: read it downward."""
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import version
@@ -22,9 +23,12 @@ from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(
+    settings: Settings, wait_turn: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> FastAPI:
     """Make the app. Its lifespan opens `app.state.hitl`, the door.
 
+    `wait_turn`: the pause between two sweeps.
     Whoever stops the server calls `app.state.hitl.end_waits()` first, so that streams end.
     Raise ConfigurationError without a key.
     """
@@ -33,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with Orchestrator.open(settings) as hitl:
+        async with Orchestrator.open(settings, wait_turn) as hitl:
             app.state.hitl = hitl
             yield
 

@@ -22,12 +22,15 @@ class Client:
         self._writer.close()
 
     async def post(self, path: str, body: Json) -> Json:
-        return await self._call("POST", path, json.dumps(body).encode())
+        return json.loads(await self._call("POST", path, json.dumps(body).encode()))
 
     async def get(self, path: str) -> Json:
+        return json.loads(await self.read(path))
+
+    async def read(self, path: str) -> bytes:
         return await self._call("GET", path, b"")
 
-    async def _call(self, method: str, path: str, body: bytes) -> Json:
+    async def _call(self, method: str, path: str, body: bytes) -> bytes:
         """Return the body of the reply. Raise RuntimeError: it was no success."""
         about = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
         head = f"{method} {path} HTTP/1.1\r\n{self._head}{about}\r\n"
@@ -38,4 +41,4 @@ class Client:
         found = await self._reader.readexactly(int(fields["content-length"]))
         if status.split(" ")[1][0] != "2":
             raise RuntimeError(f"{method} {path}: {status} {found[:500]!r}")
-        return json.loads(found)
+        return found

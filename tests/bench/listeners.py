@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -20,7 +20,7 @@ from tests.processes import Running, serving
 from tests.temporary import temporary_postgres
 
 QUEUE = "/api/hitl/events"
-OF_QUEUE, OF_RUNS = (60, 300, 1000), (1000,)
+OF_QUEUE, OF_RUNS = (200, 1000), (1000,)
 WATCHED = 20  # paused runs that the streams of runs are of
 ROUNDS, TIMES, WARMING = 3, 20, 5
 AWAY_SECONDS = 1.5  # Postgres tells its counts that late
@@ -133,27 +133,33 @@ def average(rounds: Sequence[Cost]) -> Cost:
 
 
 def main() -> None:
+    measure_all()
+
+
+def measure_all() -> Json:
+    """Return what one cost beside nobody and beside who listens."""
     sys.stdout.write(HEAD)
     with temporary_postgres() as postgres:
-        measure_all(postgres.start())
+        return dict(measure_each(postgres.start()))
 
 
-def measure_all(database_url: str) -> None:
+def measure_each(database_url: str) -> Iterator[tuple[str, Json]]:
     with serving(database_url, "asks.py:agent") as server:
         for count in OF_QUEUE:
-            tell(f"{count} of the queue", *measure(server, database_url, count, [QUEUE]))
+            yield tell(f"{count} of the queue", *measure(server, database_url, count, [QUEUE]))
         with server.client() as client:
             paths = [f"/api/runs/{start(client)['runId']}/events" for _ in range(WATCHED)]
         for count in OF_RUNS:
-            tell(f"{count} of other runs", *measure(server, database_url, count, paths))
+            yield tell(f"{count} of other runs", *measure(server, database_url, count, paths))
 
 
-def tell(what: str, alone: Cost, beside: Cost) -> None:
+def tell(what: str, alone: Cost, beside: Cost) -> tuple[str, Json]:
     cells = [f"{alone.ms:.0f}", f"{beside.ms:.0f}", f"{beside.ms / alone.ms:.2f}"]
     cells += [f"{alone.cpu_ms:.0f}", f"{beside.cpu_ms:.0f}"]
     cells += [f"{alone.transactions:.0f}", f"{beside.transactions:.0f}", f"{beside.events:.0f}"]
     sys.stdout.write(f"| {what} | {' | '.join(cells)} |\n")
     sys.stdout.flush()
+    return what, {"alone": alone._asdict(), "beside": beside._asdict()}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Cycles a second over HTTP, here and by hand: start to a question, its answer to the end.
 
-python -m tests.bench.race [--rounds N] [--json FILE] [--seconds S]
+python -m tests.bench.race [--rounds N] [--seconds S]
 
 Both servers are processes on one Postgres, each with its own database, and run by turns in short
 bursts: what the machine does besides meets both alike. Ratios are what to look at.
@@ -8,12 +8,11 @@ bursts: what the machine does besides meets both alike. Ratios are what to look 
 
 import argparse
 import asyncio
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
@@ -36,20 +35,25 @@ from tests.processes import API_KEY, serving
 from tests.statements import Statements, statements
 from tests.temporary import temporary_postgres
 
-CONCURRENCIES = (1, 16, 64)
+ASKS, NEVER_ASKS = "a question", "never asks"
+BURSTS = ((ASKS, 1), (ASKS, 16), (ASKS, 64), (NEVER_ASKS, 1), (NEVER_ASKS, 16))
 BENCH = Path(__file__).parent
+ROUNDS, SECONDS = 8, 3
 COUNTED = 48
 HEAD_BURSTS = """
-| at once | | cycles/s | ms to the question | ms to the end | server, ms of CPU | Postgres, ms \
-| ratio of cycles/s |
-| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
+| a run | at once | | a second | ms to the question | ms to the end | server, ms of CPU \
+| Postgres, ms | ratio |
+| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
 HEAD_STORED = """
 | | a run | at once | statements | commits | rows | bytes of WAL | bytes stored |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
 
 
 class Burst(NamedTuple):
-    """Milliseconds are a cycle's; `cpu_ms` the server's, `pg_ms` the database's."""
+    """Milliseconds are a run's; `cpu_ms` the server's, `pg_ms` the database's.
+
+    A run that never asks is at its end at once.
+    """
 
     a_second: float
     to_question_ms: float
@@ -141,15 +145,17 @@ async def connected(racer: Racer, count: int) -> AsyncGenerator[list[Client]]:
         yield [await stack.enter_async_context(client) for client in clients]
 
 
-async def burst(racer: Racer, concurrency: int, seconds: float, postmaster: int) -> Burst:
+async def burst(
+    racer: Racer, concurrency: int, seconds: float, postmaster: int, kind: str = ASKS
+) -> Burst:
     to_question, to_end = list[float](), list[float]()
     until = time.monotonic() + seconds
 
     async def cycle_until_then(client: Client) -> None:
         while (began := time.monotonic()) < until:
-            run = await racer.start(client)
+            run = await racer.start(client) if kind == ASKS else None
             asked = time.monotonic()
-            await racer.answer(client, run)
+            await (racer.answer(client, run) if run else racer.never_ask(client))
             to_question.append(asked - began)
             to_end.append(time.monotonic() - asked)
 
@@ -176,9 +182,13 @@ def read_cpu_of_postgres(postmaster: int) -> float:
 
 
 def read_cpu(racer: Racer, postmaster: int) -> list[float]:
-    fields = Path(f"/proc/{racer.pid}/stat").read_text().rpartition(")")[2].split()
-    server = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return [server, read_cpu_of_postgres(postmaster)]
+    return [read_cpu_of_process(racer.pid), read_cpu_of_postgres(postmaster)]
+
+
+def read_cpu_of_process(pid: int) -> float:
+    """Return seconds, in steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def count(
@@ -252,13 +262,21 @@ async def race_in_bursts(postgres: EmbeddedPostgres, rounds: int, seconds: float
         for racer in racers:
             await until_up(racer)
             await burst(racer, 4, 2, postmaster)  # warm
-        for concurrency in CONCURRENCIES:
+        for kind, concurrency in BURSTS:
             bursts: dict[str, list[Burst]] = {racer.name: [] for racer in racers}
             for number in range(rounds):
                 for racer in racers if number % 2 else reversed(racers):
-                    bursts[racer.name].append(await burst(racer, concurrency, seconds, postmaster))
-            found[str(concurrency)] = bursts
-            print_bursts(concurrency, bursts)
+                    one = await burst(racer, concurrency, seconds, postmaster, kind)
+                    bursts[racer.name].append(one)
+            found[f"{kind}, {concurrency} at once"] = write_bursts(bursts)
+            print_bursts(kind, concurrency, bursts)
+    return found
+
+
+def write_bursts(bursts: Mapping[str, Sequence[Burst]]) -> Json:
+    found: Json = {"ratios": list_ratios(bursts)}
+    for name, some in bursts.items():
+        found[name] = [one._asdict() for one in some]
     return found
 
 
@@ -275,21 +293,26 @@ async def count_all(
             async def ask_and_answer(client: Client) -> None:
                 await racer.answer(client, await racer.start(client))
 
-            for what, act in (("a question", ask_and_answer), ("never asks", racer.never_ask)):
+            for what, act in ((ASKS, ask_and_answer), (NEVER_ASKS, racer.never_ask)):
                 for concurrency in (1, 16):
                     stored = await count(racer, counted, act, concurrency)
-                    found[f"{racer.name}, {what}, {concurrency} at once"] = stored
+                    found[f"{racer.name}, {what}, {concurrency} at once"] = stored._asdict()
                     say(f"| {racer.name} | {what} | {concurrency} | {join(stored)} |")
     return found
 
 
-def print_bursts(concurrency: int, bursts: dict[str, list[Burst]]) -> None:
-    medians = {name: list_medians(some) for name, some in bursts.items()}
+def list_ratios(bursts: Mapping[str, Sequence[Burst]]) -> list[float]:
     pairs = zip(bursts["here"], bursts["by hand"], strict=True)
-    ratios = sorted(ours.a_second / theirs.a_second for ours, theirs in pairs)
+    return sorted(ours.a_second / theirs.a_second for ours, theirs in pairs)
+
+
+def print_bursts(kind: str, concurrency: int, bursts: Mapping[str, Sequence[Burst]]) -> None:
+    medians = {name: list_medians(some) for name, some in bursts.items()}
+    ratios = list_ratios(bursts)
     ratio = f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
     for name, values in medians.items():
-        say(f"| {concurrency} | {name} | {join(values)} | {ratio if name == 'here' else ''} |")
+        shown = ratio if name == "here" else ""
+        say(f"| {kind} | {concurrency} | {name} | {join(values)} | {shown} |")
 
 
 def list_medians(bursts: Sequence[Burst]) -> list[float]:
@@ -307,13 +330,10 @@ def say(text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Race against what people write by hand.")
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
     given = parser.parse_args()
-    found = asyncio.run(race(given.rounds, given.seconds))
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1))
+    asyncio.run(race(given.rounds, given.seconds))
 
 
 if __name__ == "__main__":
