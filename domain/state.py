@@ -18,7 +18,9 @@ from hitl_orchestrator.domain.records import Json, JsonObject, Record
 
 INPUT = "input"  # who made a facet that came with the start
 RUN = "run"  # the channel
-SHAPE = "2"  # of what is kept of it; before, each part of the state was in a channel of its own
+SHAPE = "2"  # of what is kept of it
+# in the shape before: a channel for each part of the state
+PARTS = frozenset({"run", "plan", "considered", "facets", "reports", "questions"})
 
 
 def mark_shape(fingerprint: str) -> str:
@@ -219,16 +221,16 @@ class Delta(Record):
             events=(*self.events, *other.events),
         )
 
-    def write(self) -> "Written":
-        return Written(self)
+    def write(self) -> "DeltaBytes":
+        return DeltaBytes(self)
 
     @classmethod
     def of(cls, written: bytes) -> "Delta":
         """Read what a node wrote, which any saver may have kept. Raise Unreadable."""
-        return written.delta if isinstance(written, Written) else cls.read_json(written)
+        return written.delta if isinstance(written, DeltaBytes) else cls.read_json(written)
 
 
-class Written(bytes):
+class DeltaBytes(bytes):
     """A delta as savers keep it, JSON, and as it was before it was made so."""
 
     delta: Delta

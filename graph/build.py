@@ -29,7 +29,6 @@ from hitl_orchestrator.nodes.routing import (
     build_guard,
     build_planner,
     build_specialist,
-    choose_first,
 )
 from hitl_orchestrator.nodes.specialist import Work
 
@@ -61,13 +60,13 @@ def assemble(
 ) -> Graph:
     graph = StateGraph(State)
     planner = Planner(capabilities, propose)
-    everybody = (*capabilities, PLANNER, END)
-    graph.add_node(PLANNER, build_planner(planner), destinations=everybody)
-    graph.add_node(GUARD, build_guard(planner), destinations=everybody)
+    # `destinations` are for a picture alone: each node says itself where a run goes
+    graph.add_node(PLANNER, build_planner(planner), destinations=(*capabilities, END))
+    graph.add_node(GUARD, build_guard(planner), destinations=(*capabilities, PLANNER))
+    graph.add_edge(START, PLANNER)
     for name, capability in capabilities.items():
         # one node a capability: a picture shows the agents
-        node = build_specialist(capability, works[name], planner)
-        graph.add_node(name, node, destinations=(*everybody, GUARD))
-    # `async def`: LangGraph calls what is not in a thread
-    graph.add_conditional_edges(START, choose_first, [*capabilities, PLANNER, GUARD])
+        graph.add_node(
+            name, build_specialist(capability, works[name], planner), destinations=(GUARD,)
+        )
     return graph.compile(checkpointer=saver, name="orchestrator")

@@ -6,23 +6,22 @@ from typing import Any
 from langgraph.checkpoint.base import CheckpointTuple
 
 from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.state import Delta, Snapshot
-
-_PARTS = ("plan", "considered", "facets", "reports", "questions", "result")
+from hitl_orchestrator.domain.state import PARTS, RUN, Delta, Snapshot
 
 
 def read_earlier(found: CheckpointTuple) -> Snapshot:
     """Return its state, with what those have written who finished while others still work."""
     values: Mapping[str, Any] = found.checkpoint["channel_values"]
-    state = Snapshot.read({"run": values["run"], **_list_parts(values)})
+    state = Snapshot.read({RUN: values[RUN], **_list_parts(values)})
     written: dict[str, dict[str, Any]] = {}
     for task_id, channel, value in found.pending_writes or ():
         written.setdefault(task_id, {})[channel] = value
     for writes in written.values():
-        if "run" not in writes:  # its start's are in the values
+        if RUN not in writes:  # its start's are in the values
             state = state.after(Delta.read(_list_parts(writes)))
     return state
 
 
 def _list_parts(values: Mapping[str, Any]) -> JsonObject:
-    return {name: values[name] for name in _PARTS if values.get(name) is not None}
+    names = {*PARTS, "result"} - {RUN}
+    return {name: values[name] for name in names if values.get(name) is not None}

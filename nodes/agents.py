@@ -14,7 +14,7 @@ from hitl_orchestrator.domain.errors import ConfigurationError, Invalid
 from hitl_orchestrator.domain.hitl import Contract
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.domain.schemas import schema_error
-from hitl_orchestrator.domain.state import RUN
+from hitl_orchestrator.domain.state import PARTS
 from hitl_orchestrator.nodes.fingerprint import take_fingerprint
 from hitl_orchestrator.nodes.loading import describe, load_entry, names_file
 from hitl_orchestrator.nodes.plain import make_plain
@@ -44,7 +44,7 @@ class Agent:
 _schemas = TypeAdapter(dict[FacetName, JsonObject])
 _OPTIONAL = ("input", "output", "ask", "answer")
 # LangGraph gives a node and a channel of one graph no common name
-_TAKEN = {"planner", "guard", RUN}
+_TAKEN = {"planner", "guard", *PARTS, "result", "events"}
 _OURS = {"contract", "disagreesWith", "fingerprint"}  # of a capability: what we find out ourselves
 _KEYS = Capability.model_fields.keys() - _OURS | {"facets", "run", "denied", *_OPTIONAL}
 

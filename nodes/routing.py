@@ -1,6 +1,6 @@
 """Where a run goes from its state, and the graph's nodes, which say so with what they add to it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from langgraph.graph import END
@@ -22,8 +22,15 @@ Node = Callable[..., Awaitable[Command[Any]]]  # of the graph: the state, or a v
 
 
 def build_planner(planner: Planner) -> Node:
+    """Return the node that every run begins at, and those that ask a model for a plan return to."""
+
     async def node(given: Any) -> Command[Any]:
-        return _go_on(Snapshot.of(given), await planner.think(Snapshot.of(given)))
+        state = Snapshot.of(given)
+        if not asking(state):
+            return _go_on(state, await planner.think(state))
+        # a run that a program before this one began (graph/earlier.py)
+        judged = Delta() if is_judged(state) else judge_wave(state, planner.registry)
+        return _go_on(state, judged)
 
     return node
 
@@ -55,15 +62,7 @@ def build_specialist(capability: Capability, work: Work, planner: Planner) -> No
     return node
 
 
-async def choose_first(given: Mapping[str, Any]) -> Goto:
-    """Return where a run begins, or begins again: at the planner, unless somebody asks already."""
-    state = Snapshot.of(given)
-    if not asking(state):
-        return PLANNER
-    return choose_nodes(state) if is_judged(state) else GUARD
-
-
-def choose_nodes(state: Snapshot) -> Goto:
+def _choose_nodes(state: Snapshot) -> Goto:
     """Return who goes on: who asks (to pause, or with a denial), else who can start."""
     if state.result:
         return END
@@ -85,7 +84,7 @@ async def _judge_and_plan(planner: Planner, state: Snapshot, delta: Delta) -> Co
 
 
 def _go_on(state: Snapshot, delta: Delta) -> Command[Any]:
-    return Command(update={RUN: delta.write()}, goto=choose_nodes(state.after(delta)))
+    return Command(update={RUN: delta.write()}, goto=_choose_nodes(state.after(delta)))
 
 
 def _list_wave(state: Snapshot) -> list[Step]:

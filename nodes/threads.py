@@ -8,12 +8,9 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.constants import START
 
 from hitl_orchestrator.domain.errors import Invalid
-from hitl_orchestrator.domain.state import RUN
+from hitl_orchestrator.domain.state import PARTS, RUN
 from hitl_orchestrator.domain.threads import name_agent_thread, name_old_agent_thread
 from hitl_orchestrator.nodes.specialist import Answers, Task
-
-# what of a run the graph had in channels of their own, before there was one for all of it
-CHANNELS_BEFORE = frozenset({"run", "plan", "considered", "facets", "reports", "questions"})
 
 
 def locate_thread(task: Task) -> RunnableConfig:
@@ -53,7 +50,7 @@ def _is_run(found: CheckpointTuple) -> bool:
     written = {*found.checkpoint["channel_versions"]}
     if isinstance(begun, Mapping):
         written |= cast(Mapping[str, object], begun).keys()
-    return written >= CHANNELS_BEFORE
+    return written >= PARTS
 
 
 def _has_run(values: object) -> bool:

@@ -16,6 +16,7 @@ RENAME = (
     "UPDATE checkpoint_blobs SET thread_id = %s WHERE thread_id = %s",
     "UPDATE checkpoint_writes SET thread_id = %s WHERE thread_id = %s",
 )
+TOUCH = "UPDATE orchestrator_runs SET status = status WHERE run_id = %s"
 QUESTION = {
     "question": "Send it?",
     "kind": "approval",
@@ -36,6 +37,8 @@ async def make_old(database_url: str, run: Json) -> None:
     async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
         for statement in RENAME:
             await conn.execute(statement, (":".join(parts(run)), "\x1f".join(parts(run))))
+        # as whoever pauses a run does: what this server remembers of it is out of date
+        await conn.execute(TOUCH, (run["runId"],))
 
 
 async def reject(api: httpx.AsyncClient, run: Json) -> Json:
