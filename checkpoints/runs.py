@@ -95,7 +95,6 @@ def write_fields(
 def write_new(run: StoredRun) -> dict[str, str]:
     """Return what never changes, as the parameters of statements.INSERT."""
     return {
-        "thread_id": run.threadId,
         "settings": write_json(run.settings.json_object()),
         "metadata": write_json(run.metadata),
     }

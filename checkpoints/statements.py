@@ -125,5 +125,6 @@ def compose(fence: str, parts: Iterable[str], returns: str = "SELECT FROM fence"
 
 @cache
 def _compose(fence: str, parts: tuple[str, ...], returns: str) -> bytes:
-    written = "".join(f",\n{name}_written AS ({PARTS[name]})" for name in parts)
-    return f"WITH fence AS ({fence}){written}\n{returns}".encode()
+    written = "".join(f", w_{name} AS ({PARTS[name]})" for name in parts)
+    # psycopg remembers how it reads a statement, if it is not longer than 4,096 bytes
+    return " ".join(f"WITH fence AS ({fence}){written} {returns}".split()).encode()

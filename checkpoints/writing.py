@@ -76,7 +76,8 @@ async def write(
         parts |= extras.rows.write_parts()
     values = {
         **runs.write_fields(change.run, counters, needs),
-        **runs.write_new(change.run),
+        **({} if kept.version else runs.write_new(change.run)),
+        "thread_id": change.run.threadId,
         **_rank_pending(after),
         **_write_claiming(extras.claiming),
         "version": kept.version,
