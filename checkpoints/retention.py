@@ -1,10 +1,11 @@
-"""Forgetting: ended runs with their checkpoints, questions and frames.
+"""Forgetting: ended runs with all they have, or only what their agents wrote on the way.
 
 A paused run is never touched.
 """
 
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 
 from psycopg.rows import DictRow
 
@@ -12,14 +13,29 @@ from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.domain.threads import name_agent_thread, name_old_agent_thread
 
 BATCH = 200
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
-ENDED = """SELECT run_id, thread_id,
+Batch = Sequence[DictRow]  # the runs
+DoBatch = Callable[[Connection, timedelta, datetime], Awaitable[Batch]]
+
+# `since`: a batch begins where the one before it ended. What that one left behind in the index
+# stays there as long as somebody's snapshot is older: each batch would go through all of it.
+ENDED = """SELECT run_id, thread_id, updated_at,
     coalesce(jsonb_path_query_array(plan::jsonb, '$.steps[*].stepId'), '[]') AS steps
     FROM orchestrator_runs
     WHERE status IN ('completed', 'failed', 'cancelled')
-    AND updated_at < now() - %(older_than)s::interval
+    AND updated_at >= %(since)s AND updated_at < now() - %(older_than)s::interval
     AND (working_until IS NULL OR working_until <= now())
     ORDER BY updated_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
+# Not of failed runs: they can be retried.
+WITH_HISTORY = """SELECT run_id, thread_id, updated_at,
+    coalesce(jsonb_path_query_array(plan::jsonb, '$.steps[*].stepId'), '[]') AS steps
+    FROM orchestrator_runs
+    WHERE status IN ('completed', 'cancelled') AND NOT history_dropped
+    AND updated_at >= %(since)s AND updated_at < now() - %(older_than)s::interval
+    AND (working_until IS NULL OR working_until <= now())
+    ORDER BY updated_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
+NOTE_DROPPED = "UPDATE orchestrator_runs SET history_dropped = true WHERE run_id = ANY(%s)"
 # Whoever starts a run holds its thread too (runs.py). What is held is left for the next time: to
 # wait could be a deadlock, since a start may wait for one of the rows above.
 HOLD_THREADS = """SELECT thread_id FROM unnest(%s::text[]) AS t (thread_id)
@@ -40,27 +56,58 @@ DELETE_CHECKPOINTS = (
 
 
 async def prune(pool: Pool, older_than: timedelta) -> int:
-    """Return how many runs were deleted, in batches: no transaction is long."""
-    pruned = 0
+    """Delete what ended longer ago, and return how many runs those were."""
+    return await _do_in_batches(_prune_batch, pool, older_than)
+
+
+async def drop_history(pool: Pool, older_than: timedelta) -> int:
+    """Drop agents' threads of runs that ended longer ago; return of how many. No page needs them.
+
+    A run's own thread stays, for its next runs, and so does that of a failed one's agents.
+    """
+    return await _do_in_batches(_drop_batch, pool, older_than)
+
+
+async def _do_in_batches(do: DoBatch, pool: Pool, older_than: timedelta) -> int:
+    """Return how many it was done to in all. No transaction is long."""
+    done, since = 0, EARLIEST
     async with connection(pool) as conn:
-        while batch := await _prune_batch(conn, older_than):
-            pruned += batch
-    return pruned
+        while batch := await do(conn, older_than, since):
+            done, since = done + len(batch), batch[-1]["updated_at"]
+    return done
 
 
-async def _prune_batch(conn: Connection, older_than: timedelta) -> int:
-    wanted = {"older_than": older_than, "limit": BATCH}
+async def _prune_batch(conn: Connection, older_than: timedelta, since: datetime) -> Batch:
     async with conn.transaction():
-        ended = await (await conn.execute(ENDED, wanted)).fetchall()
+        ended = await _take_batch(conn, ENDED, older_than, since)
         held = await _hold_threads(conn, {row["thread_id"] for row in ended})
         rows = [row for row in ended if row["thread_id"] in held]
         ids = [row["run_id"] for row in rows]
         for statement in (BURY, DELETE_AUDIT, DELETE_RUNS):
             await conn.execute(statement, (ids,))
-        threads = _list_threads(rows)
-        for statement in DELETE_CHECKPOINTS:
-            await conn.execute(statement, (threads,))
-    return len(ids)
+        await _delete_checkpoints(conn, [*held, *_list_agent_threads(rows)])
+    return rows
+
+
+async def _drop_batch(conn: Connection, older_than: timedelta, since: datetime) -> Batch:
+    async with conn.transaction():
+        rows = await _take_batch(conn, WITH_HISTORY, older_than, since)
+        if rows:
+            await _delete_checkpoints(conn, _list_agent_threads(rows))
+            await conn.execute(NOTE_DROPPED, ([row["run_id"] for row in rows],))
+    return rows
+
+
+async def _take_batch(
+    conn: Connection, statement: LiteralString, older_than: timedelta, since: datetime
+) -> Batch:
+    wanted = {"older_than": older_than, "since": since, "limit": BATCH}
+    return await (await conn.execute(statement, wanted)).fetchall()
+
+
+async def _delete_checkpoints(conn: Connection, threads: Sequence[str]) -> None:
+    for statement in DELETE_CHECKPOINTS:
+        await conn.execute(statement, (threads,))
 
 
 async def _hold_threads(conn: Connection, threads: Collection[str]) -> set[str]:
@@ -72,12 +119,10 @@ async def _hold_threads(conn: Connection, threads: Collection[str]) -> set[str]:
     return {row["thread_id"] for row in await rows.fetchall()}
 
 
-def _list_threads(rows: Sequence[DictRow]) -> list[str]:
-    """Return the runs' own threads and those of their agents."""
+def _list_agent_threads(runs: Batch) -> list[str]:
     threads: list[str] = []
-    for row in rows:
-        threads.append(row["thread_id"])
-        for step in row["steps"]:
-            of_step = row["thread_id"], row["run_id"], step
+    for run in runs:
+        for step in run["steps"]:
+            of_step = run["thread_id"], run["run_id"], step
             threads += name_agent_thread(*of_step), name_old_agent_thread(*of_step)
     return threads

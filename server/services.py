@@ -236,9 +236,13 @@ def agents_of(settings: Settings) -> list[Agent]:
 
 async def _tidy(store: Store, settings: Settings) -> None:
     await store.forget_old_keys()
-    if settings.retention_days is not None:
-        async with connection_pool(settings.session_url, max_size=1) as patient:
+    if settings.retention_days is None and settings.keep_history_days is None:
+        return
+    async with connection_pool(settings.session_url, max_size=1) as patient:
+        if settings.retention_days is not None:
             await retention.prune(patient, timedelta(days=settings.retention_days))
+        if settings.keep_history_days is not None:
+            await retention.drop_history(patient, timedelta(days=settings.keep_history_days))
 
 
 async def _requeue(

@@ -47,6 +47,7 @@ def _items(value: object) -> object:
 
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
+Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 
 HostName = Annotated[str, Field(pattern=r"^[\w.-]+$|^\[[\da-fA-F:.]+\]$", max_length=253)]
 
@@ -135,9 +136,14 @@ class Settings(BaseModel):
     auto_migrate: bool = Field(
         default=True, validation_alias="HITL_AUTO_MIGRATE", description="true or false"
     )
-    retention_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] | None = Field(
+    retention_days: Days | None = Field(
         default=None,
         validation_alias="HITL_RETENTION_DAYS",
+        description="days, more than 0, at most 36500",
+    )
+    keep_history_days: Days | None = Field(
+        default=None,
+        validation_alias="HITL_KEEP_HISTORY_DAYS",
         description="days, more than 0, at most 36500",
     )
     history: Literal["newest", "all"] = Field(

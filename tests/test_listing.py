@@ -44,6 +44,7 @@ async def test_a_page_is_read_from_its_index(
         (sql.SQL(listing.FITTING), requests.OF_AGENT, "hitl_requests_waiting_of_agent"),
         (sql.SQL(listing.FITTING), requests.AS_URGENT, "hitl_requests_waiting"),
         (sql.SQL(retention.ENDED), "", "orchestrator_runs_ended"),
+        (sql.SQL(retention.WITH_HISTORY), "", "orchestrator_runs_with_history"),
     ],
 )
 async def test_few_are_found_among_many_by_an_index(

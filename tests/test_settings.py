@@ -85,6 +85,7 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
         ("PORT", "65536"),
         ("PORT", "http"),
         ("HITL_RETENTION_DAYS", "soon"),
+        ("HITL_KEEP_HISTORY_DAYS", "0"),
         ("HITL_AUTO_MIGRATE", "2"),
         ("HITL_ALLOW_GENERATED_KEY", "ask me"),
         ("HITL_ALLOWED_HOSTS", "https://hitl.example/x"),

@@ -39,7 +39,7 @@ def list_sweeps(
     unfitting = {"offers": [*offers], "believed": None}
     at_work = ["queued", "running"]
     held = {"run_ids": [some[0]], "tokens": ["token"], "lease": LEASE}
-    a_batch = {"older_than": timedelta(0), "limit": retention.BATCH}
+    a_batch = {"older_than": timedelta(0), "since": retention.EARLIEST, "limit": retention.BATCH}
     most = {"most": store.COUNTED_AT_MOST}
     return {
         "every 2 s: whose time is over": (requests.EXPIRED, {"after": "", "limit": 1000}),
@@ -57,6 +57,9 @@ def list_sweeps(
         "every hour: what to prune, nothing": (
             retention.ENDED, {**a_batch, "older_than": LONG_AGO}),
         "every hour: what to prune, a batch": (retention.ENDED, a_batch),
+        "every hour: whose history to drop, nothing": (
+            retention.WITH_HISTORY, {**a_batch, "older_than": LONG_AGO}),
+        "every hour: whose history to drop, a batch": (retention.WITH_HISTORY, a_batch),
         "a scrape: depth of the queue": (store._DEPTH, most),  # pyright: ignore
         "a scrape: held runs": (store._HELD, most),  # pyright: ignore
         "listeners: is anything to number": (events.TO_NUMBER, ()),

@@ -59,6 +59,7 @@ SETTINGS = {
     "HITL_CLAIM_SECONDS": str(LEASE_SECONDS),
     "HITL_MAX_ATTEMPTS": str(MAX_ATTEMPTS),
     "HITL_RETENTION_DAYS": "1",
+    "HITL_KEEP_HISTORY_DAYS": "0.00001",  # a second
 }
 HEAD = {
     "dispatch": "---",
