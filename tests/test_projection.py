@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.base import CheckpointTuple, empty_checkpoint
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
 from hitl_orchestrator.domain.errors import Fenced
@@ -17,8 +18,9 @@ from hitl_orchestrator.domain.hitl import (
     ResponseType,
     Settled,
 )
+from hitl_orchestrator.domain.plan import Plan
 from hitl_orchestrator.domain.ports import Claim, Locked, Update
-from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.records import JsonObject, Record
 from hitl_orchestrator.domain.run import Held, RunStatus, StoredRun
 from hitl_orchestrator.domain.state import (
     RUN,
@@ -26,11 +28,15 @@ from hitl_orchestrator.domain.state import (
     Delta,
     Ending,
     Facet,
+    Outcome,
+    Report,
     Result,
     RunError,
     RunSettings,
     Snapshot,
 )
+from hitl_orchestrator.graph.channel import Folded
+from hitl_orchestrator.graph.earlier import read_earlier
 from hitl_orchestrator.graph.projection import (
     Begin,
     Broken,
@@ -127,6 +133,35 @@ def test_finished_siblings_of_what_waits_are_in_the_state() -> None:
     done = said(facets={"x": Facet(value=1, producedBy="s1")})
     state = read_thread(FIRST, thread(task(done), task(None, WAITS)))
     assert state.facets["x"].value == 1
+
+
+def test_a_run_of_a_program_before_is_read_with_what_finished_siblings_wrote() -> None:
+    def dumped(**records: Record) -> JsonObject:
+        return {name: record.json_object() for name, record in records.items()}
+
+    values: dict[str, Any] = {
+        "run": SETTINGS.json_object(),
+        "plan": Plan(version=1, steps=()).json_object(),
+        "considered": [],
+        "facets": dumped(objective=Facet(value="o", producedBy="input")),
+        "result": None,
+    }
+    done = Report(outcome=Outcome.COMPLETED)
+    found = CheckpointTuple(
+        {},
+        {**empty_checkpoint(), "channel_values": values},
+        {},
+        pending_writes=[
+            ("t1", "reports", dumped(s1=done)),
+            ("t1", "facets", dumped(x=Facet(value=1, producedBy="s1"))),
+            ("t1", "events", []),
+            ("t2", "__interrupt__", (WAITS,)),
+        ],
+    )
+    state = read_earlier(found)
+    assert Folded().from_checkpoint(values["run"]).get().is_partial
+    assert (state.reports, state.facets["x"].value) == ({"s1": done}, 1)
+    assert (state.plan, state.is_partial) == (Plan(version=1, steps=()), False)
 
 
 def asked(status: str = "pending", **more: Any) -> Asked:

@@ -43,7 +43,7 @@ async def ask_many(server: Running, output: str) -> list[Cost]:
     costs = list[Cost]()
     async with Client(int(server.url.rpartition(":")[2]), API_KEY) as client:
         body = {"objective": "Ask", "outputs": [output], "maxHitlRequests": QUESTIONS}
-        run = await client.post("/api/runs?wait=60", body)
+        run = await client.post("/api/runs?wait=60&history=false", body)
         while run["status"] == "awaiting_hitl":
             began, spent = time.monotonic(), read_cpu_of_process(server.process.pid)
             run = await answer(client, run)
@@ -59,7 +59,7 @@ async def answer(client: Client, run: Json) -> Json:
     asked = run["pendingRequestId"]
     answer = {"requestId": asked, "approved": True}
     body = {"runId": run["runId"], "requestId": asked, "responses": [answer]}
-    return (await client.post("/api/hitl/resume?wait=60", body))["run"]
+    return (await client.post("/api/hitl/resume?wait=60&history=false", body))["run"]
 
 
 def print_costs(name: str, costs: Sequence[Cost]) -> None:
