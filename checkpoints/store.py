@@ -152,6 +152,7 @@ class Store:
         for run, happened in tx.events:
             self.committed(run, happened)
             self.written(tx.kept[run.runId])
+            self.remembering.forget(run.runId)
         for claim in tx.claims:
             if seen := tx.seen.get(claim.run_id):
                 self._handed[claim] = Handed(seen, tx.recalled)
@@ -371,7 +372,7 @@ class PgUnit:
             change, run = await self._store.saver.flush(self._collected, write)
         self._store.committed(change.run, change.events)
         self._store.written(run)
-        if change.run.status is RunStatus.AWAITING_HITL:
+        if change.run.status is RunStatus.AWAITING_HITL and self._store.may_write_alone:
             remembered = Remembered(run, self._collected.images, self.notes)
             self._store.remembering.keep(remembered)
         return change
