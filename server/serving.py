@@ -4,8 +4,14 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from tempfile import TemporaryDirectory
 from types import FrameType
 
@@ -113,7 +119,23 @@ async def serve_on(
     async with app.router.lifespan_context(app):
         server = _Server(config, up, app.state.hitl.end_waits, told.tell)
         spare_what_stays()
-        await server.serve(sockets=[listener])
+        async with _ending_when_told(server, told):
+            await server.serve(sockets=[listener])
+
+
+@asynccontextmanager
+async def _ending_when_told(server: uvicorn.Server, told: Told) -> AsyncGenerator[None]:
+    """End it also where the word came before it heard any: while the process was starting."""
+
+    async def end() -> None:
+        await told.event.wait()
+        server.should_exit = True
+
+    ending = asyncio.create_task(end())
+    try:
+        yield
+    finally:
+        ending.cancel()
 
 
 class _Server(uvicorn.Server):

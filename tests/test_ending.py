@@ -2,14 +2,24 @@
 
 import asyncio
 import gc
+import os
+import subprocess
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from psycopg import AsyncConnection
 
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
+from tests.processes import API_KEY, HITL
 
+# what is plugged in is loaded while the server starts
+TELLS_TO_END = """import os, signal
+def agent(settings):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return {"capabilityId": "works", "displayName": "Works", "outputFacets": ["x"], "run": dict}
+"""
 HALF_OPEN = "SELECT count(*) FROM pg_stat_activity WHERE state = 'starting'"
 
 
@@ -57,3 +67,14 @@ async def test_a_listener_that_ends_while_it_connects_leaves_no_connection_half_
         await asyncio.sleep(0.1)  # the last handshake of the others in this session
         found = await (await admin.execute(HALF_OPEN)).fetchone()
         assert found == (0,)
+
+
+@pytest.mark.slow
+def test_who_is_told_to_end_while_it_starts_ends_at_once(database_url: str, tmp_path: Path) -> None:
+    agent = tmp_path / "ends.py"
+    agent.write_text(TELLS_TO_END)
+    settings = {"DATABASE_URL": database_url, "API_KEY": API_KEY, "PORT": "0"}
+    environment = {**os.environ, **settings, "HITL_AGENTS": f"{agent}:agent"}
+    # it would end by itself after 34.5 s, with 1
+    ended = subprocess.run([HITL, "serve"], env=environment, cwd=tmp_path, timeout=25, check=False)
+    assert ended.returncode == 0
