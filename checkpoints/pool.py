@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, cast
 
-from psycopg import Error, OperationalError
+from psycopg import Error, OperationalError, ProgrammingError
 from psycopg.errors import LockNotAvailable, QueryCanceled
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -176,11 +176,13 @@ def blaming_the_database() -> Generator[None]:
     """Raise StoreUnavailable for every error of the database but those of what was written.
 
     For who drives: a table that is away for a moment, or a right that was revoked, ends no run.
+    What psycopg itself refuses is a mistake of ours: the next try would meet it, too.
     """
     try:
         yield
     except Error as error:
-        if _is_of(error, OF_THE_DATA):
+        is_ours = isinstance(error, ProgrammingError) and error.sqlstate is None
+        if is_ours or _is_of(error, OF_THE_DATA):
             raise
         _log.exception("the database refused what a run needs; it is tried again")
         raise StoreUnavailable("The database refuses what it has to do now.") from error

@@ -4,7 +4,7 @@ What the graph writes is committed together with the rows that describe it.
 
     async with saver.unit() as unit:
         # What a task has finished is committed once nothing was written for 0.1 s, and at the
-        # latest after MOST_SECONDS; ainvoke commits nothing, and reads its own writes.
+        # latest after 0.8 s (flushing.py); ainvoke commits nothing, and reads its own writes.
         async with flushing(unit, lambda: saver.flush(unit, write)):
             await graph.ainvoke(...)
         await saver.flush(unit, write)  # fence, rows, checkpoints: one statement, or nothing
@@ -77,7 +77,6 @@ from hitl_orchestrator.domain.time_limits import paused_time
 T = TypeVar("T")
 
 RETRY_SECONDS = 0.5
-LATENESS_COUNTS, MOST_SECONDS = 20, 0.8  # of the wait before a flush in between
 REFUSED_BY_JSONB = re.compile("[\0\ud800-\udfff]")
 COUNTERS = "counters_since_delta_snapshot"  # LangGraph's, in the metadata
 
@@ -386,62 +385,3 @@ async def insert(conn: Connection, rows: Rowsets) -> None:
         return
     parts = rows.write_parts()
     await conn.execute(compose(UNFENCED, parts), parts)
-
-
-async def _wait_for_quiet(unit: Collected, seconds: float) -> None:
-    """Wait until nothing has been written for so long: something is long at work.
-
-    For longer where the event loop is late: nothing is long at work then, all wait, and a machine
-    that has too much to do is not given more.
-    """
-    loop, part = asyncio.get_running_loop(), seconds / 4
-    began = loop.time()
-    await asyncio.sleep(part)
-    quiet_seconds = seconds + LATENESS_COUNTS * (loop.time() - began - part)
-    # each further write puts it off
-    while loop.time() < (until := min(unit.wrote_at + quiet_seconds, began + MOST_SECONDS)):  # noqa: ASYNC110
-        await asyncio.sleep(until - loop.time())
-
-
-@asynccontextmanager
-async def flushing(
-    unit: Collected, flush: Callable[[], Awaitable[object]], after_seconds: float = 0.1
-) -> AsyncGenerator[None]:
-    """While the block works, flush what its tasks finished once they have been quiet for so long.
-
-    A database out of reach is tried again; the work goes on. Any other error, a lost claim
-    above all, cancels the block and is raised.
-    """
-    driver = cast("asyncio.Task[Any]", asyncio.current_task())
-    cancels_before, leaving = driver.cancelling(), False
-    failed: list[Exception] = []
-
-    async def flush_what_is_finished() -> None:
-        try:
-            while True:
-                await unit.changed.wait()
-                await _wait_for_quiet(unit, after_seconds)
-                # a flush under way takes it along, or leaves it for the next time
-                if unit.changed.is_set() and not unit.lock.locked():
-                    with suppress(StoreUnavailable):
-                        await flush()
-        except Exception as error:  # noqa: BLE001  # raised below
-            failed.append(error)
-            if not leaving:
-                driver.cancel()
-
-    background = asyncio.create_task(flush_what_is_finished())
-    try:
-        yield
-    finally:
-        leaving = True
-        if failed:
-            driver.uncancel()
-        try:
-            async with unit.lock:  # a flush under way ends first
-                pass
-        finally:
-            background.cancel()
-        # else somebody else cancels the driver, and that goes on
-        if failed and driver.cancelling() <= cancels_before:
-            raise failed[0]

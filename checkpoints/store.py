@@ -17,6 +17,7 @@ from hitl_orchestrator.checkpoints import (
 )
 from hitl_orchestrator.checkpoints.claims import Offers, Taker
 from hitl_orchestrator.checkpoints.clock import DatabaseClock
+from hitl_orchestrator.checkpoints.flushing import flushing
 from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
 from hitl_orchestrator.checkpoints.pool import (
     Connection,
@@ -30,7 +31,6 @@ from hitl_orchestrator.checkpoints.rowsets import Batch
 from hitl_orchestrator.checkpoints.saver import (
     BufferedSaver,
     Collected,
-    flushing,
     has_finished_work,
     not_yet_written,
 )

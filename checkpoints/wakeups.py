@@ -29,7 +29,9 @@ HEARD_SECONDS = 600.0  # so long who was heard is taken to be there, whatever th
 END_SECONDS = 1.0  # of patience at the end: the database may be out of reach
 GREETING = ""  # instead of a run's id: a process that has begun to listen
 LOOK_SECONDS = 5.0  # so often: is the connection that listens still alive?
-TELL = "SELECT count(pg_notify(%s, run_id || ' ' || %s)) FROM unnest(%s::text[]) AS t (run_id)"
+# Others that notify wait for it, so it does not wait for the disk: what it says may be lost.
+TELL = """SELECT set_config('synchronous_commit', 'off', true),
+    count(pg_notify(%s, run_id || ' ' || %s)) FROM unnest(%s::text[]) AS t (run_id)"""
 VERSIONS = """SELECT run_id, xmin::text AS version FROM orchestrator_runs
     WHERE run_id = ANY(%s)"""
 

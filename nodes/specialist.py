@@ -45,7 +45,6 @@ class Visit(Record):
     """A visit of a specialist: its task and what became of its questions so far."""
 
     task: Task
-    capabilityId: str
     asked: tuple[Asked, ...] = ()
 
 
@@ -79,7 +78,7 @@ def build_visit(state: Snapshot, step: Step) -> Visit:
         stepId=step.stepId,
     )
     asked = tuple(questions_of(state, step.stepId))
-    return Visit(task=task, capabilityId=step.capabilityId, asked=asked)
+    return Visit(task=task, asked=asked)
 
 
 def gather_context(state: Snapshot) -> tuple[Context, ...]:

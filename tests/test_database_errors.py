@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, ProgrammingError, sql
 from psycopg.errors import DivisionByZero, UndefinedTable
 
 from hitl_orchestrator.checkpoints.addresses import check_session
-from hitl_orchestrator.checkpoints.pool import connection, connection_pool
+from hitl_orchestrator.checkpoints.pool import blaming_the_database, connection, connection_pool
 from hitl_orchestrator.domain.errors import ConfigurationError, StoreUnavailable
 from hitl_orchestrator.domain.hitl import NOBODY, HitlResponse, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
@@ -117,6 +117,17 @@ async def test_a_mistake_of_ours_stays_itself(database_url: str) -> None:
         with pytest.raises(UndefinedTable):
             async with connection(pool) as conn:
                 await conn.execute("SELECT FROM nowhere")
+
+
+async def test_who_drives_tries_again_what_another_try_may_bring_about_and_no_mistake_of_ours(
+    database_url: str,
+) -> None:
+    """A statement that lacks a parameter kept runs `running` for ever."""
+    async with connection_pool(database_url, max_size=1) as pool, connection(pool) as conn:
+        with pytest.raises(StoreUnavailable), blaming_the_database():
+            await conn.execute("SELECT FROM nowhere")
+        with pytest.raises(ProgrammingError), blaming_the_database():
+            await conn.execute("SELECT %(this)s::text", {"that": 1})
 
 
 async def test_a_column_added_beside_a_running_server_ends_nothing(

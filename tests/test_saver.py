@@ -30,11 +30,11 @@ from psycopg.errors import UndefinedTable
 from psycopg.sql import SQL, Identifier
 
 from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
+from hitl_orchestrator.checkpoints.flushing import flushing
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import (
     BufferedSaver,
     Collected,
-    flushing,
     not_yet_written,
 )
 from hitl_orchestrator.domain.errors import Fenced, StoreUnavailable
