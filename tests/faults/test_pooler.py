@@ -107,7 +107,7 @@ async def test_a_worker_listens_for_runs_and_for_jobs_on_sessions_of_its_own(
 async def find_listeners(conn: AsyncConnection) -> list[str]:
     # by what they said last: one of them greets others once it listens
     query = """SELECT application_name FROM pg_stat_activity
-        WHERE query ILIKE 'LISTEN%' OR query LIKE '%count(pg_notify%'"""
+        WHERE query ILIKE 'LISTEN%' OR query LIKE 'SELECT set_config(%count(pg_notify(%'"""
     return [name for (name,) in await (await conn.execute(query)).fetchall()]
 
 
