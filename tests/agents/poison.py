@@ -15,6 +15,8 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
+FLUSHED_SECONDS = 1.2  # by then what was done before is flushed, on a busy machine too
+
 
 class Strange(BaseException):
     """No Exception."""
@@ -75,7 +77,7 @@ def mapping(name: str, run: Any) -> dict[str, Any]:
 def plain(name: str, act: Callable[[], None]) -> dict[str, Any]:
     async def run(task: dict[str, Any]) -> dict[str, Any]:
         note(task["facets"], "began")
-        await asyncio.sleep(0.3)  # what was done before is flushed
+        await asyncio.sleep(FLUSHED_SECONDS)
         if not is_cured(task["facets"]):
             act()
         return {name: "cured"}
@@ -117,7 +119,7 @@ async def _raise_below(task: dict[str, Any]) -> dict[str, Any]:
     async def below() -> None:
         raise KeyboardInterrupt
 
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(FLUSHED_SECONDS)
     if not is_cured(task["facets"]):
         await asyncio.create_task(below())
     return {"below": "cured"}
