@@ -60,6 +60,7 @@ def _tell(seq: int, action: str, event: Event, now: datetime) -> AuditEntry:
         action=action,
         requestId=event.requestId,
         operator=event.operator,
+        key=event.key,
         note=event.note,
         reason=event.reason,
     )

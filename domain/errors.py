@@ -6,6 +6,7 @@ OrchestratorError
 ├── Unreadable                  a newer version wrote it, and this one cannot read it
 ├── Fenced                      another process drives this run now
 ├── Unfit                       an agent here cannot go on with what its thread has
+├── Forbidden                   the caller's key may not do that
 ├── NotFound
 ├── Invalid                     the input does not fit; nothing was saved
 │   ├── NotAQuestion            an agent interrupted with something no dialect knows
@@ -44,6 +45,10 @@ class StoreUnavailable(OrchestratorError):
 
 class Unreadable(OrchestratorError):
     """A newer version wrote it, as a rolling update has it. Nothing was changed."""
+
+
+class Forbidden(OrchestratorError):
+    """The caller's key does not cover the call. Nothing was done."""
 
 
 class Fenced(OrchestratorError):

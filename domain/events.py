@@ -106,6 +106,7 @@ class Event(Record):
     stepId: str | None = None
     originAgent: str | None = None
     operator: Person | None = None
+    key: str | None = None  # the name of the key by which it was done
     note: str | None = None
     reason: str | None = None
     cause: Cause | None = None

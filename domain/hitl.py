@@ -94,10 +94,14 @@ class Person(Record):
 
 
 class By(NamedTuple):
-    """Who decides, and what they note for the audit."""
+    """Who decides, and what they note for the audit.
+
+    `key`: the name of the key it came by; None: the server's own, or no call at all.
+    """
 
     operator: Person | None = None
     note: str | None = None
+    key: Name | None = None
 
 
 NOBODY = By()

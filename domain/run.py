@@ -37,6 +37,7 @@ class AuditEntry(Record):
     action: str
     requestId: str | None = None
     operator: Person | None = None
+    key: str | None = None
     note: str | None = None
     reason: str | None = None
 

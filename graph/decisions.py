@@ -42,7 +42,9 @@ from hitl_orchestrator.domain.threads import check_caller_thread
 from hitl_orchestrator.domain.transitions import RequestAct, RunAct, request_after, run_after
 
 
-def start(registry: Registry, settings: RunSettings, metadata: JsonObject, now: datetime) -> Change:
+def start(
+    registry: Registry, settings: RunSettings, metadata: JsonObject, now: datetime, by: By = NOBODY
+) -> Change:
     """Queue a new run.
 
     Raise Invalid: an unknown capability, facets that cannot be made, or an agent's thread.
@@ -60,7 +62,13 @@ def start(registry: Registry, settings: RunSettings, metadata: JsonObject, now: 
         updatedAt=now,
     )
     data = _describe_settings(settings)
-    started = Event(kind=events.EventKind.RUN_STARTED, message="started", data=data)
+    started = Event(
+        kind=events.EventKind.RUN_STARTED,
+        message="started",
+        data=data,
+        operator=by.operator,
+        key=by.key,
+    )
     return Change(run, events=[started], drive=True)
 
 
@@ -82,7 +90,7 @@ def answer(locked: Locked, request_id: str, responses: Sequence[HitlResponse], b
         by_whom = by.operator or to_this[0].responder
         settlement = _end_request(request, settled, RequestAct.ANSWER, by_whom)
         settlements.append(settlement)
-        happened.append(_tell_answer(locked, settlement, to_this, by.note))
+        happened.append(_tell_answer(locked, settlement, to_this, by))
     return Change(
         _go_on(locked.run),
         settled=settlements,
@@ -214,6 +222,7 @@ def _cancel(locked: Locked, reason: str, by: By, first: str | None = None) -> Ch
         message="cancelled",
         data={"status": status.value, "reason": reason, "result": None},
         operator=by.operator,
+        key=by.key,
         note=by.note,
         reason=reason,
     )
@@ -317,11 +326,11 @@ _KIND_OF_DENIAL = {
 
 def _tell_denial(settlement: Settlement, cause: Cause, by: By) -> Event:
     event = events.ended(_KIND_OF_DENIAL[cause], settlement.request, settlement.settled.answer)
-    return event.but(cause=cause, operator=by.operator, note=by.note)
+    return event.but(cause=cause, operator=by.operator, key=by.key, note=by.note)
 
 
 def _tell_answer(
-    locked: Locked, settlement: Settlement, responses: Sequence[HitlResponse], note: str | None
+    locked: Locked, settlement: Settlement, responses: Sequence[HitlResponse], by: By
 ) -> Event:
     """With the seconds from the question to its answer."""
     asked_at = settlement.request.createdAt
@@ -330,7 +339,8 @@ def _tell_answer(
     )
     return event.but(
         operator=settlement.by,
-        note=note,
+        key=by.key,
+        note=by.note,
         responseTypes=tuple(response.responseType.value for response in responses),
         seconds=(locked.now - asked_at).total_seconds() if asked_at else None,
     )
@@ -343,6 +353,7 @@ def _tell_retry(run: StoredRun, by: By) -> Event:
         message="retried",
         data={"status": run.status.value, **_describe_settings(run.settings)},
         operator=by.operator,
+        key=by.key,
         note=by.note,
     )
 

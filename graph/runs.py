@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.domain.errors import RunHeld
-from hitl_orchestrator.domain.hitl import By, HitlResponse
+from hitl_orchestrator.domain.hitl import NOBODY, By, HitlResponse
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, RunRef, Transaction
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import Held
@@ -38,10 +38,14 @@ async def trust(tx: Transaction, locked: Locked) -> Fits:
 
 
 async def start(
-    tx: Transaction, registry: Registry, settings: RunSettings, metadata: JsonObject
+    tx: Transaction,
+    registry: Registry,
+    settings: RunSettings,
+    metadata: JsonObject,
+    by: By = NOBODY,
 ) -> str:
     """Return the run's id. Raise Invalid or ThreadBusy."""
-    await tx.insert(decisions.start(registry, settings, metadata, await tx.now()))
+    await tx.insert(decisions.start(registry, settings, metadata, await tx.now(), by))
     return settings.runId
 
 

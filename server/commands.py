@@ -2,18 +2,19 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import uvloop
 
-from hitl_orchestrator.checkpoints import audit, retention
+from hitl_orchestrator.checkpoints import audit, keys, retention
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.migrate import migrate as migrate_database
-from hitl_orchestrator.checkpoints.pool import Pool, connection, connection_pool
+from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.keys import Scope
 from hitl_orchestrator.server.garbage import spare_what_stays
 from hitl_orchestrator.server.preflight import check_unfinished
 from hitl_orchestrator.server.services import agents_of, open_place, open_services
@@ -100,6 +101,49 @@ def prune(older_than_days: float) -> None:
             _print(f"{pruned} ended runs deleted, with their checkpoints.")
 
     asyncio.run(run())
+
+
+def keys_add(name: str, scopes: Collection[Scope]) -> None:
+    async def run() -> None:
+        async with _keys() as conn:
+            key = await keys.add(conn, name, scopes)
+        _print(key)
+        print(f"The key of {name}. It is not shown again.", file=sys.stderr)  # noqa: T201
+
+    asyncio.run(run())
+
+
+def keys_list() -> None:
+    async def run() -> None:
+        async with _keys() as conn:
+            found = await keys.list_all(conn)
+        _print("\n".join(map(_describe_key, found)) or "There are no keys but API_KEY.")
+
+    asyncio.run(run())
+
+
+def _describe_key(key: keys.KeptKey) -> str:
+    since = f"since {key.created_at:%Y-%m-%d %H:%M} UTC"
+    until = f", revoked {key.revoked_at:%Y-%m-%d %H:%M} UTC" if key.revoked_at else ""
+    return f"{key.name}: {', '.join(key.scopes)}; {since}{until}"
+
+
+def keys_revoke(name: str) -> None:
+    async def run() -> None:
+        async with _keys() as conn:
+            if not await keys.revoke(conn, name):
+                raise ConfigurationError(f"There is no key named {name}.")
+        _print(f"The key of {name} opens nothing any more.")
+
+    asyncio.run(run())
+
+
+@asynccontextmanager
+async def _keys() -> AsyncGenerator[Connection]:
+    async with _database(only_looks=True) as pool:
+        await check_migrated(pool)
+        async with connection(pool) as conn:
+            yield conn
 
 
 @asynccontextmanager

@@ -15,13 +15,16 @@ import typer
 from hitl_orchestrator.server.terminal import cli
 from hitl_orchestrator.server.terminal.command import fail
 
+SCOPES = ("read", "ask", "decide", "admin", "onBehalf")  # of domain.keys, which is heavy
+LONGEST_NAME = 255
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 app = typer.Typer(
     help="LangGraph agents ask, people answer.\n\n"
-    "serve, work, migrate, preflight, prune and audit use the database: DATABASE_URL, or an "
-    "embedded Postgres in HITL_DATA_DIR (default: .data). The other commands call a server: the "
+    "serve, work, migrate, preflight, prune, keys and audit use the database: DATABASE_URL, or "
+    "an embedded Postgres in HITL_DATA_DIR (default: .data). The other commands call a server: the "
     "one that HITL_URL and API_KEY name, or the one that runs with that data folder. All of these "
     "are variables of the environment, or lines in .env.\n\n"
     "Exit codes: 0 done; 1 the server said no, or the run failed or was cancelled; 2 wrong usage; "
@@ -33,6 +36,12 @@ app = typer.Typer(
 )
 audit = typer.Typer(help="Check the audit log.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(audit, name="audit")
+keys = typer.Typer(
+    help="Give further people and programs keys of their own.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:
@@ -56,6 +65,20 @@ def _report_errors(command: Callable[P, R]) -> Callable[P, R]:
             fail(error.detail, 1)
 
     return call
+
+
+def _read_key_name(name: str) -> str:
+    if 1 <= len(name) <= LONGEST_NAME and name.isprintable() and name.strip() == name:
+        return name
+    raise typer.BadParameter(
+        f"a name has 1 to {LONGEST_NAME} printable characters, and no blank at an end"
+    )
+
+
+def _read_scope(scope: str) -> str:
+    if scope in SCOPES:
+        return scope
+    raise typer.BadParameter(f"{scope!r} is no scope; there are {', '.join(SCOPES)}")
 
 
 @app.command()
@@ -185,6 +208,65 @@ def verify(
     from hitl_orchestrator.server import commands
 
     raise typer.Exit(commands.audit_verify(run_id))
+
+
+KeyName = Annotated[str, typer.Argument(metavar="NAME", parser=_read_key_name)]
+
+
+@keys.command("add")
+@_report_errors
+def keys_add(
+    name: KeyName,
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SCOPE",
+            help="What the key may do, once or several times: `read` (see everything), `ask` "
+            "(start runs, and see what it started), `decide` (answer, deny, remove; and read), "
+            "`admin` (everything), `onBehalf` (decide in the names of others).",
+            parser=_read_scope,
+        ),
+    ],
+) -> None:
+    """Make a key and print it, this once. What is decided with it is signed with its name.
+
+    \b
+    Example:
+      hitl keys add ada --scope decide
+      hitl keys add chat-bot --scope decide --scope onBehalf
+    """
+    from hitl_orchestrator.domain.keys import Scope
+    from hitl_orchestrator.server import commands
+
+    commands.keys_add(name, [Scope(one) for one in dict.fromkeys(scope)])
+
+
+@keys.command("list")
+@_report_errors
+def keys_list() -> None:
+    """List all keys but API_KEY: name, scopes, since when, and when it was revoked.
+
+    \b
+    Example:
+      hitl keys list
+    """
+    from hitl_orchestrator.server import commands
+
+    commands.keys_list()
+
+
+@keys.command("revoke")
+@_report_errors
+def keys_revoke(name: KeyName) -> None:
+    """Let a key open nothing any more, at once and on every server. Its name is free again.
+
+    \b
+    Example:
+      hitl keys revoke ada
+    """
+    from hitl_orchestrator.server import commands
+
+    commands.keys_revoke(name)
 
 
 app.add_typer(cli.app)

@@ -17,7 +17,9 @@ from math import nan
 from typing import NamedTuple, NoReturn, Self
 from uuid import uuid4
 
+from hitl_orchestrator.checkpoints import keys
 from hitl_orchestrator.checkpoints.migrate import check_migrated
+from hitl_orchestrator.checkpoints.pool import connection
 from hitl_orchestrator.checkpoints.transaction import Overtaken, PgTransaction
 from hitl_orchestrator.domain.capability import Registry, default_outputs
 from hitl_orchestrator.domain.checking import Checked, knowing
@@ -30,6 +32,7 @@ from hitl_orchestrator.domain.errors import (
     StoreUnavailable,
 )
 from hitl_orchestrator.domain.hitl import (
+    NOBODY,
     AnsweredRequest,
     By,
     HitlRequest,
@@ -38,6 +41,7 @@ from hitl_orchestrator.domain.hitl import (
     RequestStatus,
     Urgency,
 )
+from hitl_orchestrator.domain.keys import Caller
 from hitl_orchestrator.domain.ports import Frame, Once, Page, RunRef, WaitingRun, Wanted
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
@@ -117,12 +121,14 @@ class Orchestrator:
 
     # What people decide
 
-    async def start(self, new: NewRun, once: Once | None = None, wait_seconds: float = 0) -> Done:
+    async def start(
+        self, new: NewRun, once: Once | None = None, wait_seconds: float = 0, by: By = NOBODY
+    ) -> Done:
         """Start a run. Raise Invalid or ThreadBusy."""
 
         async def act(tx: PgTransaction) -> str:
             settings = self._choose_settings(new)
-            return await runs.start(tx, self._services.registry, settings, new.metadata)
+            return await runs.start(tx, self._services.registry, settings, new.metadata, by)
 
         return await self._perform(act, once, wait_seconds)
 
@@ -275,6 +281,24 @@ class Orchestrator:
     @property
     def capabilities(self) -> Registry:
         return self._services.registry
+
+    # Who calls
+
+    async def identify(self, key: str) -> Caller | None:
+        """Return who shows that key; None: it is nobody's, or was revoked."""
+        async with connection(self._store.pool) as conn:
+            return await keys.find(conn, key)
+
+    async def has_started(self, caller: Caller, run_id: str) -> bool:
+        async with connection(self._store.pool) as conn:
+            starter = await keys.find_starter(conn, run_id=run_id)
+        return starter is not None and starter == caller.name
+
+    async def has_asked(self, caller: Caller, request_id: str) -> bool:
+        """Return whether the caller started the run that asks."""
+        async with connection(self._store.pool) as conn:
+            starter = await keys.find_starter(conn, request_id=request_id)
+        return starter is not None and starter == caller.name
 
     # What happens
 

@@ -35,6 +35,7 @@ def test_every_problem_has_a_name_of_its_own() -> None:
 def test_the_contracts_codes() -> None:
     statuses = {error.__name__: problem.status for error, problem in PROBLEMS.items()}
     assert statuses == {
+        "Forbidden": 403,
         "NotFound": 404,
         "Invalid": 422,
         "NotAQuestion": 422,

@@ -14,10 +14,12 @@ from fastapi.routing import APIRoute
 
 from hitl_orchestrator.domain.errors import Invalid, OrchestratorError
 from hitl_orchestrator.domain.hitl import Person
+from hitl_orchestrator.domain.keys import Caller
 from hitl_orchestrator.domain.ports import Once, RunRef
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.run import drop_history
 from hitl_orchestrator.server.api.body import parse_body
+from hitl_orchestrator.server.api.gate import find_caller
 from hitl_orchestrator.server.api.problems import (
     REPLAYED,
     find_problem,
@@ -72,6 +74,7 @@ class _StrictRequest(Request):
 class Call:
     hitl: Orchestrator
     once: Once | None
+    caller: Caller
 
     async def log(
         self,
@@ -138,11 +141,14 @@ async def _name_call(
     ] = None,
 ) -> Call:
     """Give the call its name: the same key means the same only with the same path and body."""
+    caller = find_caller(request.scope)
     if not key:
-        return Call(request.app.state.hitl, None)
+        return Call(request.app.state.hitl, None, caller)
     digest = sha256(request.url.path.encode() + b"\n" + await request.body()).hexdigest()
     route = f"{request.method} {request.scope['route'].path}"
-    return Call(request.app.state.hitl, Once(route, key, digest))
+    if caller.name is not None:  # of two callers each has names of its own for its calls
+        route = f"{caller.name}: {route}"
+    return Call(request.app.state.hitl, Once(route, key, digest), caller)
 
 
 TheCall = Annotated[Call, Depends(_name_call)]

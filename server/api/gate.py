@@ -12,11 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hitl_orchestrator.domain.errors import OrchestratorError
+from hitl_orchestrator.domain.keys import FIRST, Caller
 from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.api.limits import OpenPlaces
-from hitl_orchestrator.server.api.problems import respond, write_plain
+from hitl_orchestrator.server.api.problems import refuse, respond, write_plain
+from hitl_orchestrator.server.api.scopes import is_covered
 
 MAX_BODY_BYTES = 2**20
+CALLER = "hitl.caller"  # of a scope
 NO_PLACE = "Too many calls without a key are open here: try again soon, or send the key."
 HEADERS = {
     "Content-Security-Policy": (
@@ -78,6 +82,7 @@ class BearerKey:
     """Asks for the key on all of /api, whether the route exists or not.
 
     And on /metrics, of another machine. What is open without the key is open by known names alone.
+    Whoever shows a key is `scope[CALLER]` from here on; its scopes cover what it asks for.
     """
 
     def __init__(self, app: ASGIApp, key: str, hosts: KnownHosts) -> None:
@@ -87,17 +92,47 @@ class BearerKey:
         self._places = OpenPlaces()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._has_key(scope):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif refusal := self._refuse(scope):
+            return
+        key = _find_key(Headers(scope=scope))
+        try:
+            caller = await self._identify(scope, key)
+            refusal = await self._refuse(scope, caller)
+        except OrchestratorError as error:  # the database is away, and with it who has keys
+            refusal, caller = refuse(error), None
+        if refusal:
             await refusal(scope, receive, send)
+        elif caller:
+            scope[CALLER] = caller
+            await self._app(scope, receive, send)
         else:
             with self._places.taken_for(scope["path"]) as has_place:
                 app = self._app if has_place else respond(write_plain(503, NO_PLACE))
                 await app(scope, receive, send)
 
-    def _refuse(self, scope: Scope) -> Response | None:
-        """Refuse a call that has no key. A page that came here by another name does not know it."""
+    async def _identify(self, scope: Scope, key: bytes) -> Caller | None:
+        """Find who shows that key. The first one is known without a look into the database."""
+        if not key or not self._key:  # no key is no key
+            return None
+        if compare_digest(key, self._key):
+            return FIRST
+        if not _needs_key(scope):  # what is open is open while the database is away, too
+            return None
+        return await scope["app"].state.hitl.identify(key.decode("latin-1"))
+
+    async def _refuse(self, scope: Scope, caller: Caller | None) -> Response | None:
+        """Refuse a call that has no key, or one whose scopes do not cover it.
+
+        A page that came here by another name does not know the key.
+        """
+        if caller:
+            if caller is FIRST:
+                return None
+            hitl, method, path = scope["app"].state.hitl, scope["method"], scope["path"]
+            if await is_covered(hitl, caller, method, path):
+                return None
+            return respond(write_plain(403, f"The key {caller.name} may not do that."))
         if not self._hosts.has(scope):
             return respond(
                 write_plain(
@@ -107,18 +142,13 @@ class BearerKey:
         if _needs_key(scope):
             return respond(
                 write_plain(
-                    401, "The key is missing or wrong: send `Authorization: Bearer <API_KEY>`."
+                    401,
+                    "The key is missing or wrong: send `Authorization: Bearer <API_KEY>`, "
+                    "or the key as `x-api-key`.",
                 ),
                 {"WWW-Authenticate": "Bearer"},
             )
         return None
-
-    def _has_key(self, scope: Scope) -> bool:
-        scheme, _, rest = Headers(scope=scope).get("Authorization", "").partition(" ")
-        key = rest.strip().encode("latin-1")
-        if not key or not self._key:  # no key is no key
-            return False
-        return compare_digest(key, self._key) and scheme.lower() == "bearer"
 
 
 class BodyLimit:
@@ -142,6 +172,18 @@ class BodyLimit:
             return message
 
         await self._app(scope, receive_within_limit, send)
+
+
+def find_caller(scope: Scope) -> Caller:
+    """Return who calls, behind the gate."""
+    return scope[CALLER]
+
+
+def _find_key(headers: Headers) -> bytes:
+    """Return the key that a call shows, as a bearer or in a header of its own; empty: none."""
+    scheme, _, rest = headers.get("Authorization", "").partition(" ")
+    key = rest if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    return key.strip().encode("latin-1")
 
 
 def _needs_key(scope: Scope) -> bool:

@@ -25,6 +25,7 @@ and query parameters are refused.
 
 WHEN = {
     401: "The key is missing or wrong.",
+    403: "The key does not cover the call, or the body names another operator than the key.",
     404: "There is no such run, thread, or request of that run.",
     409: "The request is not pending any more, the run has ended (or, to be retried, has not "
     "failed) or is held, or the thread has a run that is active or `stillWorking`.",
@@ -133,11 +134,11 @@ PROBLEM = {
 
 
 def problems(*statuses: int) -> Responses:
-    """Describe the problems of a route; 401 and 503 go without saying."""
+    """Describe the problems of a route; 401, 403 and 503 go without saying."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"description": WHEN[status], "content": content}
-        for status in sorted({401, 503, *statuses})
+        for status in sorted({401, 403, 503, *statuses})
     }
 
 
@@ -161,12 +162,17 @@ def _described(spec: dict[str, Any]) -> dict[str, Any]:
     components = spec["components"]
     components["schemas"]["Problem"] = PROBLEM
     components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "The server's API_KEY."}
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "API_KEY, or yours.",
+        },
+        "key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same."},
     }
     for path, operations in spec["paths"].items():
         for operation in operations.values():
             if path.startswith("/api/"):
-                operation["security"] = [{"bearer": []}]
+                operation["security"] = [{"bearer": []}, {"key": []}]
             for parameter in operation.get("parameters", []):
                 parameter["schema"] = _never_null(parameter["schema"])
     for name, schema in components["schemas"].items():

@@ -35,6 +35,7 @@ class Problem(NamedTuple):
 
 
 PROBLEMS: dict[type[OrchestratorError], Problem] = {
+    errors.Forbidden: Problem(403, "Forbidden", "forbidden"),
     errors.NotFound: Problem(404, "Not found", "not-found"),
     errors.Conflict: Problem(409, "Conflict", "conflict"),
     errors.RequestNotPending: Problem(409, "Request not pending", "request-not-pending"),

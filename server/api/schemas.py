@@ -195,8 +195,9 @@ class Resume(OfRun):
     requestId: Id
     responses: Annotated[list[Response], Field(min_length=1, max_length=MOST_ITEMS)]
 
-    def read_responses(self) -> list[HitlResponse]:
-        return [response.read(self.operator) for response in self.responses]
+    def read_responses(self, operator: Person | None) -> list[HitlResponse]:
+        """Read the responses. `operator`: who answers for those that do not say."""
+        return [response.read(operator) for response in self.responses]
 
 
 class Resumed(Record):

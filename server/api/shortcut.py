@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hitl_orchestrator.domain.errors import Invalid, OrchestratorError
 from hitl_orchestrator.server.api.body import parse_body
 from hitl_orchestrator.server.api.calls import KEY, Call, Route
+from hitl_orchestrator.server.api.gate import find_caller
 from hitl_orchestrator.server.api.problems import refuse
 from hitl_orchestrator.server.api.routes import take_waiting_place
 
@@ -79,7 +80,7 @@ class _Way(NamedTuple):
             return None
         wait, history = float(query.get("wait", 0)), query.get("history") != "false"
         with take_waiting_place(call, wait):
-            made = Call(call.app.state.hitl, None)
+            made = Call(call.app.state.hitl, None, find_caller(call.scope))
             return await self.endpoint(body=body, call=made, wait=wait, history=history)
 
     def _read_body(self, content_type: str | None, raw: bytes) -> BaseModel | None:

@@ -11,7 +11,8 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hitl_orchestrator.server.api.gate import MAX_BODY_BYTES
+from hitl_orchestrator.domain.keys import FIRST
+from hitl_orchestrator.server.api.gate import CALLER, MAX_BODY_BYTES
 from hitl_orchestrator.server.api.limits import Places
 from hitl_orchestrator.server.api.routes import hitl, runs
 from hitl_orchestrator.server.api.shortcut import ShortCut
@@ -118,7 +119,7 @@ async def short(database_url: str) -> AsyncGenerator[httpx.AsyncClient]:
         app, short = transport.app, ShortCut(go_long, [*runs.router.routes, *hitl.router.routes])
 
         async def with_app(scope: Any, receive: Any, send: Any) -> None:
-            await short({**scope, "app": app}, receive, send)
+            await short({**scope, "app": app, CALLER: FIRST}, receive, send)
 
         transport.app = with_app
         yield api

@@ -72,10 +72,11 @@ async def resume(body: Resume, call: TheCall, wait: Wait, history: History = Tru
 
     The answer is durable with the 200; the run goes on by itself.
     """
-    act = call.hitl.answer(
-        body.ref, body.requestId, body.read_responses(), body.by, call.once, wait
-    )
-    done = await call.log("hitl_resume_api", body.ref, body.requestId, body.operator, act)
+    by = call.caller.sign(body.by)
+    responses = body.read_responses(by.operator)
+    call.caller.check(responses)
+    act = call.hitl.answer(body.ref, body.requestId, responses, by, call.once, wait)
+    done = await call.log("hitl_resume_api", body.ref, body.requestId, by.operator, act)
     return respond_decided(done, history)
 
 
@@ -90,8 +91,9 @@ async def remove(body: Remove, call: TheCall, wait: Wait, history: History = Tru
 
     The run's other pending requests are denied with it.
     """
-    act = call.hitl.remove(body.ref, body.requestId, body.reason, body.by, call.once, wait)
-    done = await call.log("hitl_cancel_api", body.ref, body.requestId, body.operator, act)
+    by = call.caller.sign(body.by)
+    act = call.hitl.remove(body.ref, body.requestId, body.reason, by, call.once, wait)
+    done = await call.log("hitl_cancel_api", body.ref, body.requestId, by.operator, act)
     return respond_decided(done, history)
 
 
@@ -106,8 +108,9 @@ async def deny(body: Deny, call: TheCall, wait: Wait, history: History = True) -
 
     The run's other pending requests stay as they are.
     """
-    act = call.hitl.deny(body.ref, body.requestId, body.reason, body.by, call.once, wait)
-    done = await call.log("hitl_deny_api", body.ref, body.requestId, body.operator, act)
+    by = call.caller.sign(body.by)
+    act = call.hitl.deny(body.ref, body.requestId, body.reason, by, call.once, wait)
+    done = await call.log("hitl_deny_api", body.ref, body.requestId, by.operator, act)
     return respond_decided(done, history)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from hitl_orchestrator.domain.hitl import NOBODY
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import Run, RunStatus, drop_history
 from hitl_orchestrator.server.api.calls import Route, TheCall, respond_run
@@ -45,7 +46,7 @@ async def start_run(body: StartRun, call: TheCall, wait: Wait, history: History 
 
     Follow it with `wait`, by `GET /api/runs/{runId}`, or by its events.
     """
-    done = await call.hitl.start(body.read(), call.once, wait)
+    done = await call.hitl.start(body.read(), call.once, wait, call.caller.sign(NOBODY))
     return respond_run(done, history, 202)
 
 
@@ -94,8 +95,9 @@ async def cancel_run(
     Work of a synchronous agent cannot be stopped: until it ends, the run is `stillWorking`.
     """
     ref = RunRef(run_id)
-    act = call.hitl.cancel(ref, body.reason, body.by, call.once)
-    done = await call.log("hitl_cancel_api", ref, None, body.operator, act)
+    by = call.caller.sign(body.by)
+    act = call.hitl.cancel(ref, body.reason, by, call.once)
+    done = await call.log("hitl_cancel_api", ref, None, by.operator, act)
     return respond_run(done, history)
 
 
@@ -114,8 +116,9 @@ async def retry_run(
     Finished nodes, answers and decisions stay: nothing is asked or done again that was.
     """
     ref = RunRef(run_id)
-    act = call.hitl.retry(ref, body.by, call.once, wait)
-    done = await call.log("hitl_retry_api", ref, None, body.operator, act)
+    by = call.caller.sign(body.by)
+    act = call.hitl.retry(ref, by, call.once, wait)
+    done = await call.log("hitl_retry_api", ref, None, by.operator, act)
     return respond_run(done, history, 202)
 
 
