@@ -49,6 +49,8 @@ async def add(conn: Connection, name: str, scopes: Collection[Scope]) -> str:
 
 async def find(conn: Connection, key: str) -> Caller | None:
     """Return who shows that key; None: nobody's, or a revoked one."""
+    if not key.startswith(PREFIX):
+        return None
     digest = _digest(key)
     row = await (await conn.execute(FIND, (digest,))).fetchone()
     if row is None or not compare_digest(row["digest"], digest):

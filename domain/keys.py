@@ -31,17 +31,16 @@ class Caller(NamedTuple):
     def may(self, scope: Scope) -> bool:
         return any(scope is own or scope in IMPLIED.get(own, ()) for own in self.scopes)
 
-    def sign(self, by: By) -> By:
+    def sign(self, by: By, responder: Person | None = None) -> By:
         """Return who decides: the key's name, where it has one, or whom it speaks for.
 
-        Raise Forbidden for somebody else's.
+        `responder`: who answers, where no operator is named. Raise Forbidden for somebody else.
         """
         if self.name is None:
             return by
-        if by.operator is None:
-            return By(Person(id=self.name), by.note, self.name)
-        self._check(by.operator.id)
-        return By(by.operator, by.note, self.name)
+        operator = by.operator or responder or Person(id=self.name)
+        self._check(operator.id)
+        return By(operator, by.note, self.name)
 
     def check(self, responses: Sequence[HitlResponse]) -> None:
         """Raise Forbidden where a response is said to be somebody else's."""

@@ -195,6 +195,13 @@ class Resume(OfRun):
     requestId: Id
     responses: Annotated[list[Response], Field(min_length=1, max_length=MOST_ITEMS)]
 
+    @property
+    def responder(self) -> Person | None:
+        """The first who is said to answer."""
+        named = (response for response in self.responses if response.responderId)
+        first = next(named, None)
+        return first and Person(id=first.responderId or "", displayName=first.responderDisplayName)
+
     def read_responses(self, operator: Person | None) -> list[HitlResponse]:
         """Read the responses. `operator`: who answers for those that do not say."""
         return [response.read(operator) for response in self.responses]

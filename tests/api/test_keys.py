@@ -195,14 +195,23 @@ async def test_so_is_what_is_done_to_a_run(
     assert shown["status"] == "awaiting_hitl"
 
 
+@pytest.mark.parametrize(
+    ("response", "more", "signed"),
+    [
+        ({}, {"operator": {"id": "grace"}}, "grace"),
+        ({"responderId": "grace"}, {}, "grace"),
+        ({"responderId": "grace"}, {"operator": {"id": "ada"}}, "ada"),
+        ({}, {}, "page"),
+    ],
+)
 async def test_a_key_that_decides_on_behalf_of_others_is_recorded_beside_them(
-    api: httpx.AsyncClient, database_url: str
+    api: httpx.AsyncClient, database_url: str, response: Json, more: Json, signed: str
 ) -> None:
     run = await paused(api)
     async with signed_by(api, await add_key(database_url, "page", "decide", "onBehalf")):
-        body = {**answering(run, freeformText="Yes"), "operator": {"id": "grace"}}
+        body = {**answering(run, freeformText="Yes", **response), **more}
         assert (await api.post("/api/hitl/resume?wait=20", json=body)).status_code == 200
-    assert (await log_of(api, run))["resume"] == ("grace", "page")
+    assert (await log_of(api, run))["resume"] == (signed, "page")
 
 
 async def test_with_the_first_key_the_body_says_who_it_is(api: httpx.AsyncClient) -> None:
