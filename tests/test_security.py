@@ -255,7 +255,7 @@ STRANGERS: list[dict[bytes, bytes]] = [
     {b"Authorization": f"Basic {API_KEY}".encode()},
     {b"Authorization": API_KEY.encode()},
     {b"Authorization": "Bearer \xfc\xff".encode("latin-1")},
-    {b"X-API-Key": API_KEY.encode()},
+    {b"X-Key": API_KEY.encode()},
     {b"Cookie": f"API_KEY={API_KEY}".encode()},
 ]
 UNDESCRIBED = [

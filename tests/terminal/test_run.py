@@ -99,7 +99,8 @@ def test_a_wrong_key_is_told_in_one_line(desk: Desk) -> None:
         told = desk.hitl(*arguments, API_KEY="wrong")
         assert (told.returncode, told.stdout) == (1, "")
         assert told.stderr == (
-            "hitl: The key is missing or wrong: send `Authorization: Bearer <API_KEY>`.\n"
+            "hitl: The key is missing or wrong: send `Authorization: Bearer <API_KEY>`, "
+            "or the key as `x-api-key`.\n"
         )
 
 
