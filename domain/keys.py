@@ -23,10 +23,14 @@ IMPLIED = {
 
 
 class Caller(NamedTuple):
-    """A key that was shown. `name`: None of the first key, API_KEY, which signs for everybody."""
+    """A key that was shown. `name`: None of the first key, API_KEY, which signs for everybody.
+
+    `digest`: what a session keeps of it, to ask again whether it still stands.
+    """
 
     name: str | None
     scopes: frozenset[Scope]
+    digest: str = ""
 
     def may(self, scope: Scope) -> bool:
         return any(scope is own or scope in IMPLIED.get(own, ()) for own in self.scopes)

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.ports import Frame
-from hitl_orchestrator.server.api.limits import Places
-from hitl_orchestrator.server.api.sse import write_events
+from hitl_orchestrator.server.limits import Places
+from hitl_orchestrator.server.sse import write_events
 from hitl_orchestrator.server.waiting import Waiting
 from tests.api.calls import QUESTIONS, Json, answering, frames_of, is_problem, paused
 from tests.processes import Running

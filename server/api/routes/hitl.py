@@ -32,7 +32,7 @@ from hitl_orchestrator.server.api.schemas import (
     Resumed,
     SearchText,
 )
-from hitl_orchestrator.server.api.sse import EventStream, stream_events
+from hitl_orchestrator.server.sse import EventStream, stream_events
 
 router = APIRouter(prefix="/api/hitl", tags=["Human in the loop"], route_class=Route)
 
