@@ -22,6 +22,7 @@ from hitl_orchestrator.domain.ports import Page
 from hitl_orchestrator.domain.run import RunStatus
 from hitl_orchestrator.domain.summaries import AuditVerdict, EndedQuestion, QueuedQuestion, RunRow
 
+# All statements here are put together of constants.
 # Of a question about an action that says no more than its name, the short arguments.
 _ARGUMENTS: LiteralString = """CASE
     WHEN strpos(r.request->>'question', r.request->'action'->>'name') > 0 THEN (
@@ -30,7 +31,7 @@ _ARGUMENTS: LiteralString = """CASE
             LIMIT 5) AS a)
     END"""
 QUEUE = sql.SQL(
-    "SELECT r.request_id, r.run_id, left(r.request->>'question', 300) AS question,"
+    "SELECT r.request_id, r.run_id, left(r.request->>'question', 300) AS question,"  # noqa: S608
     " r.request->>'kind' AS kind, r.urgency, r.origin_agent AS agent,"
     " r.request->'contractSummary'->>'capabilityLabel' AS agent_label,"
     " r.request->'action'->>'name' AS action_name, " + _ARGUMENTS + " AS arguments,"
@@ -42,7 +43,7 @@ QUEUE = sql.SQL(
 )
 # The next one in the same order, which begins anew after its end.
 NEXT = sql.SQL(
-    "SELECT r.request_id FROM hitl_requests r WHERE r.status = 'pending'"
+    "SELECT r.request_id FROM hitl_requests r WHERE r.status = 'pending'"  # noqa: S608
     " AND NOT r.request_id = ANY(%(without)s) AND {} ORDER BY " + requests.IN_ORDER + " LIMIT 1"
 )
 WHERE_IT_STOOD: LiteralString = (
@@ -83,6 +84,10 @@ RUN_HAS_WORDS: LiteralString = """(r.run_id = %(text)s OR r.thread_id = %(text)s
     OR NOT EXISTS (SELECT FROM unnest(%(words)s::text[]) AS w (word)
         WHERE strpos(lower(r.settings->>'objective'), lower(w.word)) = 0))"""
 
+BY = "r.resolved_by->>'id' = %(by)s"
+BEFORE_ENDED = "(r.resolved_at, r.request_id) < (%(at)s::timestamptz, %(request_id)s::text)"
+BEFORE_RUN = "(r.created_at, r.run_id) < (%(at)s::timestamptz, %(id)s::text)"
+
 _after_queued = TypeAdapter(tuple[Annotated[int, Field(ge=-2, le=0)], AwareDatetime, str])
 _after_time = TypeAdapter(tuple[AwareDatetime, str])
 
@@ -108,7 +113,10 @@ class Summaries:
         """
         after = read_cursor(cursor, _after_queued, ("urgent", "at", "request_id"))
         values = {**_choose(agent, urgency, text), **after, "limit": limit + 1}
-        conditions = {**_list_conditions(agent, urgency, text), requests.AFTER_WAITING: bool(after)}
+        conditions: dict[LiteralString, bool] = {
+            **_list_conditions(agent, urgency, text),
+            requests.AFTER_WAITING: bool(after),
+        }
         async with connection(self._pool) as conn:
             rows = await _select(conn, QUEUE, values, conditions)
         found = [_read_queued(row) for row in rows[:limit]]
@@ -132,13 +140,16 @@ class Summaries:
             stood = await (await conn.execute(WHERE_IT_STOOD, (after,))).fetchone()
             if urgency is None and (stood is None or stood["urgency"] != Urgency.HIGH):
                 high = {**values, "wanted_urgent": URGENT[Urgency.HIGH]}
-                only_urgent = {**conditions, requests.AS_URGENT: True}
+                only_urgent: dict[LiteralString, bool] = {**conditions, requests.AS_URGENT: True}
                 if found := await _select(conn, NEXT, high, only_urgent):
                     return found[0]["request_id"]
             if stood is not None:
                 place = {"urgent": URGENT[stood["urgency"]], "at": stood["created_at"]}
                 behind = {**values, **place, "request_id": after}
-                only_behind = {**conditions, requests.AFTER_WAITING: True}
+                only_behind: dict[LiteralString, bool] = {
+                    **conditions,
+                    requests.AFTER_WAITING: True,
+                }
                 if found := await _select(conn, NEXT, behind, only_behind):
                     return found[0]["request_id"]
             found = await _select(conn, NEXT, values, conditions)
@@ -149,11 +160,10 @@ class Summaries:
     ) -> Page[EndedQuestion]:
         """Return what people and the clock ended, the newest first. `by`: an operator's id."""
         after = read_cursor(cursor, _after_time, ("at", "request_id"))
+        values = {"by": by, **after, "limit": limit + 1}
+        conditions: dict[LiteralString, bool] = {BY: by is not None, BEFORE_ENDED: bool(after)}
         async with connection(self._pool) as conn:
-            rows = await _select(conn, ENDED, {"by": by, **after, "limit": limit + 1}, {
-                "r.resolved_by->>'id' = %(by)s": by is not None,
-                "(r.resolved_at, r.request_id) < (%(at)s::timestamptz, %(request_id)s)": bool(after),
-            })  # fmt: skip
+            rows = await _select(conn, ENDED, values, conditions)
         found = [_read_ended(row) for row in rows[:limit]]
         more = len(rows) > limit
         return Page(
@@ -170,13 +180,15 @@ class Summaries:
         """Return runs, newest first. `text`: words of the objective, or an id of run or thread."""
         after = read_cursor(cursor, _after_time, ("at", "id"))
         words = {"text": text, "words": (text or "").split()}
+        values = {"status": status, **words, **after, "limit": limit + 1}
+        conditions: dict[LiteralString, bool] = {
+            "r.status = %(status)s": status is not None,
+            RUN_HAS_WORDS: bool(text),
+            BEFORE_RUN: bool(after),
+        }
         async with connection(self._pool) as conn:
-            rows = await _select(conn, RUNS, {"status": status, **words, **after, "limit": limit + 1}, {
-                "r.status = %(status)s": status is not None,
-                RUN_HAS_WORDS: bool(text),
-                "(r.created_at, r.run_id) < (%(at)s::timestamptz, %(id)s)": bool(after),
-            })  # fmt: skip
-        found = [RunRow(**{**row, "status": RunStatus(row["status"])}) for row in rows[:limit]]
+            rows = await _select(conn, RUNS, values, conditions)
+        found = [_read_run(row) for row in rows[:limit]]
         last = found[-1] if len(rows) > limit else None
         return Page(found, last and write_cursor(last.created_at.isoformat(), last.run_id))
 
@@ -216,8 +228,12 @@ async def _select(
 
 
 def _read_queued(row: DictRow) -> QueuedQuestion:
-    typed = {"kind": Kind(row["kind"]), "urgency": Urgency(row["urgency"])}
-    return QueuedQuestion(**{**row, **typed})
+    kind, urgency = Kind(row["kind"]), Urgency(row["urgency"])
+    return QueuedQuestion(**row)._replace(kind=kind, urgency=urgency)
+
+
+def _read_run(row: DictRow) -> RunRow:
+    return RunRow(**row)._replace(status=RunStatus(row["status"]))
 
 
 def _read_ended(row: DictRow) -> EndedQuestion:

@@ -15,7 +15,12 @@ from hitl_orchestrator.domain.hitl import (
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import Run
 from hitl_orchestrator.server.inbox.fields import Field, build_fields
-from hitl_orchestrator.server.inbox.outcomes import Outcome, find_decider, find_outcome
+from hitl_orchestrator.server.inbox.outcomes import (
+    Outcome,
+    find_decider,
+    find_outcome,
+    read_audit,
+)
 from hitl_orchestrator.server.inbox.schema_parts import infer_schema
 from hitl_orchestrator.server.orchestrator import Orchestrator
 
@@ -99,7 +104,7 @@ class Asked:
 
     @property
     def outcome(self) -> Outcome:
-        return find_outcome(self.request, self.run.metadata["auditLog"])
+        return find_outcome(self.request, read_audit(self.run))
 
     @property
     def given(self) -> HitlResponse | None:
@@ -108,7 +113,7 @@ class Asked:
 
     @property
     def written(self) -> list[tuple[str, str]]:
-        """Return what was typed, by the names of the fields, to be copied where it was not taken."""
+        """Return what was typed, by the fields' names, to be copied where it was not taken."""
         named = {"text": "Answer", "reason": "Reason", "note": "Note"}
         named |= {one: one[1:].replace("/", " › ") for one in self.typed if one.startswith("/")}
         return [(label, self.typed[one]) for one, label in named.items() if self.typed.get(one)]
@@ -121,7 +126,7 @@ class Asked:
     @property
     def earlier(self) -> list[tuple[HitlRequest, Outcome]]:
         """Return the run's other questions that have ended, and how."""
-        audit = self.run.metadata["auditLog"]
+        audit = read_audit(self.run)
         ended = [
             one
             for one in self.run.requests
@@ -132,16 +137,12 @@ class Asked:
     @property
     def number(self) -> int:
         """Return which of the run's questions it is, of those that were put to people."""
-        put = [one["requestId"] for one in self.run.metadata["auditLog"] if _puts(one)]
+        put = [one["requestId"] for one in read_audit(self.run) if one["action"] == "request"]
         own = self.request.requestId
         return put.index(own) + 1 if own in put else 0
 
     def but(self, **changes: Any) -> "Asked":
         return replace(self, **changes)
-
-
-def _puts(entry: Mapping[str, Any]) -> bool:
-    return entry["action"] == "request"
 
 
 async def load_asked(

@@ -1,4 +1,4 @@
-"""What each call of a page has: its session, its form, its filters. And what stops it, as a page."""
+"""What each call of a page has: session, form, filters. And what stops it, as a page."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NamedTuple
@@ -90,7 +90,7 @@ def show_problem(request: Request, status: int, detail: str) -> Response:
 
 
 async def _ask_to_sign_in(request: Request) -> Response:
-    """Lead to the sign-in and back. What was being sent goes along, so that nothing typed is lost."""
+    """Lead to the sign-in and back. What was being sent goes along: nothing typed is lost."""
     to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.headers.get(BACKGROUND):
         return Response(status_code=401)
@@ -142,7 +142,10 @@ async def _read_filters(agent: str = "", urgency: str = "", text: str = "") -> F
 
 
 def is_from_elsewhere(request: Request) -> bool:
-    """Tell whether another site's page sent it. `Origin` is of no use: we tell no referrer, which makes it `null`."""
+    """Tell whether another site's page sent it.
+
+    `Origin` is of no use: we tell no referrer, which makes it `null`.
+    """
     return request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 

@@ -145,7 +145,7 @@ def _read_note(form: Form) -> str | None:
 
 
 def _read_shown(form: Form) -> int | None:
-    """Return for how many milliseconds it was on the screen: as the script says, else since sent."""
+    """Return for how long it was on the screen: as the script says, else since it was sent."""
     if (shown := _read_number(form, "shownMs")) is None:
         sent = _read_number(form, "shownAt")
         shown = None if sent is None else int(time() * 1000) - sent

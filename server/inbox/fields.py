@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.server.inbox.schema_parts import (
@@ -291,7 +291,7 @@ def _read_group(
     if not is_required and at and _is_untouched(reading.typed, at, proposed):
         return MISSING
     known, required = list_properties(schema), list_required(schema)
-    before: Mapping[str, Any] = proposed if isinstance(proposed, dict) else {}
+    before = cast(dict[str, Any], proposed) if isinstance(proposed, dict) else {}
     found: dict[str, Any] = {}
     for name, part in known.items():
         there = before.get(name, MISSING)
@@ -312,7 +312,7 @@ def _is_untouched(typed: Typed, at: str, proposed: Any) -> bool:
 def _read_list(
     reading: _Reading, schema: Schema, at: str, is_required: bool, depth: int, proposed: Any
 ) -> Any:
-    before: Sequence[Any] = proposed if isinstance(proposed, list) else []
+    before = cast(list[Any], proposed) if isinstance(proposed, list) else []
     items: list[Any] = []
     for number in range(count_items(reading.typed, at)):
         there = before[number] if number < len(before) else MISSING

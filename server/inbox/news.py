@@ -1,10 +1,12 @@
 """That something has changed, as it happens. The pages ask for what they show."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from hitl_orchestrator.domain.ports import Frame
+from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.server.feeds import Batch
 from hitl_orchestrator.server.inbox.calls import PageRoute, TheOrchestrator, TheSession
 from hitl_orchestrator.server.sse import stream_events
@@ -19,7 +21,7 @@ async def _take_place(request: Request) -> AsyncGenerator[None]:
 
 @router.get("/news", dependencies=[Depends(_take_place)])
 async def send_news(hitl: TheOrchestrator, session: TheSession) -> Response:
-    """Send what changed in the queue: the run's id, and of a question that is over its own, of the frames since now.
+    """Send what changes in the queue from now on: the run, and the question that is over.
 
     A browser that was away asks for everything it shows; nothing has to be sent again.
     """
@@ -30,12 +32,12 @@ async def send_news(hitl: TheOrchestrator, session: TheSession) -> Response:
 async def _shorten(batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
     try:
         async for batch in batches:
-            yield [Frame(one.seq, _name_changed(one), is_last=False) for one in batch]
+            yield [Frame(one.seq, _name_changed(one.body), is_last=False) for one in batch]
     finally:
         await batches.aclose()
 
 
-def _name_changed(frame: Frame) -> dict[str, str]:
-    hitl = frame.body["data"].get("hitl", {})
+def _name_changed(body: Mapping[str, Any]) -> JsonObject:
+    hitl = body["data"].get("hitl", {})
     is_over = hitl.get("status") in ("resolved", "denied")
-    return {"run": frame.body["runId"], "over": hitl["requestId"] if is_over else ""}
+    return {"run": body["runId"], "over": hitl["requestId"] if is_over else ""}

@@ -1,8 +1,8 @@
 """How a question ended, in words: who, what, when."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from hitl_orchestrator.domain.hitl import (
     HitlRequest,
@@ -12,6 +12,7 @@ from hitl_orchestrator.domain.hitl import (
     RequestStatus,
     ResponseType,
 )
+from hitl_orchestrator.domain.run import Run
 from hitl_orchestrator.domain.summaries import EndedQuestion
 
 EXPIRED = "Expired"  # the reason of a question that nobody answered in time
@@ -59,6 +60,11 @@ def describe_ended(row: EndedQuestion) -> Outcome:
     if row.is_no and row.kind is Kind.OPEN:
         did = "said no"
     return Outcome(who or SOMEBODY, did, said)
+
+
+def read_audit(run: Run) -> Sequence[Mapping[str, Any]]:
+    """Return the entries of a run's audit, oldest first."""
+    return cast(Sequence[Mapping[str, Any]], run.metadata["auditLog"])
 
 
 def find_decider(request: HitlRequest) -> HitlResponse | None:

@@ -41,6 +41,9 @@ def _write_json(value: Any) -> str:
 
 
 def _make_environment(now: Callable[[], datetime]) -> Environment:
+    def write_age(since: datetime | None) -> str:
+        return words.write_age(since, now())
+
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -48,7 +51,7 @@ def _make_environment(now: Callable[[], datetime]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {
+    values: dict[str, Any] = {
         "find_changes": words.find_changes,
         "is_long": words.is_long,
         "is_nested": words.is_nested,
@@ -59,20 +62,22 @@ def _make_environment(now: Callable[[], datetime]) -> Environment:
         "write_span": words.write_span,
         "write_value": words.write_value,
     }
-    made.filters |= {
-        "age": lambda since: words.write_age(since, now()),  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    filters: dict[str, Any] = {
+        "age": write_age,
         "json": _write_json,
         "markdown": words.render_markdown,
         "outcome": describe_ended,
         "shown": words.show_text,
     }
+    made.globals.update(values)
+    made.filters.update(filters)
     return made
 
 
 _templates = _make_environment(lambda: datetime.now(UTC))
 
 
-def render(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
+def render(request: Request, template: str, code: int = 200, /, **values: Any) -> HTMLResponse:
     """Render a template. It knows `root`, below which all our addresses are, and `hx`."""
     html = _templates.get_template(template).render(
         root=get_root(request), path=request.url.path, hx=is_htmx(request), code=code, **values

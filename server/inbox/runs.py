@@ -12,7 +12,7 @@ from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import ENDED, Run, RunStatus
 from hitl_orchestrator.server.inbox.calls import OwnForm, PageRoute, TheOrchestrator, TheSession
 from hitl_orchestrator.server.inbox.deciding import CANCELLED
-from hitl_orchestrator.server.inbox.outcomes import find_outcome
+from hitl_orchestrator.server.inbox.outcomes import find_outcome, read_audit
 from hitl_orchestrator.server.inbox.picture import draw_plan
 from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx, render
 from hitl_orchestrator.server.inbox.session import Session
@@ -101,7 +101,7 @@ async def _render_run(
 ) -> Response:
     run = await hitl.run(run_id)
     frames = await hitl.read_frames(run_id, FRAMES)
-    audit = run.metadata["auditLog"]
+    audit = read_audit(run)
     return render(
         request,
         "run-body.html" if is_htmx(request) else "run.html",

@@ -80,8 +80,9 @@ def _follow(reference: str, root: Schema) -> Schema:
         return {}
     for part in unquote(reference[1:]).split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, list) and name.isdigit() and int(name) < len(cast(list[Any], target)):
-            target = target[int(name)]
+        if isinstance(target, list):
+            items = cast(list[Any], target)
+            target = items[int(name)] if name.isdigit() and int(name) < len(items) else None
         elif isinstance(target, dict):
             target = cast(dict[str, Any], target).get(name)
         else:
@@ -90,7 +91,7 @@ def _follow(reference: str, root: Schema) -> Schema:
 
 
 def _list_schemas(branches: Any) -> list[dict[str, Any]]:
-    found = cast(Sequence[Any], branches) if isinstance(branches, list) else []
+    found = cast(list[Any], branches) if isinstance(branches, list) else []
     return [cast(dict[str, Any], one) for one in found if isinstance(one, dict)]
 
 
@@ -151,13 +152,13 @@ def infer_schema(value: Json) -> JsonObject:
     What has no control that would give it back exactly is written as JSON.
     """
     if isinstance(value, dict) and value:
-        properties = {name: infer_schema(part) for name, part in value.items()}
-        return {"type": "object", "properties": properties, "required": [*value]}
+        properties: JsonObject = {name: infer_schema(part) for name, part in value.items()}
+        return {"type": "object", "properties": properties, "required": list[Json](value)}
     if isinstance(value, list) and value:
         items = [infer_schema(item) for item in value]
         is_even = bool(items[0]) and all(item == items[0] for item in items)
         return {"type": "array", "items": items[0]} if is_even else {}
     if isinstance(value, str):
         return {} if "\r" in value else {"type": "string"}
-    kinds = {bool: "boolean", int: "integer", float: "number"}
+    kinds: Mapping[type, str] = {bool: "boolean", int: "integer", float: "number"}
     return {"type": kinds[type(value)]} if type(value) in kinds else {}

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from hitl_orchestrator.domain.ports import Frame
-from hitl_orchestrator.domain.records import JsonObject
 
 LEFT_OUT = {"metrics"}  # types of frames that tell a person nothing
 
@@ -20,8 +19,8 @@ def write_timeline(frames: Sequence[Frame]) -> list[Moment]:
     return [_describe(frame.body) for frame in frames if frame.body["type"] not in LEFT_OUT]
 
 
-def _describe(body: JsonObject) -> Moment:
-    type_, message, data = body["type"], str(body["message"]), body["data"]
+def _describe(body: Mapping[str, Any]) -> Moment:
+    type_, message, data = body["type"], body["message"], body["data"]
     if "hitl" in data:
         words = _describe_question(message, data["hitl"])
     elif type_ == "plan_update":

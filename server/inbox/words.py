@@ -30,7 +30,7 @@ UNSEEN = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff\U000f0000-\U0010ffff]"
 )
-# What makes one emoji of two characters, where it does: a joiner between two, a selector behind one.
+# What makes one emoji of several characters: a joiner between two, a selector behind one.
 _EMOJI = "[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff][\U0001f3fb-\U0001f3ff]?"
 OF_EMOJI = re.compile(f"{_EMOJI}\ufe0f?(?:\u200d{_EMOJI}\ufe0f?)*|[0-9#*]\ufe0f\u20e3")
 _SHOWN = re.compile(f"({OF_EMOJI.pattern})|({UNSEEN.pattern})")
@@ -141,7 +141,8 @@ def render_markdown(text: str | None) -> Markup:
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + HEADING_DEPTH, 6)}"
-    return Markup(_markdown.renderer.render(tokens, _markdown.options, {}))
+    html = _markdown.renderer.render(tokens, _markdown.options, {})
+    return Markup(html)  # noqa: S704  # each rule escapes what it shows
 
 
 def write_age(since: datetime | None, now: datetime) -> str:
@@ -184,7 +185,7 @@ def name_kind(value: Json) -> str:
 
 
 def _looks_like_another(text: str) -> bool:
-    """Tell whether a text reads like a number, a truth value, null, or what the page says of them."""
+    """Tell whether it reads like a number, a truth value, null, or what the page says of them."""
     word = text.strip().lower()
     if word in {
         "true",

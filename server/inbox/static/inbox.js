@@ -105,6 +105,10 @@ function markRows() {
   if (at >= 0) position = at;
 }
 
+function showRow() {
+  $("#rows [aria-current]")?.scrollIntoView({ block: "nearest" });
+}
+
 // -- deciding
 
 addEventListener("click", (event) => {
@@ -322,10 +326,14 @@ function appear(parameters) {
   shownId = id;
   document.body.className = "at-question";
   markRows();
-  $("#rows [aria-current]")?.scrollIntoView({ block: "nearest" });
-  const list = parameters?.get?.("more") ?? parameters?.more ?? parameters?.get?.("less") ?? parameters?.less;
-  const added = list && $$(`.fields [name^="${CSS.escape(list)}/"], .fields [name="more"]`).at(-1);
+  showRow();
+  const read = (name) => parameters?.get?.(name) ?? parameters?.[name];
+  const added = read("more") && lastField(read("more"));
   (added || $(".fields [aria-invalid=true], #decide [aria-invalid=true]") || $("#title")).focus({ preventScroll: !added });
+}
+
+function lastField(list) {
+  return $$(".fields :is(input:not([type=hidden]), textarea, select)").filter((one) => one.name.startsWith(`${list}/`)).at(-1);
 }
 
 document.addEventListener("htmx:sendError", (event) => {
@@ -398,6 +406,7 @@ function listenWhileVisible(address) {
 addEventListener("DOMContentLoaded", () => {
   const address = $("[data-stream]")?.dataset.stream;
   markRows();
+  showRow();
   fold();
   if (!address) return;
   // Locks need https or localhost; elsewhere the tab that is looked at listens.
