@@ -93,7 +93,7 @@ async def _ask_to_sign_in(request: Request) -> Response:
     """Lead to the sign-in and back. What was being sent goes along: nothing typed is lost."""
     to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.headers.get(BACKGROUND):
-        return Response(status_code=401)
+        return Response(status_code=401, headers={"HX-Reswap": "none"})
     if request.method == "POST":
         draft = urlencode({k: v for k, v in (await read_form(request)).items() if k != "csrf"})
         page = render(request, "sign-in.html", 401, to=to, draft=draft, wrong="", who=None)

@@ -165,6 +165,7 @@ function arm(button) {
 // What the script knows and the form does not.
 function addKnown(values, button) {
   values.shownMs = Math.round(performance.now() - shownSince);
+  if (button?.name) values[button.name] = button.value; // htmx overlooks a button outside of its form
   if (button && ("twice" in button.dataset || "confirmed" in button.dataset)) values.confirmed = "1";
   return values;
 }
@@ -286,7 +287,8 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 });
 
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.target.id === "decide") keepTyped();
+  if (event.detail.xhr.getResponseHeader("HX-Reswap") === "none") return live("Signed out", "off");
+  if (event.detail.target.id === "decide" && event.detail.shouldSwap) keepTyped();
 });
 
 // Answered meanwhile: what was typed for it stays, to be copied.
@@ -312,6 +314,7 @@ function keepTyped() {
 
 document.addEventListener("htmx:afterSettle", (event) => {
   const { target, requestConfig } = event.detail;
+  if (target === document.body) document.body.className = "sign-in"; // the session has ended
   if (target.id === "question" && $("#question")) appear(requestConfig?.parameters);
   if (target.id === "question" || target.id === "rows") markRows();
   const total = $("#counts")?.dataset.total;
@@ -345,9 +348,8 @@ document.addEventListener("htmx:sendError", (event) => {
 
 document.addEventListener("htmx:responseError", (event) => {
   const { elt, xhr } = event.detail;
-  if (elt.id === "decide" && xhr.status !== 401) say("not-taken", `Not sent: the server answered ${xhr.status}. What you wrote is still here; try again.`);
-  else if (xhr.status === 401 && !xhr.getResponseHeader("HX-Redirect")) live("Signed out", "off");
-  else if (elt.matches(".row, [data-back]") && xhr.status !== 401) say("not-taken", `The server answered ${xhr.status}. Try again.`);
+  if (elt.id === "decide") say("not-taken", `Not sent: the server answered ${xhr.status}. What you wrote is still here; try again.`);
+  else if (elt.matches(".row, [data-back]")) say("not-taken", `The server answered ${xhr.status}. Try again.`);
 });
 
 // -- what happens, as it happens. A browser opens six connections to a server and no more: with a
