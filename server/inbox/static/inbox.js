@@ -15,6 +15,7 @@ const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const isShown = (element) => element.checkVisibility();
 
 let appearedAt = -SETTLE_MS; // when a question took the place of another
+let switchedAt = -SETTLE_MS; // when other buttons took the place of those that were there
 let shownSince = 0, shownId = $("#question")?.dataset.id; // since when the open one is on the screen
 let held = null; // {id, address, values, timer, at}: decided, not sent yet
 let position = 0; // of the open question in the list, also once it is gone from it
@@ -116,7 +117,8 @@ addEventListener("click", (event) => {
   if (!button) return;
   if (button.dataset.key === "?") return $("#keys").showModal();
   if (button.matches("[data-next]")) return goOn(event);
-  if (performance.now() - appearedAt < SETTLE_MS) return stop(event);
+  const isSecondClick = event.detail > 0 && performance.now() - switchedAt < SETTLE_MS;
+  if (performance.now() - appearedAt < SETTLE_MS || isSecondClick) return stop(event);
   if ("mode" in button.dataset && button.form.dataset.now !== button.dataset.mode) {
     stop(event);
     return switchTo(button.dataset.mode);
@@ -127,18 +129,22 @@ addEventListener("click", (event) => {
   }
 }, true);
 
+// The second half of a double click would take the focus from where the first half put it.
+addEventListener("mousedown", (event) => {
+  if (performance.now() - switchedAt < SETTLE_MS) event.preventDefault();
+}, true);
+
 function stop(event) {
   event.preventDefault();
   event.stopImmediatePropagation();
 }
 
-// Show what goes with one decision: a reason, a note, an answer. It counts as a new sight, so that
-// the second half of a double click decides nothing.
+// Show what goes with one decision: a reason, a note, an answer.
 function switchTo(mode) {
   const form = $("form#decide");
   if (!form || form.dataset.now === mode) return;
   form.dataset.now = mode;
-  appearedAt = performance.now();
+  switchedAt = performance.now();
   const box = mode && $(`.extra.on-${mode} textarea`, form);
   if (box) box.focus();
   else $("#title")?.focus({ preventScroll: true });
