@@ -113,7 +113,7 @@ async def test_streams_end_when_the_server_stops() -> None:
         asyncio.get_running_loop().call_later(0.01, waiting.stop)
         return []
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         assert [event async for event in write_events(waiting.follow(None, read, 0))] == []
 
 

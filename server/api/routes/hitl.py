@@ -73,8 +73,7 @@ async def resume(body: Resume, call: TheCall, wait: Wait, history: History = Tru
     The answer is durable with the 200; the run goes on by itself.
     """
     by = call.caller.sign(body.by, body.responder)
-    responses = body.read_responses(by.operator)
-    call.caller.check(responses)
+    responses = call.caller.sign_responses(body.read_responses(by.operator))
     act = call.hitl.answer(body.ref, body.requestId, responses, by, call.once, wait)
     done = await call.log("hitl_resume_api", body.ref, body.requestId, by.operator, act)
     return respond_decided(done, history)
