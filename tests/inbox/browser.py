@@ -85,7 +85,7 @@ class Inbox:
         await made.add_init_script(REPORTS)
         made.on("page", self._listen)
         if key is not None:
-            form = {"key": key, "operator": operator, "name": name}
+            form: dict[str, str | float | bool] = {"key": key, "operator": operator, "name": name}
             signed_in = await made.request.post("/login", form=form)
             assert signed_in.ok, await signed_in.text()
         try:
