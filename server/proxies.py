@@ -5,6 +5,7 @@ what they would see without a proxy. What a proxy says is believed of proxies by
 """
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ FORWARDED_FOR, FORWARDED_PROTO = b"x-forwarded-for", b"x-forwarded-proto"
 LONGEST_USER = 255
 _TRACES = {b"forwarded", b"via", b"x-real-ip"}
 _SCHEMES = {"http", "https"}
+_WITH_PORT = re.compile(r"\[([^]]+)\](?::\d+)?|([\d.]+):\d+")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -137,9 +139,8 @@ def _read_address(text: str) -> Address | None:
 
 def _drop_port(text: str) -> str:
     """Return `::1` of `[::1]:80` and `[::1]`, and `192.0.2.1` of `192.0.2.1:80`."""
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0] if text.count(":") == 1 else text
+    found = _WITH_PORT.fullmatch(text)
+    return found[1] or found[2] if found else text
 
 
 def _is_among(address: Address, networks: Sequence[Network]) -> bool:
