@@ -127,9 +127,7 @@ def test_what_stands_in_front_is_named_by_path_networks_and_header(
 ) -> None:
     assert (load_settings().root_path, load_settings().trusted_proxies) == ("", ())
     monkeypatch.setenv("HITL_ROOT_PATH", "/ops/hitl-2.0_~")
-    monkeypatch.setenv(
-        "HITL_TRUSTED_PROXIES", "10.0.0.1, 10.0.0.0/8,::ffff:c000:200/120,fd00::/8"
-    )
+    monkeypatch.setenv("HITL_TRUSTED_PROXIES", "10.0.0.1, 10.0.0.0/8,::ffff:c000:200/120,fd00::/8")
     monkeypatch.setenv("HITL_TRUSTED_USER_HEADER", "X-Forwarded-User")
     settings = load_settings()
     assert settings.root_path == "/ops/hitl-2.0_~"
