@@ -42,6 +42,14 @@ FORGED = {
     "Forwarded": "for=198.51.100.1;proto=http",
     "X-Auth-Request-User": "mallory",
 }
+SPELLINGS = (
+    "/api/runs",
+    "//api/runs",
+    "/%61pi/runs",
+    "/x/../api/runs",
+    "/hitl/api/runs",
+    "/hitl/metrics",
+)
 STREAM_SECONDS = 2.0
 
 
@@ -82,14 +90,11 @@ def test_links_redirects_and_the_described_addresses_stay_below_it(proxy: Nginx)
         assert client.get(runs, headers=KEY).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/api/runs", "//api/runs", "/%61pi/runs", "/x/../api/runs", "/hitl/api/runs", "/hitl/metrics"],
-)
-def test_no_spelling_of_a_path_leads_past_the_gate(proxy: Nginx, path: str) -> None:
+def test_no_spelling_of_a_path_leads_past_the_gate(proxy: Nginx) -> None:
     with proxy.client() as client:
-        url = httpx.URL(proxy.url).copy_with(raw_path=f"{PREFIX}{path}".encode())
-        assert client.get(url).status_code in {401, 404}
+        for path in SPELLINGS:
+            url = httpx.URL(proxy.url).copy_with(raw_path=f"{PREFIX}{path}".encode())
+            assert client.get(url).status_code in {401, 404}, path
 
 
 def test_what_is_too_large_is_refused_in_the_servers_words(proxy: Nginx) -> None:
@@ -128,7 +133,7 @@ def test_a_client_is_limited_by_its_own_address_whatever_it_says(proxy: Nginx) -
             return response.status_code
 
         with ThreadPoolExecutor(8) as pool:
-            found = [*pool.map(lambda number: listen(client, number), range(STREAMS))]
+            found = [*pool.map(listen, [client] * STREAMS, range(STREAMS))]
         assert found == [200] * STREAMS
         assert listen(client, STREAMS) == 503
         assert listen(other, STREAMS) == 200
@@ -194,8 +199,5 @@ def test_whom_the_proxy_does_not_know_gets_no_page(server: Running) -> None:
             assert (asked.status_code, asked.text) == (403, "Sign in.")
             is_problem(client.get("/api/runs", headers=headers), 401)
         assert client.get("/api/runs", headers=KEY).status_code == 200
-
-
-def test_a_name_that_names_nobody_is_refused(server: Running) -> None:
     with nginx(server.url, user="x" * 256) as proxy, proxy.client() as client:
         assert "x-forwarded-user" in is_problem(client.get("/docs"), 400)["detail"]
