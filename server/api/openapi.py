@@ -38,7 +38,7 @@ WHEN = {
 EVENTS: Responses = {
     200: {
         "description": "Server-sent events without a name: `id` is the frame's `seq`, "
-        "`data` the frame. A comment every 15 s.",
+        "`data` the frame. A comment at the start, and every 15 s.",
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
