@@ -84,9 +84,9 @@ def _drop_root_path(scope: Scope, root_path: str) -> Changes:
     path = path.removeprefix(root_path) or "/"
     raw: bytes = scope.get("raw_path") or b""
     prefix = root_path.encode()
-    if f"{raw.decode('latin-1')}/".startswith(f"{root_path}/"):
-        return {"path": path, "raw_path": raw.removeprefix(prefix) or b"/"}
-    return {"path": path, "raw_path": quote(path).encode()}  # it came percent-encoded
+    is_plain = (raw + b"/").startswith(prefix + b"/")  # else it came percent-encoded
+    raw = raw.removeprefix(prefix) or b"/" if is_plain else quote(path).encode()
+    return {"path": path, "raw_path": raw}
 
 
 def _read_client(scope: Scope, trusted: Sequence[Network]) -> Changes:
