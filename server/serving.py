@@ -111,6 +111,7 @@ async def serve_on(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # what proxies say is for BehindProxy, which believes few
         backlog=BACKLOG,
         timeout_graceful_shutdown=STREAMS_END_SECONDS,
     )
