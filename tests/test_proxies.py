@@ -305,7 +305,7 @@ async def test_links_and_addresses_lead_below_the_prefix(database_url: str, pref
     """Both where the proxy takes the prefix off, and where it passes it on."""
     async with started(database_url, root_path="/ops/hitl") as api:
         moved = await api.get(f"{prefix}/")
-        assert (moved.status_code, moved.headers["Location"]) == (307, "/ops/hitl/docs")
+        assert (moved.status_code, moved.headers["Location"]) == (307, "/ops/hitl/inbox")
         page = (await api.get(f"{prefix}/docs")).text
         assert 'href="openapi.json"' in page
         assert 'href="/' not in page
@@ -316,7 +316,7 @@ async def test_links_and_addresses_lead_below_the_prefix(database_url: str, pref
 
 
 async def test_without_a_prefix_addresses_are_the_servers_own(api: httpx.AsyncClient) -> None:
-    assert (await api.get("/")).headers["Location"] == "/docs"
+    assert (await api.get("/")).headers["Location"] == "/inbox"
     assert "servers" not in (await api.get("/openapi.json")).json()
     is_problem(await api.get("/hitl/api/runs"), 404)
 

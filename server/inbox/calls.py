@@ -22,7 +22,7 @@ from hitl_orchestrator.domain.hitl import Urgency
 from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx, render
 from hitl_orchestrator.server.inbox.session import COOKIE, Session, Sessions
 from hitl_orchestrator.server.orchestrator import Orchestrator
-from hitl_orchestrator.server.proxies import USER
+from hitl_orchestrator.server.proxies import find_user
 
 MOST_FIELDS = 2000  # of a form
 SIGN_IN, QUEUE = "/login", "/inbox"
@@ -124,7 +124,7 @@ async def _get_orchestrator(request: Request) -> Orchestrator:
 
 async def find_session(request: Request) -> Session | None:
     sessions: Sessions = request.app.state.sessions
-    if user := request.scope.get(USER):
+    if user := find_user(request.scope):
         return sessions.admit(user)
     return await sessions.read(request.app.state.hitl, request.cookies.get(COOKIE))
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hitl_orchestrator.server.inbox import words
 from hitl_orchestrator.server.inbox.outcomes import describe_ended
-from hitl_orchestrator.server.proxies import ROOT_PATH
+from hitl_orchestrator.server.proxies import find_root_path
 
 HERE = Path(__file__).parent
 ASSETS = ("htmx-2.0.11.min.js", "inbox.js", "inbox.css")
@@ -87,7 +87,7 @@ def render(request: Request, template: str, code: int = 200, /, **values: Any) -
 
 def get_root(request: Request) -> str:
     """Return the path below which a proxy shows the server; empty: it has none of its own."""
-    return request.scope.get(ROOT_PATH, "")
+    return find_root_path(request.scope)
 
 
 def is_htmx(request: Request) -> bool:

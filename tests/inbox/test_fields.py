@@ -79,7 +79,7 @@ def test_what_a_schema_allows_comes_back_as_it_was(schema: Any, value: Any) -> N
 
 
 def test_defaults_are_filled_in_and_what_was_typed_stays() -> None:
-    schema = {
+    schema: Any = {
         "type": "object",
         "required": ["n", "t"],
         "properties": {
@@ -154,7 +154,7 @@ def test_whatever_is_sent_is_read_or_told(typed: dict[str, str]) -> None:
     build_fields(LIST, None, {}, typed=edited)
 
 
-WORDS = [
+WORDS: list[tuple[Any, Any, str]] = [
     ({"type": "integer"}, "x", "A whole number is wanted."),
     ({"type": "string", "minLength": 3}, "x", "At least 3 characters."),
     ({"type": "string", "pattern": "^[0-9]+$"}, "x", "Not in the form that is asked for: ^[0-9]+$"),
@@ -168,7 +168,7 @@ WORDS = [
 
 @pytest.mark.parametrize(("part", "value", "words"), WORDS)
 def test_what_does_not_fit_is_said_in_words(part: Any, value: Any, words: str) -> None:
-    schema = {"type": "object", "properties": {"a": part}, "required": ["b"]}
+    schema: Any = {"type": "object", "properties": {"a": part}, "required": ["b"]}
     found = word_mismatches(mismatches({"a": value}, schema), schema)
     assert found == {"/a": words, "/b": "This is needed."}
     assert word_mismatches(mismatches(value, part), part) == {"value": words}

@@ -103,8 +103,8 @@ def test_a_difference_has_what_was_and_what_is(before: Any, after: Any) -> None:
 
 
 def test_a_difference_is_word_by_word() -> None:
-    before = {"text": "we come on Friday.", "posts": [{"tags": ["a"]}], "n": 15, "e": ""}
-    after = {"text": "we come on Sunday.", "posts": [{"tags": ["a", "b"]}], "n": "15", "e": ""}
+    before: Any = {"text": "we come on Friday.", "posts": [{"tags": ["a"]}], "n": 15, "e": ""}
+    after: Any = {"text": "we come on Sunday.", "posts": [{"tags": ["a", "b"]}], "n": "15", "e": ""}
     changes = {one.name: [*one.parts] for one in find_changes(before, after)}
     assert changes == {
         "text": [("same", "we come on "), ("gone", "Friday"), ("new", "Sunday"), ("same", ".")],
