@@ -19,7 +19,7 @@ def ask(takes: str, makes: str) -> Run:
     """Make an agent that asks once; a refusal leaves its work undone."""
 
     def run(task: dict[str, Any]) -> dict[str, Any]:
-        answer = interrupt(task["facets"][takes])
+        answer: Any = interrupt(task["facets"][takes])
         return {} if is_refused(answer) else {makes: answer}
 
     return run
@@ -51,7 +51,11 @@ def fail(takes: str, makes: str) -> Run:
 
 
 def is_refused(answer: Any) -> bool:
-    return isinstance(answer, dict) and answer.get("status") == "denied"
+    match answer:
+        case {"status": "denied"}:
+            return True
+        case _:
+            return False
 
 
 def clerk(

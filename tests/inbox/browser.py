@@ -5,7 +5,7 @@ import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import Literal, NamedTuple
+from typing import Literal, Protocol, TypedDict, Unpack
 
 import pytest
 from playwright.async_api import (
@@ -41,16 +41,22 @@ _FAILED_LOAD = "Failed to load resource: "
 _ABORTED = "net::ERR_ABORTED"  # of a stream, when its page is left
 
 
-class Options(NamedTuple):
-    """What kind of browser it is."""
+class Options(TypedDict, total=False):
+    """What kind of browser it is: by itself one on a desk, light, with scripts and moving parts."""
 
-    viewport: ViewportSize = DESK
-    color_scheme: Literal["light", "dark"] = "light"
-    java_script_enabled: bool = True
-    reduced_motion: Literal["reduce", "no-preference"] = "no-preference"
-    offline: bool = False
-    has_touch: bool = False
-    ignore_https_errors: bool = False  # a certificate of the test's own
+    viewport: ViewportSize
+    color_scheme: Literal["light", "dark"]
+    java_script_enabled: bool
+    reduced_motion: Literal["reduce", "no-preference"]
+    offline: bool
+    has_touch: bool
+    ignore_https_errors: bool  # a certificate of the test's own
+
+
+class Visits(Protocol):
+    """Opens a browser of that kind: `await visits(viewport=PHONE, color_scheme="dark")`."""
+
+    async def __call__(self, **options: Unpack[Options]) -> "Visit": ...
 
 
 class Visit:
@@ -115,7 +121,7 @@ class _Watch:
             self._note(f"console {message.type}: {text}")
 
     def _catch(self, error: WebError) -> None:
-        self._note(f"page error: {error.error}")
+        self._note(f"page error: {error.error.stack or error.error}")
 
     async def _dismiss(self, dialog: Dialog) -> None:
         self._note(f"dialog: {dialog.type} {dialog.message}")
@@ -139,9 +145,7 @@ class _Watch:
     def _see_response(self, response: Response) -> None:
         if response.status >= HTTPStatus.BAD_REQUEST:
             status = HTTPStatus(response.status)  # HTTP/2 has no phrases
-            self._note(
-                f"{status.value} {status.phrase}: {response.request.method} {response.url}"
-            )
+            self._note(f"{status.value} {status.phrase}: {response.request.method} {response.url}")
 
     def _see_crash(self, page: Page) -> None:
         self._note(f"the page crashed: {page.url}")
@@ -171,14 +175,15 @@ async def launching() -> AsyncGenerator[Browser]:
 
 @asynccontextmanager
 async def visiting(
-    chromium: Browser, origin: str, options: Options = Options()
+    chromium: Browser, origin: str, **options: Unpack[Options]
 ) -> AsyncGenerator[Visit]:
     """Open a new browser with one tab; raise AssertionError at the end if anything went wrong.
 
     `origin`: the only one that may be asked for anything; paths are relative to it. What the block
     itself raises comes first: it tells more.
     """
-    context = await chromium.new_context(base_url=origin, **options._asdict())
+    chosen: Options = {"viewport": DESK, **options}
+    context = await chromium.new_context(base_url=origin, **chosen)
     try:
         context.set_default_timeout(PATIENCE_MS)
         await context.add_init_script(TELL_REPORTS)

@@ -8,7 +8,8 @@ from typing import Any
 Json = dict[str, Any]
 
 SCRIPT = (
-    "<script>window.owned=1</script><img src=https://elsewhere.example/i.png onerror=window.owned=1>"
+    "<script>window.owned=1</script>"
+    "<img src=https://elsewhere.example/i.png onerror=window.owned=1>"
     "<svg onload=window.owned=1><style>body{display:none}</style></svg>"
     "<iframe src=https://elsewhere.example/></iframe>"
     "<form action=https://elsewhere.example/><button>Approve</button></form>"
@@ -39,13 +40,15 @@ MARKDOWN = """# Approved already
 BIDI = "Invoice \u202e811-6202\u202c \u2066as\u2069 agreed \u2067REVO\u2069 \u200f\u061c"
 UNSEEN = (
     "no\u200bt \u200c\u200d\u2060\ufeff paid\u00ad \u3164\uffa0\u115f\u1160\u2800 \u180e\u034f"
-    "\ufe0f\ufe00\U000e0100 \U000e0070\U000e0061\U000e0079 \u2028\u2029 \x07\x1b[31m\x7f\x85 \u00a0|"
+    "\ufe0f\ufe00\U000e0100 \U000e0070\U000e0061\U000e0079 \u2028\u2029 \x07\x1b[31m\x7f\x85"
+    " \u00a0|"
 )
 ZALGO = "P" + "\u0336\u035c\u0361\u0489" * 40 + "ay"
 EVERY = f"{SCRIPT} {BIDI} {UNSEEN} {ZALGO}"
 WORD = "Rindfleischetikettierung" * 209  # of 5,016 letters
 LINES = "".join(
-    f"{number:5} | the quick brown fox jumps over the lazy dog, and again\n" for number in range(3300)
+    f"{number:5} | the quick brown fox jumps over the lazy dog, and again\n"
+    for number in range(3300)
 )[: 200 * 1024]
 SHORT_NAME = "<i>x</i>\u202ey\u200b"
 

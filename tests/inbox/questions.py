@@ -17,7 +17,7 @@ for any order until 31 March.
 
 Kind regards
 Your customer care"""  # noqa: E501
-SEND = {
+SEND: Json = {
     "question": "Send this apology to Mrs Varga?",
     "kind": "approval",
     "additionalContext": "She wrote **twice** and gave two stars. Her order of 12 November arrived "
@@ -38,7 +38,7 @@ SEND = {
         },
     },
 }
-DEPLOY = {
+DEPLOY: Json = {
     "question": "Deploy the hotfix to production now, in office hours?",
     "kind": "approval",
     "urgency": "high",
@@ -57,7 +57,7 @@ DEPLOY = {
         },
     },
 }
-REFUND = {
+REFUND: Json = {
     "question": "Refund €184.90 to Mr Okafor although the 30 days are over?",
     "kind": "approval",
     "urgency": "low",
@@ -71,12 +71,12 @@ REFUND = {
         },
     },
 }
-QUOTE = {
+QUOTE: Json = {
     "question": "May I quote the internal report on delivery times in the reply to the regulator?",
     "kind": "approval",
     "urgency": "low",
 }
-ROLLOUT = {
+ROLLOUT: Json = {
     "question": "Which customers get version 2.4 first?",
     "kind": "choice",
     "allowFreeForm": True,
@@ -101,13 +101,13 @@ ROLLOUT = {
     "additionalContext": "Error rate of the last nightly build: `0.4 %`, all of it in the CSV "
     "export.\n\n| build | errors |\n| --- | ---: |\n| 2.4.0-rc1 | 1.9 % |\n| 2.4.0-rc2 | 0.4 % |",
 }
-PRESS = {
+PRESS: Json = {
     "question": "What may I tell the Evening Post about the outage of 21 November?",
     "kind": "freeform",
     "additionalContext": "> “How many customers were affected, and will they be compensated?”\n\n"
     "The status page says: 41 minutes, log-in only. Deadline of the paper: 18:00.",
 }
-PERSON = {
+PERSON: Json = {
     "type": "object",
     "required": ["name"],
     "properties": {
@@ -121,7 +121,7 @@ PERSON = {
         "meal": {"type": ["string", "null"], "title": "Special meal"},
     },
 }
-JOURNEY = {
+JOURNEY: Json = {
     "question": "Whom shall I book on the night train to Graz, and how?",
     "kind": "form",
     "additionalContext": "The auditors need to be in Graz on **2 December, 09:00**.",
@@ -185,7 +185,7 @@ JOURNEY = {
         "$defs": {"person": PERSON},
     },
 }
-BOOKED = {
+BOOKED: Json = {
     "traveller": {"name": "Grace Hopper", "meal": None},
     "departure": "2026-12-01",
     "class": "Sleeper",
@@ -193,40 +193,47 @@ BOOKED = {
     "stops": ["Linz"],
     "invoice": {"company": "Example Ltd", "costCentre": "4711"},
 }
-# LangChain's HITLRequest: each of its actions is a question of the same run.
-CLEANUP: Json = {
-    "action_requests": [
-        {
-            "name": "delete_records",
-            "args": {
-                "table": "customers_staging",
-                "where": "imported_at < '2026-10-15' AND merged = true",
-                "expected_rows": 18244,
-            },
-            "description": "Delete 18,244 staging records that are merged already?",
-        },
-        {
-            "name": "merge_customers",
-            "args": {
-                "keep": "C-20931",
-                "merge": ["C-88120", "C-88121"],
-                "fields": {"email": "keep", "phone": "newest", "address": "keep"},
-            },
-            "description": "Merge three records of Müller & Söhne into C-20931?",
-        },
-        {"name": "send_report", "args": {"to": "data-office@example.com", "month": "2026-10"}},
-    ],
-    "review_configs": [
-        {"action_name": "delete_records", "allowed_decisions": ["approve", "reject"]},
-        {"action_name": "merge_customers", "allowed_decisions": ["approve", "edit", "reject"]},
-        {
-            "action_name": "send_report",
-            "allowed_decisions": ["approve", "edit", "reject", "respond"],
-        },
-    ],
+_DELETE: Json = {
+    "name": "delete_records",
+    "args": {
+        "table": "customers_staging",
+        "where": "imported_at < '2026-10-15' AND merged = true",
+        "expected_rows": 18244,
+    },
+    "description": "Delete 18,244 staging records that are merged already?",
 }
+_MERGE: Json = {
+    "name": "merge_customers",
+    "args": {
+        "keep": "C-20931",
+        "merge": ["C-88120", "C-88121"],
+        "fields": {"email": "keep", "phone": "newest", "address": "keep"},
+    },
+    "description": "Merge three records of Müller & Söhne into C-20931?",
+}
+_SEND: Json = {"name": "send_report", "args": {"to": "data-office@example.com", "month": "2026-10"}}
+_MAY: Json = {
+    "delete_records": ["approve", "reject"],
+    "merge_customers": ["approve", "edit", "reject"],
+    "send_report": ["approve", "edit", "reject", "respond"],
+}
+
+
+def _review(*actions: Json) -> Json:
+    """Return LangChain's HITLRequest: each of its actions is a question of the same run."""
+    names = [action["name"] for action in actions]
+    return {
+        "action_requests": [*actions],
+        "review_configs": [
+            {"action_name": name, "allowed_decisions": _MAY[name]} for name in names
+        ],
+    }
+
+
+CLEANUP = _review(_DELETE, _MERGE, _SEND)
+REPORT = _review(_SEND)
 # Payloads of agents that know nothing of ours: open questions.
-TRANSFER = {
+TRANSFER: Json = {
     "message": "Transfer €4,200.00 to ACME Tools GmbH?",
     "transfer": {
         "iban": "DE02 1203 0000 0000 2020 51",
@@ -241,7 +248,7 @@ TRANSFER = {
     "dry_run": False,
 }
 IBAN = "The invoice of Nordlicht GmbH has no IBAN. Which account shall I pay to?"
-SCHEDULE = {
+SCHEDULE: Json = {
     "query": "When shall the payment of the rent go out?",
     "options": [
         {"label": "Today", "value": {"date": "2026-11-27"}},
@@ -250,7 +257,7 @@ SCHEDULE = {
     ],
     "rent_eur": 3150,
 }
-CLAUSE = {
+CLAUSE: Json = {
     "question": "Accept clause 7.2 as the supplier words it?",
     "kind": "approval",
     "additionalContext": "> 7.2 The supplier's liability is limited to the price of the order.",
@@ -259,7 +266,7 @@ CLAUSE = {
         "arguments": {"clause": "7.2", "wording": "limited to the price of the order"},
     },
 }
-FAX = {
+FAX: Json = {
     "question": "Fax the signed order to the notary?",
     "kind": "approval",
     "action": {"name": "send_fax", "arguments": {"to": "+43 316 000000", "pages": 4}},
@@ -274,7 +281,7 @@ Lumen 2.4.0 makes large exports fast and dependable.
 
 ### Added
 
-- **Parallel exports.** `lumen export` writes up to 8 files at once; 12,000 rows took 40 % less time.
+- **Parallel exports.** `lumen export` writes up to 8 files at once; 12,000 took 40 % less time.
 - A dark theme for the dashboard, thanks @jo
 - `lumen login --device` for machines without a browser
 

@@ -150,9 +150,10 @@ async def seed_hostile(client: httpx.AsyncClient, story: Story) -> None:
 
 
 async def seed_held(database_url: str) -> Story:
-    """Ask by an agent that no other server has: `held`, from the first decision about it on.
+    """Ask by an agent that no other server has: `held`, once a decision about it got a 409.
 
-    It needs a server of its own for some seconds.
+    It needs a server of its own for some seconds, which is told to end: one that was killed counts
+    as alive for a while, and a decision would wait for it.
     """
     story = Story()
     with serving(database_url, HITL_AGENTS=AGENTS_OF_YESTERDAY) as server:
@@ -160,6 +161,7 @@ async def seed_held(database_url: str) -> Story:
         async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
             ask = Ask("fax.clerk", "Register the purchase of the office in Graz", questions.FAX)
             story.add("held", await start(client, ask))
+        await asyncio.to_thread(server.terminate)
     return story
 
 
@@ -204,6 +206,10 @@ async def _seed_answered(client: httpx.AsyncClient, story: Story) -> None:
         "written": (WAITING["press"], {"freeformText": "41 minutes, log-in only; no data lost."}),
         "filled": (WAITING["journey"], {"data": questions.BOOKED}),
         "said": (WAITING["iban"], {"freeformText": "AT61 1904 3002 3457 3201"}),
+        "instead": (
+            Ask("data.steward", "Send the report of October", questions.REPORT),
+            {"freeformText": "Send nothing yet; the numbers of week 44 are wrong."},
+        ),
     }
     for name, (ask, response) in answers.items():
         story.add(name, await start(client, ask))
@@ -211,7 +217,8 @@ async def _seed_answered(client: httpx.AsyncClient, story: Story) -> None:
 
 
 def _refund_less() -> Json:
-    return {**questions.REFUND["action"]["arguments"], "amount_eur": 150.0}
+    arguments: Json = questions.REFUND["action"]["arguments"]
+    return {**arguments, "amount_eur": 150.0}
 
 
 def _soon(question: Json) -> Json:
