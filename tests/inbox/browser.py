@@ -126,7 +126,8 @@ class _Watch:
     async def _dismiss(self, dialog: Dialog) -> None:
         self._note(f"dialog: {dialog.type} {dialog.message}")
         leaves = dialog.type == "beforeunload"
-        await (dialog.accept() if leaves else dialog.dismiss())
+        with suppress(Error):  # its page was closed
+            await (dialog.accept() if leaves else dialog.dismiss())
 
     def _see_request(self, request: Request) -> None:
         self._check_origin(request.url, request.method)

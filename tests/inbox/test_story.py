@@ -9,6 +9,7 @@ from tests.inbox.asking import ask, ask_many, ask_rows, ask_whatever
 from tests.inbox.inbox import Inbox
 from tests.inbox.story import HOSTILE, WAITING, Story, answer, seed_held
 
+pytestmark = pytest.mark.slow
 Json = dict[str, Any]
 
 ENDED = {
