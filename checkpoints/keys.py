@@ -49,14 +49,18 @@ async def add(conn: Connection, name: str, scopes: Collection[Scope]) -> str:
 
 async def find(conn: Connection, key: str) -> Caller | None:
     """Return who shows that key; None: nobody's, or a revoked one."""
-    if not key.startswith(PREFIX):
-        return None
-    digest = _digest(key)
+    return await find_again(conn, _digest(key)) if key.startswith(PREFIX) else None
+
+
+async def find_again(conn: Connection, digest: str) -> Caller | None:
+    """Return whose key has that digest; None: nobody's any more."""
     row = await (await conn.execute(FIND, (digest,))).fetchone()
     if row is None or not compare_digest(row["digest"], digest):
         return None
     known = {scope.value for scope in Scope}  # a newer version may have given further ones
-    return Caller(row["name"], frozenset(Scope(one) for one in row["scopes"] if one in known))
+    return Caller(
+        row["name"], frozenset(Scope(one) for one in row["scopes"] if one in known), digest
+    )
 
 
 async def list_all(conn: Connection) -> list[KeptKey]:

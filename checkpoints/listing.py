@@ -55,7 +55,7 @@ _REQUEST_KEYS = ("is_over", "urgent", "at", "request_id")
 _after_request = TypeAdapter(
     tuple[Annotated[int, Field(ge=0, le=1)], Annotated[int, Field(ge=-2, le=0)], AwareDatetime, str]
 )
-_URGENT: dict[str, int] = {Urgency.HIGH: -2, Urgency.NORMAL: -1, Urgency.LOW: 0}
+URGENT: dict[str, int] = {Urgency.HIGH: -2, Urgency.NORMAL: -1, Urgency.LOW: 0}
 _after_newest = TypeAdapter(tuple[AwareDatetime, str])
 _after_waiting = TypeAdapter(tuple[Annotated[int, Field(ge=0, le=2)], AwareDatetime, str])
 
@@ -70,7 +70,7 @@ async def newest(
     values: dict[str, Any] = {
         "status": status,
         "thread_id": thread_id,
-        **_read(cursor, _after_newest, ("at", "id")),
+        **read_cursor(cursor, _after_newest, ("at", "id")),
     }
     rows, more = await _page(conn, _RUNS, limit, values, {
         "r.status = %(status)s": status is not None,
@@ -82,7 +82,8 @@ async def newest(
         with _leaving_out(row["run_id"]):
             found.append(kept.build(row).show())
     return Page(
-        found, _cursor(rows[-1]["created_at"].isoformat(), rows[-1]["run_id"]) if more else None
+        found,
+        write_cursor(rows[-1]["created_at"].isoformat(), rows[-1]["run_id"]) if more else None,
     )
 
 
@@ -102,10 +103,10 @@ async def waiting(
     values: dict[str, Any] = {
         "agent": agent,
         "urgency": urgency,
-        "wanted_urgent": urgency and _URGENT[urgency],
+        "wanted_urgent": urgency and URGENT[urgency],
         "thread_id": thread_id,
         "few": few,
-        **_read(cursor, _after_waiting, ("rank", "since", "id")),
+        **read_cursor(cursor, _after_waiting, ("rank", "since", "id")),
     }
     asks = _list_applying(
         {requests.OF_AGENT: agent is not None, requests.AS_URGENT: urgency is not None}
@@ -133,7 +134,7 @@ async def waiting(
         return Page(found, None)
     return Page(
         found,
-        _cursor(
+        write_cursor(
             str(rows[-1]["pending_urgency"]),
             rows[-1]["pending_since"].isoformat(),
             rows[-1]["run_id"],
@@ -153,7 +154,7 @@ async def requests_in_order(
     conn: Connection, wanted: Wanted, limit: int, cursor: str | None
 ) -> Page[HitlRequest]:
     """Return requests of all runs: pending ones in the queue's order, then the newest."""
-    after = _read(cursor, _after_request, _REQUEST_KEYS)
+    after = read_cursor(cursor, _after_request, _REQUEST_KEYS)
     found: list[DictRow] = []
     if wanted.status in (None, RequestStatus.PENDING) and not after.get("is_over"):
         found += await _select_waiting(conn, wanted, limit + 1, after)
@@ -175,7 +176,7 @@ async def _select_waiting(
         requests.AS_URGENT: wanted.urgency is not None,
         requests.AFTER_WAITING: bool(after),
     }
-    urgent = {"wanted_urgent": wanted.urgency and _URGENT[wanted.urgency]}
+    urgent = {"wanted_urgent": wanted.urgency and URGENT[wanted.urgency]}
     values = {**wanted._asdict(), **urgent, **after}
     return await _select(conn, requests.WAITING, limit, values, conditions)
 
@@ -203,9 +204,9 @@ def _choose(wanted: Wanted) -> dict[LiteralString, bool]:
 def _point_at(last: DictRow) -> str:
     """Return the cursor of the page after that request."""
     is_over = last["status"] != RequestStatus.PENDING
-    urgent = 0 if is_over else _URGENT.get(last["urgency"], 0)
+    urgent = 0 if is_over else URGENT.get(last["urgency"], 0)
     at = last["created_at"].isoformat()
-    return _cursor(str(int(is_over)), str(urgent), at, last["request_id"])
+    return write_cursor(str(int(is_over)), str(urgent), at, last["request_id"])
 
 
 async def count_pending(conn: Connection) -> QueueCounts:
@@ -267,11 +268,13 @@ def _leaving_out(name: str) -> Generator[None]:
         _log.warning("%s is left out of a list: %s", name, error.detail)
 
 
-def _cursor(*values: str) -> str:
+def write_cursor(*values: str) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def _read(cursor: str | None, adapter: TypeAdapter[C], names: Sequence[str]) -> dict[str, Any]:
+def read_cursor(
+    cursor: str | None, adapter: TypeAdapter[C], names: Sequence[str]
+) -> dict[str, Any]:
     if cursor is None:
         return {}
     try:

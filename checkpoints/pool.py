@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, cast
 
-from psycopg import Error, OperationalError, ProgrammingError
+from psycopg import DatabaseError, Error, InternalError, OperationalError, ProgrammingError
 from psycopg.errors import LockNotAvailable, QueryCanceled
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -47,6 +47,10 @@ UNUSABLE = (
     "42P05",  # a prepared statement that is there already: a pooler
     "XX",  # "cache lookup failed", a page that cannot be read
 )
+# Replies that psycopg (InternalError) or libpq can make nothing of, without an SQLSTATE. Where the
+# postmaster is killed, Postgres says that the session ends, and PgBouncer says so once more:
+# "received 2 results from command 'COMMIT'". For mistakes of ours psycopg has other classes.
+UNINTELLIGIBLE = (InternalError, DatabaseError)
 # Errors of what was written, wherever and whenever it is written.
 OF_THE_DATA = ("22", "23", "54")
 
@@ -160,13 +164,13 @@ async def connection(pool: Pool) -> AsyncGenerator[Connection]:
             try:
                 yield conn
             except Error as error:
-                if _is_of(error, UNUSABLE):
+                if _is_of_the_session(error):
                     await conn.close()
                 raise
     except (LockNotAvailable, QueryCanceled) as error:
         raise StoreUnavailable("The database is too busy for this now.") from error
     except Error as error:
-        if not isinstance(error, OperationalError) and not _is_of(error, UNUSABLE):
+        if not isinstance(error, OperationalError) and not _is_of_the_session(error):
             raise
         raise StoreUnavailable("The database cannot be reached now.") from error
 
@@ -186,6 +190,13 @@ def blaming_the_database() -> Generator[None]:
             raise
         _log.exception("the database refused what a run needs; it is tried again")
         raise StoreUnavailable("The database refuses what it has to do now.") from error
+
+
+def _is_of_the_session(error: Error) -> bool:
+    """Return whether the session is to blame, and cannot be used any more."""
+    if error.sqlstate is None:
+        return type(error) in UNINTELLIGIBLE
+    return _is_of(error, UNUSABLE)
 
 
 def _is_of(error: Error, states: tuple[str, ...]) -> bool:

@@ -93,6 +93,7 @@ def write_asked(
         "agent_fingerprint": fingerprint,
         "request": request.model_dump(mode="json", exclude=_KEPT_IN_COLUMNS),
         "denial_reason": request.denialReason,
+        "created_at": request.createdAt and request.createdAt.isoformat(),
         "expires_at": request.expiresAt and request.expiresAt.isoformat(),
         "settled": settled and settled.json_object(),
         "resolved_by": by and by.json_object(),

@@ -59,12 +59,12 @@ _ASKED = """INSERT INTO hitl_requests (request_id, run_id, thread_id, position, 
         origin_agent, urgency, agent_fingerprint, request, denial_reason, settled, resolved_by,
         resolved_at, created_at, updated_at, expires_at)
     SELECT request_id, %(run_id)s, %(thread_id)s, position, status, origin_agent, urgency,
-        agent_fingerprint, request, denial_reason, settled, resolved_by, resolved_at, %(now)s,
-        %(now)s, expires_at
+        agent_fingerprint, request, denial_reason, settled, resolved_by, resolved_at, created_at,
+        created_at, expires_at
     FROM fence, json_to_recordset(%(asked)s::json) AS q (request_id text, position int,
         status text, origin_agent text, urgency text, agent_fingerprint text, request json,
         denial_reason text, settled json, resolved_by json, resolved_at timestamptz,
-        expires_at timestamptz)"""
+        created_at timestamptz, expires_at timestamptz)"""
 _SETTLED = """UPDATE hitl_requests r SET status = s.status, denial_reason = s.denial_reason,
         settled = s.settled, resolved_by = s.resolved_by, resolved_at = %(now)s,
         updated_at = %(now)s

@@ -23,10 +23,14 @@ IMPLIED = {
 
 
 class Caller(NamedTuple):
-    """A key that was shown. `name`: None of the first key, API_KEY, which signs for everybody."""
+    """A key that was shown. `name`: None of the first key, API_KEY, which signs for everybody.
+
+    `digest`: what a session keeps of it, to ask again whether it still stands.
+    """
 
     name: str | None
     scopes: frozenset[Scope]
+    digest: str = ""
 
     def may(self, scope: Scope) -> bool:
         return any(scope is own or scope in IMPLIED.get(own, ()) for own in self.scopes)
@@ -38,22 +42,29 @@ class Caller(NamedTuple):
         """
         if self.name is None:
             return by
-        operator = by.operator or responder or Person(id=self.name)
-        self._check(operator.id)
-        return By(operator, by.note, self.name)
+        named = by.operator or responder or Person(id=self.name)
+        return By(self._vouch(named), by.note, self.name)
 
-    def check(self, responses: Sequence[HitlResponse]) -> None:
-        """Raise Forbidden where a response is said to be somebody else's."""
-        for response in responses:
-            if response.responderId is not None:
-                self._check(response.responderId)
+    def sign_responses(self, responses: Sequence[HitlResponse]) -> list[HitlResponse]:
+        """Return them as signed by who answers. Raise Forbidden for somebody else's."""
+        return [self._sign_response(response) for response in responses]
 
-    def _check(self, signed: str) -> None:
-        if self.name not in (None, signed) and not self.may(Scope.ON_BEHALF):
+    def _sign_response(self, response: HitlResponse) -> HitlResponse:
+        if response.responder is None:
+            return response
+        responder = self._vouch(response.responder)
+        return response.model_copy(update={"responderDisplayName": responder.displayName})
+
+    def _vouch(self, person: Person) -> Person:
+        """Return as much of who signs as the key proves: of its own name no more than that."""
+        if self.name is None or self.may(Scope.ON_BEHALF):
+            return person
+        if person.id != self.name:
             raise Forbidden(
                 f"The key is {self.name}'s, and names another operator: leave it out, "
                 f"or use a key with the scope {Scope.ON_BEHALF}."
             )
+        return Person(id=self.name)
 
 
 FIRST = Caller(None, frozenset(Scope))

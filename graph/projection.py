@@ -190,7 +190,8 @@ def record(state: Snapshot, claim: Claim, locked: Locked, updates: Sequence[Upda
                 delivered.append(one.request)
                 happened.append(_tell_delivery(one.request, locked))
             elif one.answer is None and one.repeats is None:
-                asked.append(_date(one, locked.now))
+                # a moment apart, so that lists by time keep the order in which they were asked
+                asked.append(_date(one, locked.now + timedelta(microseconds=len(asked))))
                 happened.append(_tell_question(asked[-1]))
     run = locked.run.but(
         status=run_after(locked.run.status, RunAct.DRIVE),

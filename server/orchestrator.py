@@ -20,6 +20,7 @@ from uuid import uuid4
 from hitl_orchestrator.checkpoints import keys
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.pool import connection
+from hitl_orchestrator.checkpoints.summaries import Summaries
 from hitl_orchestrator.checkpoints.transaction import Overtaken, PgTransaction
 from hitl_orchestrator.domain.capability import Registry, default_outputs
 from hitl_orchestrator.domain.checking import Checked, knowing
@@ -93,6 +94,7 @@ class Orchestrator:
         self._fleet = services.fleet
         self._waiting = Waiting(services.wakeups)
         self._store.written = self._waiting.see
+        self.summaries = Summaries(services.store.pool)
 
     @classmethod
     @asynccontextmanager
@@ -289,6 +291,11 @@ class Orchestrator:
         async with connection(self._store.pool) as conn:
             return await keys.find(conn, key)
 
+    async def identify_again(self, digest: str) -> Caller | None:
+        """Return whose key that digest is of; None: it was revoked."""
+        async with connection(self._store.pool) as conn:
+            return await keys.find_again(conn, digest)
+
     async def has_started(self, caller: Caller, run_id: str) -> bool:
         async with connection(self._store.pool) as conn:
             starter = await keys.find_starter(conn, run_id=run_id)
@@ -324,6 +331,10 @@ class Orchestrator:
                     yield frame
         finally:
             await batches.aclose()
+
+    async def read_frames(self, run_id: str, limit: int) -> Batch:
+        """Return a run's first frames. Raise NotFound."""
+        return await self._store.frames(run_id, 0, limit)
 
     def run_batches(self, run_id: str, after: int = 0) -> AsyncGenerator[Batch]:
         """Yield what `frames` does, several at a time where they come together."""

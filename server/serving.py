@@ -20,7 +20,7 @@ import uvloop
 
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.announcement import announce
-from hitl_orchestrator.server.api.app import create_app
+from hitl_orchestrator.server.app import create_app
 from hitl_orchestrator.server.garbage import spare_what_stays
 from hitl_orchestrator.server.parent import Parent, write_environment
 from hitl_orchestrator.server.services import Place, open_place

@@ -72,7 +72,7 @@ async def app_client(database_url: str, tmp_path: Path) -> AsyncGenerator[httpx.
     """The ASGI app in this process, started, with the key set."""
     from pydantic import SecretStr
 
-    from hitl_orchestrator.server.api.app import create_app
+    from hitl_orchestrator.server.app import create_app
     from hitl_orchestrator.server.settings import Settings
 
     settings = Settings(database_url=database_url, api_key=SecretStr(API_KEY), outbox_dir=tmp_path)

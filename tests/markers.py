@@ -4,8 +4,8 @@ import pytest
 
 # Fixtures and names that a test file imports; whoever uses one of them needs what the mark says.
 POSTGRES = {"postgres", "temporary_postgres", "EmbeddedPostgres"}
-PROCESS = {"live_server", "inbox", "desk", "HITL", "serving", "running", "working"}
-BROWSER = {"chromium", "visit", "visits", "visiting"}
+PROCESS = {"live_server", "one_server", "office", "desk", "HITL", "serving", "running", "working"}
+BROWSER = {"browser", "chromium"}
 FILES_WITH_PROCESSES = {
     "test_discovery.py",
     "test_docs.py",

@@ -6,7 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from psycopg import AsyncConnection, ProgrammingError, sql
+from psycopg import (
+    AsyncConnection,
+    DatabaseError,
+    Error,
+    InterfaceError,
+    InternalError,
+    ProgrammingError,
+    sql,
+)
 from psycopg.errors import DivisionByZero, UndefinedTable
 
 from hitl_orchestrator.checkpoints.addresses import check_session
@@ -19,6 +27,7 @@ from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.services import Services, open_services
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.waiting import AT_WORK
+from tests.faults.proxy import Way, proxied
 from tests.pooler import needs_pgbouncer, pooling
 from tests.processes import AGENTS
 
@@ -112,11 +121,54 @@ async def test_a_session_that_cannot_be_used_is_dropped(database_url: str) -> No
     assert first != second == third
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        InternalError("received 2 results from command 'COMMIT'"),  # psycopg's
+        InternalError("got no result from the query"),
+        DatabaseError("lost synchronization with server"),  # libpq's, which has no SQLSTATE
+    ],
+    ids=str,
+)
+async def test_so_is_one_whose_reply_cannot_be_understood(database_url: str, error: Error) -> None:
+    async with connection_pool(database_url, max_size=1) as pool:
+        async with connection(pool) as conn:
+            before = conn.info.backend_pid
+        with pytest.raises(StoreUnavailable):
+            async with connection(pool):
+                raise error
+        async with connection(pool) as conn:
+            assert conn.info.backend_pid != before
+
+
+async def test_a_session_whose_end_is_told_twice_is_a_database_out_of_reach(
+    database_url: str,
+) -> None:
+    async with proxied(database_url) as (proxy, url), connection_pool(url, max_size=1) as pool:
+        twice = proxy.break_at("SELECT 1", Way.TWICE)
+        with pytest.raises(StoreUnavailable) as told:
+            async with connection(pool) as conn, conn.transaction():
+                await conn.execute("SELECT 1")
+        assert twice.happened.is_set()
+        assert "received 2 results" in str(told.value.__cause__)
+        async with connection(pool) as conn:
+            await conn.execute("SELECT 1")
+
+
 async def test_a_mistake_of_ours_stays_itself(database_url: str) -> None:
     async with connection_pool(database_url, max_size=1) as pool:
         with pytest.raises(UndefinedTable):
             async with connection(pool) as conn:
                 await conn.execute("SELECT FROM nowhere")
+        with pytest.raises(ProgrammingError):
+            async with connection(pool) as conn:
+                await conn.execute("SELECT %(this)s::text", {"that": 1})
+        async with pool.connection() as conn:
+            cursor = await conn.execute("SELECT 1")
+            await cursor.close()
+        with pytest.raises(InterfaceError):
+            async with connection(pool):
+                await cursor.fetchone()
 
 
 async def test_who_drives_tries_again_what_another_try_may_bring_about_and_no_mistake_of_ours(

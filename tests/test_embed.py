@@ -5,7 +5,6 @@ finished work is done twice.
 import asyncio
 import operator
 import re
-import time
 from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +44,8 @@ from tests.steps import (
     returns,
     text,
 )
+
+SOME_TURNS = 5  # of the loop while one check takes its second; beside one that blocks it: one
 
 
 @pytest.fixture
@@ -432,12 +433,11 @@ async def test_others_go_on_beside_a_facet_that_takes_long_to_check(step_of: Ste
     }
     facets = {"answer": {"$ref": "#/$defs/d0", "$defs": {**twice, "d60": {"type": "integer"}}}}
     visit = asyncio.create_task(step_of(agent(returns({"answer": 5}), facets=facets)).visit())
-    slowest = 0.0
+    turns = 0
     while not visit.done():
-        began = time.monotonic()
         await asyncio.sleep(0.01)
-        slowest = max(slowest, time.monotonic() - began)
-    assert slowest < 0.3
+        turns += 1
+    assert turns >= SOME_TURNS
     report = await visit
     assert report.outcome is Outcome.FAILED
     assert "cannot be checked within a second" in (report.reason or "")
@@ -708,8 +708,12 @@ async def test_a_node_that_was_interrupted_by_a_crash_runs_again_and_finished_si
     step = step_of(agent(run.add_edge(START, "one").add_edge(START, "two")))
     asked = await step.visit()
     step.answers = {ask.key: text(ask.question.question) for ask in asked.asks}
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(step.visit(), 0.2)
+    visit = asyncio.create_task(step.visit())
+    while len(done) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)  # until the one has been stored
+    visit.cancel()
+    await asyncio.wait([visit])
     gate.set()
     report = await step.visit_twice()
     assert report.facets == {"answer": ["One?", "Two?"]}

@@ -29,7 +29,7 @@ LIMIT = 10
 
 @pytest.fixture
 async def api(database_url: str, tmp_path: Path) -> Any:
-    from hitl_orchestrator.server.api.app import create_app
+    from hitl_orchestrator.server.app import create_app
     from hitl_orchestrator.server.settings import Settings
 
     agents = tuple(str(AGENTS / name) for name in FILES)

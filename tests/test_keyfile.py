@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from hitl_orchestrator.domain.errors import ConfigurationError
-from hitl_orchestrator.server.api.app import create_app
 from hitl_orchestrator.server.api.gate import BearerKey
 from hitl_orchestrator.server.api.hosts import KnownHosts
+from hitl_orchestrator.server.app import create_app
 from hitl_orchestrator.server.keyfile import SHORTEST_KEY, generated_key
 from hitl_orchestrator.server.settings import Settings
 

@@ -15,11 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hitl_orchestrator.domain.errors import OrchestratorError
 from hitl_orchestrator.domain.keys import FIRST, Caller
 from hitl_orchestrator.server.api.hosts import KnownHosts
-from hitl_orchestrator.server.api.limits import OpenPlaces
 from hitl_orchestrator.server.api.problems import refuse, respond, write_plain
 from hitl_orchestrator.server.api.scopes import is_covered
+from hitl_orchestrator.server.limits import OpenPlaces
 
 MAX_BODY_BYTES = 2**20
+PAGES = "/inbox"  # they ask for a session of their own
 CALLER = "hitl.caller"  # of a scope
 NO_PLACE = "Too many calls without a key are open here: try again soon, or send the key."
 HEADERS = {
@@ -105,6 +106,8 @@ class BearerKey:
             await refusal(scope, receive, send)
         elif caller:
             scope[CALLER] = caller
+            await self._app(scope, receive, send)
+        elif scope["path"].startswith(PAGES):
             await self._app(scope, receive, send)
         else:
             with self._places.taken_for(scope["path"]) as has_place:

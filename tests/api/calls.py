@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from hitl_orchestrator.server.api.app import create_app
+from hitl_orchestrator.server.app import create_app
 from hitl_orchestrator.server.settings import Settings
 from tests.processes import AGENTS, API_KEY
 

@@ -1,7 +1,10 @@
-"""What nobody well-meaning sends: each is refused in words, at once, and leaves nothing behind."""
+"""What nobody well-meaning sends: each is refused in words, and leaves nothing behind.
 
+At once, too: none makes work that grows out of hand.
+"""
+
+import asyncio
 import json
-from time import perf_counter
 from typing import Any, cast
 
 import httpx
@@ -9,6 +12,9 @@ from psycopg import AsyncConnection, sql
 
 from tests.api.calls import Json, is_problem, paused
 
+# For each, which takes milliseconds, on a machine that may be busy; what is quadratic in a body's
+# 10^5 or 10^6 parts takes longer.
+PATIENCE_SECONDS = 20
 START: Json = {"objective": "x", "outputs": ["survey"]}
 DEEP = json.loads('{"a":' * 40 + "1" + "}" * 40)
 
@@ -146,9 +152,8 @@ async def test_hostile_bodies_are_refused_at_once_and_leave_nothing_behind(
     calls += [("/api/runs", content_type, body) for content_type, body in RAW]
     assert len(calls) >= 60
     for path, content_type, body in calls:
-        begun = perf_counter()
-        response = await api.post(path, content=body, headers={"Content-Type": content_type})
-        assert perf_counter() - begun < 1, body[:200]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            response = await api.post(path, content=body, headers={"Content-Type": content_type})
         problem = is_problem(response, 422)
         assert len(response.content) < 20_000, body[:200]
         assert problem["detail"], body[:200]

@@ -168,8 +168,38 @@ async def test_a_decision_made_with_a_named_key_is_signed_with_its_name(
         reply = await api.post("/api/hitl/resume?wait=20", json=own)
         assert reply.status_code == 200, reply.text
         (response,) = reply.json()["run"]["responses"]
-        assert (response["responderId"], response["responderDisplayName"]) == ("ada", "Ada")
+        assert (response["responderId"], response["responderDisplayName"]) == ("ada", None)
     assert (await log_of(api, run))["resume"] == ("ada", "ada")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "proven"),
+    [
+        (["decide"], {"displayName": None, "email": None}),
+        (["admin"], {"displayName": None, "email": None}),
+        (["decide", "onBehalf"], {"displayName": "Grace", "email": "grace@example.com"}),
+    ],
+)
+@pytest.mark.parametrize("said", [{}, {"responderId": "ada"}])
+async def test_a_key_proves_its_name_and_whose_it_is_not_said_beside_it(
+    api: httpx.AsyncClient, database_url: str, scopes: list[str], proven: Json, said: Json
+) -> None:
+    """The body says that ada is Grace."""
+    run = await paused(api)
+    grace = {"id": "ada", "displayName": "Grace", "email": "grace@example.com"}
+    answer = answering(run, freeformText="Yes", responderDisplayName="Grace", **said)
+    async with signed_by(api, await add_key(database_url, "ada", *scopes)):
+        reply = await api.post("/api/hitl/resume?wait=20", json={**answer, "operator": grace})
+    assert reply.status_code == 200, reply.text
+    shown = reply.json()["run"]
+    log = shown["metadata"]["auditLog"]
+    (resumed,) = (one["operator"] for one in log if one["action"] == "resume")
+    assert resumed == {"id": "ada", **proven}
+    (response,) = shown["responses"]
+    signed = {"id": response["responderId"], "displayName": response["responderDisplayName"]}
+    assert signed == {"id": "ada", "displayName": proven["displayName"]}
+    request = (await api.get(f"/api/hitl/requests/{run['pendingRequestId']}")).json()
+    assert request["answer"]["responder"] == {**signed, "email": None}
 
 
 @pytest.mark.parametrize("act", ["deny", "remove"])

@@ -2,7 +2,7 @@
 
 import httpx
 
-from hitl_orchestrator.server.api.limits import OpenPlaces
+from hitl_orchestrator.server.limits import OpenPlaces
 from tests.api.calls import API_KEY
 
 

@@ -13,9 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from hitl_orchestrator.domain.keys import FIRST
 from hitl_orchestrator.server.api.gate import CALLER, MAX_BODY_BYTES
-from hitl_orchestrator.server.api.limits import Places
 from hitl_orchestrator.server.api.routes import hitl, runs
 from hitl_orchestrator.server.api.shortcut import ShortCut
+from hitl_orchestrator.server.limits import Places
 from tests.api.calls import QUESTIONS, Json, answering, paused, started
 
 VARIES = re.compile(r"(run|thread|hitl)_[0-9a-f]{8,}|\d{4}-\d\d-\d\dT[\d:.]+Z")

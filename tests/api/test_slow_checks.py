@@ -13,6 +13,7 @@ TWICE: dict[str, Any] = {
     f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}, {"$ref": f"#/$defs/d{n + 1}"}]}
     for n in range(60)
 }
+SOME_TURNS = 5  # of the loop while one check takes its second; beside one that blocks it: one
 DOUBLING = {"$ref": "#/$defs/d0", "$defs": {**TWICE, "d60": {"type": "integer"}}}
 
 
@@ -44,14 +45,13 @@ async def test_others_are_answered_at_once_beside_a_check_that_takes_long(
     began = time.monotonic()
     body = answering(run, data=5)
     answered = asyncio.create_task(api.post("/api/hitl/resume?wait=1", json=body))
-    slowest = 0.0
+    turns = 0
     while not answered.done():
-        asked_at = time.monotonic()
         assert (await api.get("/healthz")).status_code == 200
         await asyncio.sleep(0.01)
-        slowest = max(slowest, time.monotonic() - asked_at)
+        turns += 1
     assert time.monotonic() - began > 0.5, "the check took no time: it shows nothing"
-    assert slowest < 0.3
+    assert turns >= SOME_TURNS
     problem = is_problem(await answered, 422)
     assert "cannot be checked within a second" in problem["detail"]
     assert (await api.get(f"/api/runs/{run['runId']}")).json()["status"] == "awaiting_hitl"

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.ports import Frame
-from hitl_orchestrator.server.api.limits import Places
-from hitl_orchestrator.server.api.sse import write_events
+from hitl_orchestrator.server.limits import Places
+from hitl_orchestrator.server.sse import write_events
 from hitl_orchestrator.server.waiting import Waiting
 from tests.api.calls import QUESTIONS, Json, answering, frames_of, is_problem, paused
 from tests.processes import Running
@@ -113,7 +113,7 @@ async def test_streams_end_when_the_server_stops() -> None:
         asyncio.get_running_loop().call_later(0.01, waiting.stop)
         return []
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         assert [event async for event in write_events(waiting.follow(None, read, 0))] == []
 
 

@@ -17,6 +17,7 @@ from tests.faults.forked import Forked, finished, serving, working
 
 COUNT = "SELECT count(*) FROM audit_entries WHERE body::json->>'action' = %s"
 RESTART_SECONDS = 60.0
+SHOWN_CHARACTERS = 100_000  # of a log: the traceback of a 500 is before the 503s of the rest
 QUICK = {"HITL_CLAIM_SECONDS": "1.5", "HITL_DRAIN_SECONDS": "5"}
 
 
@@ -116,8 +117,19 @@ class Place:
 
 @contextmanager
 def server(database_url: str, log: Path, **settings: str) -> Generator[Place]:
-    with closing(open_server(database_url, log, settings)) as place:
+    with _telling(open_server(database_url, log, settings)) as place:
         yield place
+
+
+@contextmanager
+def _telling(place: Place) -> Generator[Place]:
+    """Close it at the end; a test that fails shows what its process said."""
+    with closing(place):
+        try:
+            yield place
+        except BaseException as error:
+            error.add_note(f"{place.url or 'The worker'} said:\n{place.said()[-SHOWN_CHARACTERS:]}")
+            raise
 
 
 def open_server(
@@ -134,7 +146,7 @@ def open_server(
 
 @contextmanager
 def worker(database_url: str, log: Path, **settings: str) -> Generator[Place]:
-    with closing(open_worker(database_url, log, settings)) as place:
+    with _telling(open_worker(database_url, log, settings)) as place:
         yield place
 
 

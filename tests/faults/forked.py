@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
+from hitl_orchestrator.checkpoints import wakeups
 from hitl_orchestrator.server.main import main as hitl
 from tests.processes import AGENTS, API_KEY, START_SECONDS
 
@@ -110,10 +111,10 @@ def forked(
 
 @contextmanager
 def running(
-    command: str, *arguments: str, environment: dict[str, str], says: str
+    command: str, *arguments: str, environment: dict[str, str], says: str, main: Main = hitl
 ) -> Generator[Forked]:
-    """`hitl COMMAND …`, once it says that it is up."""
-    with forked(hitl, command, *arguments, environment=environment) as process:
+    """`hitl COMMAND …`, once it says that it is up. `main`: what does as `hitl` does."""
+    with forked(main, command, *arguments, environment=environment) as process:
         until = time.monotonic() + START_SECONDS
         while says not in process.said():
             assert process.alive(), f"it did not come up:\n{process.said()[-3000:]}"
@@ -125,8 +126,26 @@ def running(
 
 def serving(database_url: str, *agents: str, **settings: str) -> AbstractContextManager[Forked]:
     """A server on that database. `agents`: names below tests/agents, as `file.py:name`."""
+    return _serving(hitl, database_url, agents, settings)
+
+
+def serving_by_ear(
+    database_url: str, *agents: str, **settings: str
+) -> AbstractContextManager[Forked]:
+    """A server that sees of other processes only what it is told."""
+    return _serving(_hitl_by_ear, database_url, agents, settings)
+
+
+def _serving(
+    main: Main, database_url: str, agents: tuple[str, ...], settings: dict[str, str]
+) -> AbstractContextManager[Forked]:
     environment = {**_with(database_url, agents), "PORT": "0", **settings}
-    return running("serve", environment=environment, says="HITL Orchestrator: ")
+    return running("serve", environment=environment, says="HITL Orchestrator: ", main=main)
+
+
+def _hitl_by_ear() -> None:
+    wakeups.NET_SECONDS = 3600.0
+    hitl()
 
 
 def working(database_url: str, *agents: str, **settings: str) -> AbstractContextManager[Forked]:

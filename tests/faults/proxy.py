@@ -8,13 +8,20 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
-from struct import unpack
+from struct import pack, unpack
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _READY = b"Z\0\0\0\5"  # ReadyForQuery, before its last byte
 _ENDS = (b"Q", b"S")  # of what is asked together: a query, a Sync
 _CHUNK = 65536
+# Two ErrorResponses, as they came when the postmaster behind PgBouncer was killed: to psycopg they
+# are two results of one command.
+_LAST_WORDS = (
+    b"SFATAL\0C57P01\0Mterminating connection due to unexpected postmaster exit\0\0",
+    b"SFATAL\0C08P01\0Mserver connection closed\0\0",
+)
+_GOODBYES = b"".join(b"E" + pack("!I", 4 + len(words)) + words for words in _LAST_WORDS)
 
 
 class Way(StrEnum):
@@ -23,6 +30,7 @@ class Way(StrEnum):
     BEFORE = "cut before it arrives"
     BEHIND = "cut behind it"
     LOST = "its reply is lost"
+    TWICE = "instead of its reply both Postgres and a pooler say that the session ends"
 
 
 class Break:
@@ -194,7 +202,11 @@ class _Line:
     async def _answer(self, replies: asyncio.StreamReader) -> None:
         while chunk := await replies.read(_CHUNK):
             if self._breaking:
-                if chunk[-6:-1] == _READY and self._breaks(Way.LOST):  # it is done
+                is_done = chunk[-6:-1] == _READY
+                if is_done and self._breaks(Way.TWICE):
+                    self._writer.write(_GOODBYES)
+                    return
+                if is_done and self._breaks(Way.LOST):
                     return
                 continue
             if self._proxy.delay_seconds:

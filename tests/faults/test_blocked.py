@@ -18,6 +18,8 @@ from tests.faults.test_told_to_end import DRAIN_SECONDS, END_SECONDS, SOON, end
 
 Json = dict[str, Any]
 
+SOON_SECONDS = 20.0  # on a machine that may be busy; the agents block for 60 s
+
 
 def begin(process: Forked, log: Path) -> Json:
     """Start a run, and return once its agent is about to block."""
@@ -75,11 +77,11 @@ def _find(client: httpx.Client, metric: str) -> str:
 def test_its_time_limit_holds(database_url: str, log: Path, name: str) -> None:
     with serving(database_url, f"blocking.py:{name}", **QUICK) as process:
         began = time.monotonic()
-        run = finish(process, begin(process, log), 20)
+        run = finish(process, begin(process, log), SOON_SECONDS)
         seconds = time.monotonic() - began
         assert process.terminate() == 0
     assert run["status"] == "failed"
-    assert seconds < 6, seconds
+    assert seconds < SOON_SECONDS, seconds
     assert "took longer than its 2 seconds" in run["error"]["message"]
     assert "blocked the event loop (agents/blocking.py:" in run["error"]["message"]
     assert log_lines(log) == ["began"]
@@ -97,7 +99,7 @@ def test_a_cancel_at_another_server_holds(database_url: str, log: Path) -> None:
         began = time.monotonic()
         with first.client() as client:
             assert client.get("/healthz").status_code == 200
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < SOON_SECONDS
         assert finish(first, run, 0)["status"] == "cancelled"
         assert not finish(first, run, 0)["stillWorking"]
         assert first.terminate() == 0

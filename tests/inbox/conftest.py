@@ -1,58 +1,63 @@
-"""A server with the story's agents, and browsers in front of it."""
+"""Servers as real processes, and the browser in front of them."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
-from typing import Unpack
+from contextlib import asynccontextmanager
 
+import httpx
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser
 
-from tests.inbox.browser import Options, Visit, Visits, launching, visiting
-from tests.inbox.inbox import Inbox, start_inbox
-from tests.inbox.story import Story, seed
+from tests.inbox.browser import Inbox, chromium
+from tests.inbox.story import AGENTS_OF_STORY, Story, seed
+from tests.processes import AGENTS, serving
 from tests.temporary import temporary_database
 
 
 @pytest.fixture(scope="session")
-async def chromium() -> AsyncGenerator[Browser]:
-    async with launching() as browser:
-        yield browser
+async def browser() -> AsyncGenerator[Browser]:
+    async with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-async def inbox(postgres: str) -> AsyncGenerator[Inbox]:
-    async with temporary_database(postgres) as url, start_inbox(url) as inbox:
+async def one_server(postgres: str, browser: Browser) -> AsyncGenerator[Inbox]:
+    async with temporary_database(postgres) as url:
+        agents = {"HITL_AGENTS": str(AGENTS / "asks.py:agent"), "HITL_MAX_REQUESTS": "9"}
+        async with serving_inbox(url, browser, **agents) as inbox:
+            yield inbox
+
+
+@pytest.fixture
+async def inbox(one_server: Inbox) -> Inbox:
+    """With nothing waiting."""
+    await one_server.clear()
+    return one_server
+
+
+@pytest.fixture(scope="module")
+async def office_database(postgres: str) -> AsyncGenerator[str]:
+    async with temporary_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def office(office_database: str, browser: Browser) -> AsyncGenerator[Inbox]:
+    """With the story's agents. What is asked stays for the whole module."""
+    async with serving_inbox(office_database, browser, HITL_AGENTS=AGENTS_OF_STORY) as inbox:
         yield inbox
 
 
 @pytest.fixture(scope="module")
-async def story(inbox: Inbox) -> Story:
-    """Every kind and every ending, in the inbox."""
-    return await seed(inbox.client)
+async def story(office: Inbox) -> Story:
+    """Every kind of question and every ending, at the office."""
+    return await seed(office.api)
 
 
-@pytest.fixture
-async def visits(chromium: Browser, inbox: Inbox) -> AsyncGenerator[Visits]:
-    """Opens browsers, each with storage of its own, signed in nowhere; see `Options`.
-
-    What goes wrong in one of them and was not allowed (`Visit.allow`) fails the test.
-    """
-    async with AsyncExitStack() as opened:
-
-        async def open_visit(**options: Unpack[Options]) -> Visit:
-            return await opened.enter_async_context(visiting(chromium, inbox.url, **options))
-
-        yield open_visit
-
-
-@pytest.fixture
-async def visit(visits: Visits) -> Visit:
-    """One on a desk, in light colours."""
-    return await visits()
-
-
-@pytest.fixture
-async def page(visit: Visit, inbox: Inbox) -> Page:
-    """Its tab, signed in."""
-    await inbox.sign_in(visit.page)
-    return visit.page
+@asynccontextmanager
+async def serving_inbox(
+    database_url: str, browser: Browser, **settings: str
+) -> AsyncGenerator[Inbox]:
+    with serving(database_url, **settings) as server:
+        headers = {"Authorization": f"Bearer {server.api_key}"}
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+            yield Inbox(server, client, browser)

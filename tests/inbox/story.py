@@ -15,7 +15,8 @@ from tests.processes import AGENTS, DESK, serving
 Json = dict[str, Any]
 
 OFFICE = AGENTS / "office.py"
-AGENTS_OF_STORY = f"{OFFICE}:agents,{DESK}"  # for HITL_AGENTS
+# For HITL_AGENTS; `asks.py` is for what tests ask besides.
+AGENTS_OF_STORY = f"{OFFICE}:agents,{DESK},{AGENTS / 'asks.py'}:agent"
 AGENTS_OF_YESTERDAY = f"{OFFICE}:retired"
 GRACE: Json = {"id": "grace", "displayName": "Grace Hopper", "email": "grace@example.com"}
 ADA: Json = {"id": "ada", "displayName": "Ada Lovelace"}

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.inbox.asking import ask, ask_many, ask_rows, ask_whatever
-from tests.inbox.inbox import Inbox
+from tests.inbox.browser import Inbox
 from tests.inbox.story import HOSTILE, WAITING, Story, answer, seed_held
 
 pytestmark = pytest.mark.slow
@@ -32,13 +32,13 @@ STILL = (*WAITING, "cleanup_2", "cleanup_3", *HOSTILE, "again", "publish")
 OPEN = {"transfer", "iban", "schedule", "hostile_open", "hostile_text"}
 
 
-async def test_what_has_ended_ended_as_its_name_says(inbox: Inbox, story: Story) -> None:
-    ended = {name: await get(inbox.client, story.questions[name]) for name in ENDED}
+async def test_what_has_ended_ended_as_its_name_says(office: Inbox, story: Story) -> None:
+    ended = {name: await get(office.api, story.questions[name]) for name in ENDED}
     assert {name: tell_end(request) for name, request in ended.items()} == ENDED
 
 
-async def test_what_waits_waits(inbox: Inbox, story: Story) -> None:
-    waiting = {name: await get(inbox.client, story.questions[name]) for name in STILL}
+async def test_what_waits_waits(office: Inbox, story: Story) -> None:
+    waiting = {name: await get(office.api, story.questions[name]) for name in STILL}
     assert {request["status"] for request in waiting.values()} == {"pending"}
     assert {name for name, request in waiting.items() if request["kind"] == "open"} == OPEN
     assert waiting["again"]["attempt"] == 2
@@ -46,42 +46,42 @@ async def test_what_waits_waits(inbox: Inbox, story: Story) -> None:
     assert len(waiting["huge"]["action"]["arguments"]["log"]) == 200 * 1024
 
 
-async def test_runs_that_asked_nothing_ended(inbox: Inbox, story: Story) -> None:
+async def test_runs_that_asked_nothing_ended(office: Inbox, story: Story) -> None:
     runs = [
-        (await inbox.client.get(f"/api/runs/{story.runs[name]}")).json()
+        (await office.api.get(f"/api/runs/{story.runs[name]}")).json()
         for name in ("completed", "failed", "hostile_failed")
     ]
     assert [run["status"] for run in runs] == ["completed", "failed", "failed"]
 
 
-async def test_a_run_of_an_agent_that_is_gone_is_held(inbox: Inbox) -> None:
-    held = await seed_held(inbox.database_url)
+async def test_a_run_of_an_agent_that_is_gone_is_held(office: Inbox, office_database: str) -> None:
+    held = await seed_held(office_database)
     with pytest.raises(AssertionError, match="urn:hitl:held"):
-        await answer(inbox.client, held.questions["held"], {"approved": True})
-    run = (await inbox.client.get(f"/api/runs/{held.runs['held']}")).json()
+        await answer(office.api, held.questions["held"], {"approved": True})
+    run = (await office.api.get(f"/api/runs/{held.runs['held']}")).json()
     assert run["held"]["capabilityId"] == "fax.clerk"
 
 
-async def test_single_questions_are_asked_in_any_way(inbox: Inbox) -> None:
-    pay = await ask(inbox.client, question="Pay?", urgency="high", expiresInSeconds=600)
-    request = await get(inbox.client, pay)
+async def test_single_questions_are_asked_in_any_way(office: Inbox) -> None:
+    pay = await ask(office.api, question="Pay?", urgency="high", expiresInSeconds=600)
+    request = await get(office.api, pay)
     assert (request["question"], request["urgency"]) == ("Pay?", "high")
     assert request["expiresAt"]
-    number = await ask_whatever(inbox.client, 4200)
-    assert (await get(inbox.client, number))["payload"] == 4200
+    number = await ask_whatever(office.api, 4200)
+    assert (await get(office.api, number))["payload"] == 4200
 
 
 async def test_ten_thousand_more_can_be_answered_like_those_they_are_copies_of(
-    inbox: Inbox,
+    office: Inbox, office_database: str
 ) -> None:
-    await ask_many(inbox.client, 16)
-    before = (await inbox.client.get("/api/hitl/requests/counts")).json()["pending"]
-    ask_rows(inbox.database_url, 10_000)
-    counts = (await inbox.client.get("/api/hitl/requests/counts")).json()
+    await ask_many(office.api, 16)
+    before = (await office.api.get("/api/hitl/requests/counts")).json()["pending"]
+    ask_rows(office_database, 10_000)
+    counts = (await office.api.get("/api/hitl/requests/counts")).json()
     assert counts["pending"] == before + 10_000
-    page = (await inbox.client.get("/api/hitl/requests?status=pending&q=Refund&limit=1")).json()
+    page = (await office.api.get("/api/hitl/requests?status=pending&q=Refund&limit=1")).json()
     (oldest,) = page["requests"]
-    run = await answer(inbox.client, oldest["requestId"], {"approved": True})
+    run = await answer(office.api, oldest["requestId"], {"approved": True})
     assert run["status"] == "completed"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from hitl_orchestrator.domain.capability import Registry, default_outputs
 from hitl_orchestrator.nodes.agents import build_registry, load_agents, read_agent
-from hitl_orchestrator.server.api.app import create_app
+from hitl_orchestrator.server.app import create_app
 from hitl_orchestrator.server.settings import Settings
 from tests.processes import AGENTS, API_KEY, DESK
 

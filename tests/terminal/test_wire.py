@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from hitl_orchestrator.domain import events
 from hitl_orchestrator.domain.run import ENDED as ENDED_STATUSES
-from hitl_orchestrator.server.api.app import create_app
+from hitl_orchestrator.server.app import create_app
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.terminal import wire
 from tests.terminal.samples import OPTIONS

@@ -32,7 +32,7 @@ from hitl_orchestrator.server.api.schemas import (
     Resumed,
     SearchText,
 )
-from hitl_orchestrator.server.api.sse import EventStream, stream_events
+from hitl_orchestrator.server.sse import EventStream, stream_events
 
 router = APIRouter(prefix="/api/hitl", tags=["Human in the loop"], route_class=Route)
 
@@ -73,8 +73,7 @@ async def resume(body: Resume, call: TheCall, wait: Wait, history: History = Tru
     The answer is durable with the 200; the run goes on by itself.
     """
     by = call.caller.sign(body.by, body.responder)
-    responses = body.read_responses(by.operator)
-    call.caller.check(responses)
+    responses = call.caller.sign_responses(body.read_responses(by.operator))
     act = call.hitl.answer(body.ref, body.requestId, responses, by, call.once, wait)
     done = await call.log("hitl_resume_api", body.ref, body.requestId, by.operator, act)
     return respond_decided(done, history)

@@ -29,7 +29,7 @@ from hitl_orchestrator.server.api.schemas import (
     ShownCapability,
     StartRun,
 )
-from hitl_orchestrator.server.api.sse import EventStream, stream_events
+from hitl_orchestrator.server.sse import EventStream, stream_events
 
 router = APIRouter(prefix="/api", tags=["Runs"], route_class=Route)
 

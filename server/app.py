@@ -15,10 +15,11 @@ from hitl_orchestrator.server.api import problems
 from hitl_orchestrator.server.api.docs import build_docs_page
 from hitl_orchestrator.server.api.gate import BearerKey, BodyLimit, Cancelled, SecurityHeaders
 from hitl_orchestrator.server.api.hosts import KnownHosts
-from hitl_orchestrator.server.api.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.api.openapi import ABOUT, describe
 from hitl_orchestrator.server.api.routes import hitl, operations, runs
 from hitl_orchestrator.server.api.shortcut import ShortCut
+from hitl_orchestrator.server.inbox import room
+from hitl_orchestrator.server.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
 
@@ -69,6 +70,7 @@ def create_app(
     app.include_router(hitl.router)
     app.include_router(operations.router)
     describe(app)
+    room.install(app, settings.api_key.get_secret_value())
 
     @cache  # made once: it takes the loop for a moment, and needs no key
     def build_docs() -> HTMLResponse:
@@ -88,6 +90,6 @@ def create_app(
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:
-        return RedirectResponse("/docs")
+        return RedirectResponse("/inbox")
 
     return app

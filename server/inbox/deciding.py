@@ -1,0 +1,237 @@
+"""What an operator decides. It goes the way of every decision, by the same rules."""
+
+from collections.abc import Mapping
+from time import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from hitl_orchestrator.domain.errors import Conflict, Forbidden, Invalid, OrchestratorError
+from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.server.inbox.answers import Misread, read_response
+from hitl_orchestrator.server.inbox.asked import Asked, load_asked
+from hitl_orchestrator.server.inbox.calls import (
+    Filters,
+    Form,
+    OwnForm,
+    PageRoute,
+    TheFilters,
+    TheOrchestrator,
+    TheSession,
+    find_status,
+)
+from hitl_orchestrator.server.inbox.desk import load_queue, render_again
+from hitl_orchestrator.server.inbox.fields import edit_lists
+from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx, render
+from hitl_orchestrator.server.inbox.session import Session
+from hitl_orchestrator.server.inbox.wording import word_mismatches
+from hitl_orchestrator.server.orchestrator import Orchestrator
+
+router = APIRouter(prefix="/inbox", include_in_schema=False, route_class=PageRoute)
+CANCEL = "cancel"  # the button that ends the run
+CANCELLED = "Cancelled in the inbox"  # the reason where none is given
+LONGEST_NOTE, LONGEST_REASON = 10_000, 2000  # as the API has them
+MOST_SHOWN_MS = 7 * 86_400_000
+LIST_BUTTONS = {"more", "less"}
+RECEIPT = "receipt"  # field of what was held back: another question is open by now
+TO_CONFIRM = {"approve", "edit", CANCEL}
+
+
+async def _need_decider(session: TheSession) -> Session:
+    if not session.may_decide:
+        raise Forbidden(f"The key {session.operator.id} may read, not decide.")
+    return session
+
+
+Decider = Annotated[Session, Depends(_need_decider)]
+
+
+@router.post("/q/{request_id}")
+async def decide(
+    request: Request,
+    request_id: str,
+    hitl: TheOrchestrator,
+    session: Decider,
+    filters: TheFilters,
+    form: OwnForm,
+) -> Response:
+    if LIST_BUTTONS & form.keys():
+        return await _change_lists(request, hitl, session, filters, request_id, form)
+    asked = await load_asked(hitl, request_id, form)
+    decision = form.get("decision", "")
+    asked = asked.but(editing=decision == "edit" and asked.can_edit)
+    if _wants_confirmation(asked, form):
+        return _ask_again(request, session, filters, asked)
+    try:
+        if decision == CANCEL:
+            await _cancel(hitl, session, asked, form)
+        else:
+            await _answer(hitl, session, asked, form)
+    except Misread as error:
+        asked = _complain(asked, error.errors)
+    except Conflict:
+        return await _say_not_taken(request, hitl, session, filters, request_id, form)
+    except Invalid as error:
+        asked = _complain(asked, _word(error, asked))
+    else:
+        return await _go_on(request, hitl, session, filters, asked, form)
+    if RECEIPT in form:
+        return _render_receipt(request, asked)
+    return await render_again(request, hitl, session, filters, asked, 422)
+
+
+async def _change_lists(
+    request: Request,
+    hitl: Orchestrator,
+    session: Session,
+    filters: Filters,
+    request_id: str,
+    form: Form,
+) -> Response:
+    """Add an item to a list of the form, or take one out. Nothing is decided."""
+    asked = await load_asked(hitl, request_id)
+    typed = edit_lists(asked.schema, form)
+    asked = asked.but(typed=typed, editing=asked.can_edit and asked.takes_decision)
+    return await render_again(request, hitl, session, filters, asked)
+
+
+async def _answer(hitl: Orchestrator, session: Session, asked: Asked, form: Form) -> None:
+    by = session.sign(_read_note(form))
+    response = read_response(asked, form, _read_shown(form))
+    if by.operator:
+        response = response.but(
+            responderId=by.operator.id, responderDisplayName=by.operator.displayName
+        )
+    ref, request_id = RunRef(asked.run.runId), asked.request.requestId
+    await _log(
+        hitl, "hitl_resume_api", asked, session, hitl.answer(ref, request_id, [response], by)
+    )
+
+
+async def _cancel(hitl: Orchestrator, session: Session, asked: Asked, form: Form) -> None:
+    by = session.sign(_read_note(form))
+    reason = form.get("reason", "").strip() or CANCELLED
+    if len(reason) > LONGEST_REASON:
+        raise Misread({"reason": f"At most {LONGEST_REASON} characters."})
+    ref, request_id = RunRef(asked.run.runId), asked.request.requestId
+    await _log(hitl, "hitl_cancel_api", asked, session, hitl.remove(ref, request_id, reason, by))
+
+
+async def _log(hitl: Orchestrator, name: str, asked: Asked, session: Session, act: Any) -> None:
+    """Await the act, and log how it ended, also where it was refused."""
+    status = 200
+    try:
+        await act
+    except OrchestratorError as error:
+        status = find_status(error)
+        raise
+    finally:
+        hitl.log(
+            name,
+            runId=asked.run.runId,
+            threadId=asked.run.threadId,
+            requestId=asked.request.requestId,
+            operatorId=session.operator.id,
+            status=status,
+        )
+
+
+def _read_note(form: Form) -> str | None:
+    note = form.get("note", "").strip()
+    if len(note) > LONGEST_NOTE:
+        raise Misread({"note": f"At most {LONGEST_NOTE} characters."})
+    return note or None
+
+
+def _read_shown(form: Form) -> int | None:
+    """Return for how long it was on the screen: as the script says, else since it was sent."""
+    if (shown := _read_number(form, "shownMs")) is None:
+        sent = _read_number(form, "shownAt")
+        shown = None if sent is None else int(time() * 1000) - sent
+    return None if shown is None else min(max(shown, 0), MOST_SHOWN_MS)
+
+
+def _read_number(form: Form, name: str) -> int | None:
+    text = form.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def _wants_confirmation(asked: Asked, form: Form) -> bool:
+    decision = form.get("decision")
+    is_grave = decision == CANCEL or (decision in TO_CONFIRM and asked.needs_confirmation)
+    return is_grave and "confirmed" not in form and asked.takes_decision
+
+
+def _ask_again(request: Request, session: Session, filters: Filters, asked: Asked) -> Response:
+    """Ask for it twice on a page of its own; with script the button itself does."""
+    values = {"session": session, "filters": filters, "asked": asked}
+    return render(request, "confirm.html", decision=asked.typed["decision"], **values)
+
+
+def _complain(asked: Asked, errors: Mapping[str, str]) -> Asked:
+    """Put each error at its field; what belongs to none above them all."""
+    named = {name: text for name, text in errors.items() if name}
+    return asked.but(errors=errors, problem="" if named else errors.get("", ""))
+
+
+def _word(error: Invalid, asked: Asked) -> dict[str, str]:
+    """Say what does not fit in words for a person, by the names of the inputs."""
+    found: Any = error.more.get("errors") or []
+    for root in ("/data", "/editedArguments"):
+        found = [one | {"path": one["path"].removeprefix(root)} for one in found]
+    return word_mismatches(found, asked.schema) or {"": error.detail}
+
+
+async def _say_not_taken(
+    request: Request,
+    hitl: Orchestrator,
+    session: Session,
+    filters: Filters,
+    request_id: str,
+    form: Form,
+) -> Response:
+    """Somebody was first, or its run is held: show it as it is now, with what was typed."""
+    asked = await load_asked(hitl, request_id, form)
+    if RECEIPT in form:
+        return _render_receipt(request, asked)
+    asked = asked.but(problem="Not taken.")
+    return await render_again(request, hitl, session, filters, asked, 409)
+
+
+async def _go_on(
+    request: Request,
+    hitl: Orchestrator,
+    session: Session,
+    filters: Filters,
+    was: Asked,
+    form: Form,
+) -> Response:
+    """Show the next question, and what was decided. To what was held back: the latter alone."""
+    done = await load_asked(hitl, was.request.requestId)
+    if RECEIPT in form:
+        return _render_receipt(request, done, is_ours=True)
+    held = {form["held"]} if form.get("held") else set[str]()
+    following = await hitl.summaries.find_next(
+        was.request.requestId, **filters.wanted, without=held
+    )
+    address = get_root(request) + "/inbox" + (f"/q/{following}" if following else "")
+    if not is_htmx(request):
+        query = filters.query + ("&" if filters.query else "?") + f"done={was.request.requestId}"
+        return RedirectResponse(address + (query if following else filters.query), 303)
+    page = render(
+        request,
+        "next.html",
+        session=session,
+        filters=filters,
+        asked=await load_asked(hitl, following) if following else None,
+        done=done,
+        queue=await load_queue(hitl, filters),
+        shown_at=int(time() * 1000),
+    )
+    page.headers["HX-Push-Url"] = address + filters.query
+    return page
+
+
+def _render_receipt(request: Request, asked: Asked, is_ours: bool = False) -> Response:
+    return render(request, "receipt.html", asked=asked, is_ours=is_ours)
