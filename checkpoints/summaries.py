@@ -26,7 +26,7 @@ from hitl_orchestrator.domain.summaries import AuditVerdict, EndedQuestion, Queu
 # Of a question about an action that says no more than its name, the short arguments.
 _ARGUMENTS: LiteralString = """CASE
     WHEN strpos(r.request->>'question', r.request->'action'->>'name') > 0 THEN (
-        SELECT left(string_agg(a.key || ': ' || left(a.value, 40), ', '), 160) FROM (
+        SELECT left(string_agg(a.key || ': ' || coalesce(left(a.value, 40), 'null'), ', '), 160) FROM (
             SELECT key, value FROM json_each_text(r.request->'action'->'arguments')
             LIMIT 5) AS a)
     END"""
@@ -179,7 +179,7 @@ class Summaries:
     ) -> Page[RunRow]:
         """Return runs, newest first. `text`: words of the objective, or an id of run or thread."""
         after = read_cursor(cursor, _after_time, ("at", "id"))
-        words = {"text": text, "words": (text or "").split()}
+        words = {"text": text and text.strip(), "words": (text or "").split()}
         values = {"status": status, **words, **after, "limit": limit + 1}
         conditions: dict[LiteralString, bool] = {
             "r.status = %(status)s": status is not None,

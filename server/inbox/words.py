@@ -31,7 +31,9 @@ UNSEEN = re.compile(
     "\U000e0000-\U000e0fff\U000f0000-\U0010ffff]"
 )
 # What makes one emoji of several characters: a joiner between two, a selector behind one.
-_EMOJI = "[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff][\U0001f3fb-\U0001f3ff]?"
+_EMOJI = (
+    f"(?!{UNSEEN.pattern})[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff][\U0001f3fb-\U0001f3ff]?"
+)
 OF_EMOJI = re.compile(f"{_EMOJI}\ufe0f?(?:\u200d{_EMOJI}\ufe0f?)*|[0-9#*]\ufe0f\u20e3")
 _SHOWN = re.compile(f"({OF_EMOJI.pattern})|({UNSEEN.pattern})")
 
