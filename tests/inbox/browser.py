@@ -109,7 +109,7 @@ class Window:
     watch: Watch
 
     def allow(self, *texts: str) -> None:
-        """Expect what goes wrong with one of these texts in it: `409 Conflict`, `INTERNET`."""
+        """Expect what goes wrong with one of these texts in it: `503 Service`, `REFUSED`."""
         self.watch.allow(*texts)
 
     async def sign_in(

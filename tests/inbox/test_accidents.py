@@ -222,7 +222,6 @@ async def test_a_decision_that_came_second_says_who_was_first(inbox: Inbox) -> N
     asking = {"question": "What now?", "kind": "freeform"}
     first = await inbox.ask(asking)
     async with inbox.open(java_script_enabled=False) as window:
-        window.allow("409 Conflict: POST")
         await window.page.fill("#text-answer", "my answer")
         await answer_elsewhere(inbox, first, freeformText="hers")
         await window.page.click("[value=write]")
@@ -250,7 +249,6 @@ async def test_out_of_reach_loses_nothing_and_the_same_key_tries_again(inbox: In
     run = await inbox.ask({"question": "Offline?", "kind": "freeform"})
     async with inbox.open() as window:
         await window.page.fill("#text-answer", "my long answer")
-        window.allow("net::ERR_INTERNET_DISCONNECTED")
         await window.context.set_offline(True)
         await window.settle()
         await window.press("Control+Enter")
@@ -285,7 +283,6 @@ async def test_a_server_that_fails_loses_nothing(inbox: Inbox, status: int) -> N
 async def test_a_session_that_ended_loses_nothing(inbox: Inbox, script: bool) -> None:
     run = await inbox.ask({"question": "Still here?", "kind": "freeform"})
     async with inbox.open(java_script_enabled=script) as window:
-        window.allow("401 Unauthorized")
         await window.page.fill("#text-answer", "typed before\nit ended")
         await window.page.wait_for_timeout(500)
         await window.context.clear_cookies()

@@ -29,7 +29,12 @@ SAID_BETTER = (
     "htmx:responseError",
     "Response Status Error Code",
 )
-ABORTED = "net::ERR_ABORTED"  # of a stream, when its page is left
+PROVOKED = (
+    "net::ERR_ABORTED",  # of a stream, when its page is left
+    "net::ERR_INTERNET_DISCONNECTED",  # by `set_offline` alone
+)
+# What a page says to who went there or sent something. No part of a page is refused so.
+SAID_TO_THE_PERSON = {401, 404, 409, 422, 429}
 
 
 @asynccontextmanager
@@ -74,17 +79,17 @@ class Watch:
     def allow(self, *texts: str) -> None:
         """Expect what goes wrong with one of these texts in it, also what went wrong before.
 
-        Failed responses are told as `404 Not Found: GET …`, failed requests as
-        `net::ERR_INTERNET_DISCONNECTED: POST …`.
+        Failed responses are told as `503 Service Unavailable: POST …`, failed requests as
+        `net::ERR_CONNECTION_REFUSED: GET …`. A 401, 404, 409, 422 or 429 that answers a post or a
+        visit needs no leave: the page says it. Nor does who is offline.
         """
         self._allowed.extend(texts)
 
     def find_unexpected(self) -> list[str]:
-        return [
-            mishap
-            for mishap in self._mishaps
-            if not any(allowed in mishap for allowed in self._allowed)
-        ]
+        return [mishap for mishap in self._mishaps if not self._is_allowed(mishap)]
+
+    def _is_allowed(self, mishap: str) -> bool:
+        return any(text in mishap for text in self._allowed)
 
     def listen(self, context: BrowserContext) -> None:
         """Before its first page is made."""
@@ -125,13 +130,17 @@ class Watch:
             self._note(f"a request to another origin: {method} {url}")
 
     def _see_failure(self, request: Request) -> None:
-        if request.failure != ABORTED:
+        if request.failure not in PROVOKED:
             self._note(f"{request.failure}: {request.method} {request.url}")
 
     def _see_response(self, response: Response) -> None:
+        asked = response.request
+        to_the_person = asked.is_navigation_request() or asked.method == "POST"
+        if to_the_person and response.status in SAID_TO_THE_PERSON:
+            return
         if response.status >= HTTPStatus.BAD_REQUEST:
             status = HTTPStatus(response.status)  # HTTP/2 has no phrases
-            self._note(f"{status.value} {status.phrase}: {response.request.method} {response.url}")
+            self._note(f"{status.value} {status.phrase}: {asked.method} {response.url}")
 
     def _see_crash(self, page: Page) -> None:
         self._note(f"the page crashed: {page.url}")
