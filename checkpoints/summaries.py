@@ -26,8 +26,8 @@ from hitl_orchestrator.domain.summaries import AuditVerdict, EndedQuestion, Queu
 # Of a question about an action that says no more than its name, the short arguments.
 _ARGUMENTS: LiteralString = """CASE
     WHEN strpos(r.request->>'question', r.request->'action'->>'name') > 0 THEN (
-        SELECT left(string_agg(a.key || ': ' || coalesce(left(a.value, 40), 'null'), ', '), 160) FROM (
-            SELECT key, value FROM json_each_text(r.request->'action'->'arguments')
+        SELECT left(string_agg(a.key || ': ' || coalesce(left(a.value, 40), 'null'), ', '), 160)
+        FROM (SELECT key, value FROM json_each_text(r.request->'action'->'arguments')
             LIMIT 5) AS a)
     END"""
 QUEUE = sql.SQL(

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from hitl_orchestrator.domain.errors import ConfigurationError
@@ -21,6 +21,7 @@ from hitl_orchestrator.server.api.shortcut import ShortCut
 from hitl_orchestrator.server.inbox import room
 from hitl_orchestrator.server.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.orchestrator import Orchestrator
+from hitl_orchestrator.server.proxies import BehindProxy, find_root_path
 from hitl_orchestrator.server.settings import Settings
 
 
@@ -64,12 +65,13 @@ def create_app(
     app.add_middleware(BearerKey, key=settings.api_key.get_secret_value(), hosts=hosts)
     app.add_middleware(Cancelled)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(BehindProxy, settings=settings)
     problems.install(app)
 
     app.include_router(runs.router)
     app.include_router(hitl.router)
     app.include_router(operations.router)
-    describe(app)
+    describe(app, settings.root_path)
     room.install(app, settings.api_key.get_secret_value())
 
     @cache  # made once: it takes the loop for a moment, and needs no key
@@ -89,7 +91,7 @@ def create_app(
         return Response(write_openapi(), media_type="application/json")
 
     @app.get("/", include_in_schema=False)
-    async def home() -> RedirectResponse:
-        return RedirectResponse("/inbox")
+    async def home(request: Request) -> RedirectResponse:
+        return RedirectResponse(f"{find_root_path(request.scope)}/inbox")
 
     return app

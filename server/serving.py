@@ -111,6 +111,7 @@ async def serve_on(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # what proxies say is for BehindProxy, which believes few
         backlog=BACKLOG,
         timeout_graceful_shutdown=STREAMS_END_SECONDS,
     )
@@ -169,7 +170,7 @@ def _tell(place: Place, listener: socket.socket, processes: int = 1) -> None:
     address = _write_address(listener)
     if place.data and place.data.moved_from:
         _print(f"Postgres cannot reach {place.data.moved_from}: the data is in {place.data.path}.")
-    _print(f"HITL Orchestrator: {address}   API: {address}/docs")
+    _print(f"HITL Orchestrator: {address}   Inbox: {address}/inbox   API: {address}/docs")
     database = f"embedded Postgres in {place.data.path}" if place.data else "DATABASE_URL"
     key = "API_KEY of the environment" if place.key_file is None else str(place.key_file)
     _print(f"Database: {database}   Key: {key}")

@@ -22,8 +22,22 @@ from hitl_orchestrator.domain.capability import FacetName
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.environment import UnreadableEnvironment, read_environment
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 SECRETS = {"API_KEY", "OPENAI_API_KEY"}
 _LONGEST_SHOWN = 200
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # IPv4 as sockets of IPv6 see it
+# Headers that say something else: one of them as a person's name would be a mistake, or a key.
+_NO_NAMES = {
+    "authorization",
+    "cookie",
+    "forwarded",
+    "host",
+    "x-api-key",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+}
 
 
 def _postgres(value: str) -> str:
@@ -44,6 +58,31 @@ def _items(value: object) -> object:
         if isinstance(value, str)
         else value
     )
+
+
+def _root_path(value: str) -> str:
+    segments = value.split("/")[1:]
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value) or {".", ".."} & {*segments}:
+        raise ValueError("not a path")
+    return value
+
+
+def _header(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value) or value.lower() in _NO_NAMES:
+        raise ValueError("not a header that can name a person")
+    return value
+
+
+def _network(value: object) -> Network:
+    """Read an address or a network; one of IPv4 in IPv6's clothes is one of IPv4.
+
+    Raise ValueError, also where bits of a host are set: somebody meant another network.
+    """
+    network = ipaddress.ip_network(str(value))
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        packed = network.network_address.packed[-4:]
+        return ipaddress.IPv4Network((packed, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
@@ -179,6 +218,27 @@ class Settings(BaseModel):
         validation_alias="HITL_ALLOWED_HOSTS",
         description="names of hosts without ports, comma-separated",
     )
+    root_path: Annotated[str, Field(max_length=255), AfterValidator(_root_path)] = Field(
+        default="",
+        validation_alias="HITL_ROOT_PATH",
+        description="a path such as /hitl: a slash before each segment and none at the end, "
+        "segments of letters, digits and ._~-",
+    )
+    trusted_proxies: Annotated[
+        tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_items)
+    ] = Field(
+        default=(),
+        validation_alias="HITL_TRUSTED_PROXIES",
+        description="addresses and networks (10.0.0.0/8, fd00::/8), comma-separated",
+    )
+    trusted_user_header: Annotated[str, Field(max_length=100), AfterValidator(_header)] | None = (
+        Field(
+            default=None,
+            validation_alias="HITL_TRUSTED_USER_HEADER",
+            description="the name of a header such as X-Forwarded-User, in letters, digits and "
+            "hyphens, that says nothing else",
+        )
+    )
     allow_generated_key: bool = Field(
         default=False, validation_alias="HITL_ALLOW_GENERATED_KEY", description="true or false"
     )
@@ -215,6 +275,11 @@ def load_settings() -> Settings:
 
 def check_serving(settings: Settings) -> None:
     """Raise ConfigurationError if settings that are fine one by one are not enough for a server."""
+    if settings.trusted_user_header and not settings.trusted_proxies:
+        raise ConfigurationError(
+            f"HITL_TRUSTED_USER_HEADER is {settings.trusted_user_header!r}, and no proxy is "
+            "trusted to send it: set HITL_TRUSTED_PROXIES to the addresses of yours."
+        )
     if settings.api_key is not None:
         return
     if settings.database_url is not None:

@@ -22,11 +22,17 @@ def stream_events(frames: AsyncGenerator[Batch]) -> EventStream:
 async def write_events(
     frames: AsyncGenerator[Batch], keep_alive_seconds: float = KEEP_ALIVE_SECONDS
 ) -> AsyncGenerator[bytes]:
-    """Write each frame as an event, and a comment after so many seconds without one."""
+    """Write each frame as an event, and a comment after so many seconds without one.
+
+    And one at once where no frame is at hand: nginx keeps the head of an answer over HTTP/2 to
+    itself until something follows, and a browser does not know that it is connected.
+    """
     coming = asyncio.ensure_future(anext(frames, None))
+    patience_seconds = 0.0
     try:
         while True:
-            await asyncio.wait([coming], timeout=keep_alive_seconds)
+            await asyncio.wait([coming], timeout=patience_seconds)
+            patience_seconds = keep_alive_seconds
             if not coming.done():
                 yield b": keep-alive\n\n"
                 continue

@@ -89,6 +89,22 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
         ("HITL_AUTO_MIGRATE", "2"),
         ("HITL_ALLOW_GENERATED_KEY", "ask me"),
         ("HITL_ALLOWED_HOSTS", "https://hitl.example/x"),
+        ("HITL_ROOT_PATH", "/"),
+        ("HITL_ROOT_PATH", "hitl"),
+        ("HITL_ROOT_PATH", "/hitl/"),
+        ("HITL_ROOT_PATH", "//hitl"),
+        ("HITL_ROOT_PATH", "/a/../b"),
+        ("HITL_ROOT_PATH", "/a%20b"),
+        ("HITL_ROOT_PATH", "/hitl;"),
+        ("HITL_ROOT_PATH", "https://ops.example.com/hitl"),
+        ("HITL_TRUSTED_PROXIES", "*"),
+        ("HITL_TRUSTED_PROXIES", "localhost"),
+        ("HITL_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.1/8"),
+        ("HITL_TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("HITL_TRUSTED_USER_HEADER", "X Forwarded User"),
+        ("HITL_TRUSTED_USER_HEADER", "X-Forwarded-User:"),
+        ("HITL_TRUSTED_USER_HEADER", "authorization"),
+        ("HITL_TRUSTED_USER_HEADER", "X-Forwarded-For"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(
@@ -104,6 +120,24 @@ def test_a_bad_value_is_named_with_what_is_allowed(
     assert line.startswith(f"{name} is ")
     assert line.endswith(f"{allowed}.")
     assert (value in line) is (name != "API_KEY")
+
+
+def test_what_stands_in_front_is_named_by_path_networks_and_header(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (load_settings().root_path, load_settings().trusted_proxies) == ("", ())
+    monkeypatch.setenv("HITL_ROOT_PATH", "/ops/hitl-2.0_~")
+    monkeypatch.setenv("HITL_TRUSTED_PROXIES", "10.0.0.1, 10.0.0.0/8,::ffff:c000:200/120,fd00::/8")
+    monkeypatch.setenv("HITL_TRUSTED_USER_HEADER", "X-Forwarded-User")
+    settings = load_settings()
+    assert settings.root_path == "/ops/hitl-2.0_~"
+    assert [str(network) for network in settings.trusted_proxies] == [
+        "10.0.0.1/32",
+        "10.0.0.0/8",
+        "192.0.2.0/24",
+        "fd00::/8",
+    ]
+    assert settings.trusted_user_header == "X-Forwarded-User"
 
 
 def test_several_bad_values_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:

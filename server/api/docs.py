@@ -67,7 +67,7 @@ def markdown(spec: Spec) -> str:
 def _page(spec: Spec) -> Iterator[str]:
     yield f"# {spec['info']['title']} {spec['info']['version']}"
     yield spec["info"]["description"]
-    yield "The same for programs: [/openapi.json](/openapi.json)"
+    yield "The same for programs: [openapi.json](openapi.json)"
     for path, methods in spec["paths"].items():
         for method, operation in methods.items():
             yield from _operation(f"{method.upper()} {path}", operation)

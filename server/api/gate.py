@@ -18,6 +18,7 @@ from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.api.problems import refuse, respond, write_plain
 from hitl_orchestrator.server.api.scopes import is_covered
 from hitl_orchestrator.server.limits import OpenPlaces
+from hitl_orchestrator.server.proxies import MISFIT, is_forwarded
 
 MAX_BODY_BYTES = 2**20
 PAGES = "/inbox"  # they ask for a session of their own
@@ -95,6 +96,9 @@ class BearerKey:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if MISFIT in scope:
+            await respond(write_plain(400, scope[MISFIT]))(scope, receive, send)
             return
         key = _find_key(Headers(scope=scope))
         try:
@@ -197,6 +201,9 @@ def _needs_key(scope: Scope) -> bool:
 
 
 def _is_local(scope: Scope) -> bool:
+    """Tell whether the call began on this machine, as far as can be seen."""
+    if is_forwarded(scope):
+        return False
     try:
         address = ipaddress.ip_address((scope.get("client") or ("", 0))[0])
     except ValueError:

@@ -38,7 +38,7 @@ WHEN = {
 EVENTS: Responses = {
     200: {
         "description": "Server-sent events without a name: `id` is the frame's `seq`, "
-        "`data` the frame. A comment every 15 s.",
+        "`data` the frame. A comment at the start, and every 15 s.",
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
@@ -142,7 +142,9 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-def describe(app: FastAPI) -> None:
+def describe(app: FastAPI, root_path: str) -> None:
+    """Let the app describe itself. `root_path`: what its paths stand below for who calls it."""
+
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _described(
@@ -151,6 +153,7 @@ def describe(app: FastAPI) -> None:
                     version=app.version,
                     description=app.description,
                     routes=app.routes,
+                    servers=[{"url": root_path}] if root_path else None,
                 )
             )
         return app.openapi_schema

@@ -81,7 +81,7 @@ def test_the_queues_stream_has_what_is_new_and_what_was_missed(live_server: Runn
         with client.stream(
             "GET", "/api/hitl/events", headers={"Last-Event-ID": str(frame["seq"])}
         ) as stream:
-            lines = stream.iter_lines()
+            lines = (line for line in stream.iter_lines() if line and line[0] != ":")
             assert next(lines) == f"id: {frame['seq'] + 1}"
             assert json.loads(next(lines)[6:])["runId"] == missed["runId"]
 
@@ -114,7 +114,21 @@ async def test_streams_end_when_the_server_stops() -> None:
         return []
 
     async with asyncio.timeout(20):
-        assert [event async for event in write_events(waiting.follow(None, read, 0))] == []
+        events = write_events(waiting.follow(None, read, 0))
+        assert [event async for event in events] == [b": keep-alive\n\n"]
+
+
+async def test_a_stream_says_something_at_once() -> None:
+    """What stands between may keep the head of an answer until something follows."""
+    waiting = Waiting(Wakeups("host=/nowhere", lambda _: None))
+
+    async def read(after: int) -> list[Frame]:
+        return []
+
+    async with asyncio.timeout(20):
+        events = write_events(waiting.follow(None, read, 0))
+        assert await anext(events) == b": keep-alive\n\n"
+        await events.aclose()
 
 
 async def test_a_client_holds_only_so_many_streams() -> None:

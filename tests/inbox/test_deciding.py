@@ -196,7 +196,7 @@ async def test_arguments_are_edited_and_the_difference_is_shown(inbox: Inbox, sc
 @SCRIPT
 async def test_an_answer_in_place_of_the_action(inbox: Inbox, script: bool) -> None:
     decisions = ["approve", "respond"]
-    action = {"name": "send", "arguments": {}, "allowedDecisions": decisions}
+    action: Json = {"name": "send", "arguments": {}, "allowedDecisions": decisions}
     run = await inbox.ask({"question": "Send it?", "kind": "approval", "action": action})
     async with inbox.open(java_script_enabled=script) as window:
         assert await window.page.locator("#decide [value=reject]").count() == 0

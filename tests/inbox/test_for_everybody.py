@@ -80,7 +80,9 @@ async def test_axe_finds_nothing_on_any_page(
     body = answering(done, approved=True, editedArguments={"order": "B", "amount_eur": 16})
     grace = {"operator": {"id": "grace", "displayName": "Grace Hopper"}}
     await inbox.api.post("/api/hitl/resume?wait=10", json={**body, **grace})
-    several = {"action_requests": [{"name": "a", "args": {}}, {"name": "b", "args": {"n": [1]}}]}
+    several: Json = {
+        "action_requests": [{"name": "a", "args": {}}, {"name": "b", "args": {"n": [1]}}]
+    }
     configs = [{"action_name": n, "allowed_decisions": ["approve", "reject"]} for n in "ab"]
     several_run = await inbox.ask({**several, "review_configs": configs})
     paths = [
