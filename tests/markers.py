@@ -4,7 +4,8 @@ import pytest
 
 # Fixtures and names that a test file imports; whoever uses one of them needs what the mark says.
 POSTGRES = {"postgres", "temporary_postgres", "EmbeddedPostgres"}
-PROCESS = {"live_server", "desk", "HITL", "serving", "running", "working"}
+PROCESS = {"live_server", "one_server", "office", "desk", "HITL", "serving", "running", "working"}
+BROWSER = {"browser", "chromium"}
 FILES_WITH_PROCESSES = {
     "test_discovery.py",
     "test_docs.py",
@@ -21,5 +22,7 @@ def mark(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.postgres)
     if needed & PROCESS or item.path.name in FILES_WITH_PROCESSES or "faults" in item.path.parts:
         item.add_marker(pytest.mark.process)
+    if needed & BROWSER:
+        item.add_marker(pytest.mark.browser)
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         item.add_marker(pytest.mark.slow)

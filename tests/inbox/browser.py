@@ -1,35 +1,37 @@
 """Debian's Chromium, and a page that notes all that a person should never see."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.api.calls import Json
+from tests.inbox.watching import Watch, watching
 from tests.processes import API_KEY, Running
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DESK, PHONE = (1280, 800), (375, 812)
+INBOX = re.compile(r"^[^?]*/inbox\b")  # not where it only stands as what comes next
 SETTLE_MS = 450  # a little more than a question must have been there before it can be decided
 HOLD_MS = 4000
-REPORTS = """addEventListener("securitypolicyviolation", event =>
-    console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`))"""
-SAID_BY_THE_BROWSER = ("Failed to load resource", "htmx:sendError", "htmx:afterRequest")
-SAID_BY_HTMX = ("htmx:responseError", "Response Status Error Code")
+ARGUMENTS = (
+    "--no-sandbox",  # as root it does not start with one
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
 
 
 @asynccontextmanager
 async def chromium() -> AsyncGenerator[Browser]:
     assert CHROMIUM, "the pages are tested in Debian's Chromium: apt-get install chromium"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         await browser.close()
 
@@ -41,7 +43,6 @@ class Inbox:
     server: Running
     api: httpx.AsyncClient
     browser: Browser
-    complaints: list[str] = field(default_factory=list[str])
 
     async def ask(self, question: Any, objective: str = "Ask", **body: Any) -> Json:
         """Return a run that waits for the answer."""
@@ -73,7 +74,10 @@ class Inbox:
         name: str = "Ada Lovelace",
         **context: Any,
     ) -> AsyncGenerator["Window"]:
-        """Open a page, signed in unless `key` is None."""
+        """Open a page in a browser of its own, signed in unless `key` is None.
+
+        What goes wrong in it and was not allowed (`Window.allow`) fails the test.
+        """
         width, height = size
         made = await self.browser.new_context(
             viewport={"width": width, "height": height},
@@ -82,32 +86,17 @@ class Inbox:
             **context,
         )
         made.set_default_timeout(10_000)
-        await made.add_init_script(REPORTS)
-        made.on("page", self._listen)
         if key is not None:
             form: dict[str, str | float | bool] = {"key": key, "operator": operator, "name": name}
             signed_in = await made.request.post("/login", form=form)
             assert signed_in.ok, await signed_in.text()
         try:
-            page = await made.new_page()
-            await page.goto(path)
-            yield Window(self, made, page)
+            async with watching(made, self.server.url) as watch:
+                page = await made.new_page()
+                await page.goto(path)
+                yield Window(self, made, page, watch)
         finally:
             await made.close()
-
-    def _listen(self, page: Page) -> None:
-        page.on("console", lambda message: self._hear(message.type, message.text))
-        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on("request", lambda request: self._see(request.url))
-
-    def _hear(self, kind: str, text: str) -> None:
-        expected = (*SAID_BY_THE_BROWSER, *SAID_BY_HTMX)
-        if kind in ("error", "warning") and not text.startswith(expected):
-            self.complaints.append(f"{kind}: {text}")
-
-    def _see(self, url: str) -> None:
-        if not url.startswith(self.server.url):
-            self.complaints.append(f"it asked {url}")
 
 
 @dataclass
@@ -117,6 +106,26 @@ class Window:
     inbox: Inbox
     context: BrowserContext
     page: Page
+    watch: Watch
+
+    def allow(self, *texts: str) -> None:
+        """Expect what goes wrong with one of these texts in it: `503 Service`, `REFUSED`."""
+        self.watch.allow(*texts)
+
+    async def sign_in(
+        self, key: str = API_KEY, name: str = "Ada Lovelace", operator: str = "ada"
+    ) -> None:
+        """Fill in what the page of the sign-in asks for, and wait until the inbox has come.
+
+        `name` and `operator` are left out where they are empty, or the page does not ask.
+        """
+        await self.page.get_by_label("API key").fill(key)
+        for label, value in (("Your name", name), ("Your id", operator)):
+            field = self.page.get_by_label(label)
+            if value and await field.is_visible():
+                await field.fill(value)
+        await self.page.get_by_role("button", name="Sign in").click()
+        await self.page.wait_for_url(INBOX)
 
     async def read(self, selector: str) -> str:
         return " ".join((await self.page.inner_text(selector)).split())

@@ -264,6 +264,7 @@ async def test_out_of_reach_loses_nothing_and_the_same_key_tries_again(inbox: In
 async def test_a_server_that_fails_loses_nothing(inbox: Inbox, status: int) -> None:
     run = await inbox.ask({"question": "Failing?", "kind": "freeform"})
     async with inbox.open() as window:
+        window.allow(f"{status} ")
         await window.page.route(
             "**/inbox/q/*",
             lambda route: route.fulfill(status=status, body="away"),
