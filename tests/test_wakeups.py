@@ -1,7 +1,7 @@
 """Who waits in another process is told of a commit at once; who is alone says nothing."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 
 import pytest
 
@@ -38,9 +38,12 @@ async def counted(database_url: str) -> AsyncGenerator[Statements]:
 
 
 @pytest.fixture
-def no_net(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_net() -> Generator[None]:
     """Nobody looks by himself: what is seen was told."""
-    monkeypatch.setattr(wakeups, "NET_SECONDS", 3600.0)
+    usual = wakeups.NET_SECONDS
+    wakeups.NET_SECONDS = 3600.0
+    yield
+    wakeups.NET_SECONDS = usual
 
 
 async def decide(hitl: Orchestrator, waits: Orchestrator) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from hitl_orchestrator.domain.checking import CheckPending
 from hitl_orchestrator.domain.hitl import HitlResponse, ResponseType
 from hitl_orchestrator.domain.schemas import mismatches
-from hitl_orchestrator.server.inbox.asked import Asked
+from hitl_orchestrator.server.inbox.asked import ShownQuestion
 from hitl_orchestrator.server.inbox.fields import read_fields
 from hitl_orchestrator.server.inbox.wording import word_mismatches
 
@@ -31,7 +31,7 @@ class Given(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def read_response(asked: Asked, form: Form, shown_ms: int | None) -> HitlResponse:
+def read_response(asked: ShownQuestion, form: Form, shown_ms: int | None) -> HitlResponse:
     """Return the response that the pressed button means. Raise Misread.
 
     `shown_ms`: how long it was on the screen; None: nobody knows.
@@ -48,16 +48,16 @@ def read_response(asked: Asked, form: Form, shown_ms: int | None) -> HitlRespons
     )
 
 
-def _approve(asked: Asked, form: Form) -> Given:
+def _approve(asked: ShownQuestion, form: Form) -> Given:
     return Given(ResponseType.APPROVAL, {"approved": True})
 
 
-def _reject(asked: Asked, form: Form) -> Given:
+def _reject(asked: ShownQuestion, form: Form) -> Given:
     reason = _read_text(form, "reason")
     return Given(ResponseType.REJECTION, {"approved": False, "freeformText": reason or None})
 
 
-def _edit(asked: Asked, form: Form) -> Given:
+def _edit(asked: ShownQuestion, form: Form) -> Given:
     before = asked.request.action.arguments if asked.request.action else {}
     edited = _read_fields(asked, form, needs_all=False)
     # 1 and true are equal to Python, and not to whoever runs it
@@ -65,17 +65,17 @@ def _edit(asked: Asked, form: Form) -> Given:
     return Given(ResponseType.APPROVAL, {"approved": True, **changed})
 
 
-def _choose(asked: Asked, form: Form) -> Given:
+def _choose(asked: ShownQuestion, form: Form) -> Given:
     if not form.get("option"):
         raise Misread({"option": "Choose one of the options."})
     return Given(ResponseType.OPTION, {"selectedOptionId": form["option"]})
 
 
-def _fill_in(asked: Asked, form: Form) -> Given:
+def _fill_in(asked: ShownQuestion, form: Form) -> Given:
     return Given(ResponseType.FORM, {"data": _read_fields(asked, form, needs_all=True)})
 
 
-def _write(asked: Asked, form: Form) -> Given:
+def _write(asked: ShownQuestion, form: Form) -> Given:
     text = _read_text(form, "text")
     if not text.strip():
         raise Misread({"text": "Write an answer first."})
@@ -91,11 +91,11 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no value of JSON")
 
 
-def _say_no(asked: Asked, form: Form) -> Given:
+def _say_no(asked: ShownQuestion, form: Form) -> Given:
     return Given(ResponseType.FORM, {"data": False})
 
 
-BUTTONS: Mapping[str, Callable[[Asked, Form], Given]] = {
+BUTTONS: Mapping[str, Callable[[ShownQuestion, Form], Given]] = {
     "approve": _approve,  # of an open question: yes
     "reject": _reject,  # of an open question: refuse
     "edit": _edit,
@@ -106,7 +106,7 @@ BUTTONS: Mapping[str, Callable[[Asked, Form], Given]] = {
 }
 
 
-def _read_fields(asked: Asked, form: Form, needs_all: bool) -> Any:
+def _read_fields(asked: ShownQuestion, form: Form, needs_all: bool) -> Any:
     """Return what was filled in; whether it fits is judged where all answers are."""
     value, unread = read_fields(asked.schema, form, needs_all=needs_all)
     if unread:

@@ -16,7 +16,7 @@ from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import Run
 from hitl_orchestrator.server.inbox.fields import Field, build_fields
 from hitl_orchestrator.server.inbox.outcomes import (
-    Outcome,
+    Resolution,
     find_decider,
     find_outcome,
     read_audit,
@@ -31,11 +31,10 @@ ASKS = {
     Kind.FORM: "asks you to fill in a form",
     Kind.OPEN: "asks",
 }
-NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
-class Asked:
+class ShownQuestion:
     """`errors`: a message by the name of an input; `problem`: one that belongs to none."""
 
     request: HitlRequest
@@ -103,7 +102,7 @@ class Asked:
         )
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Resolution:
         return find_outcome(self.request, read_audit(self.run))
 
     @property
@@ -124,7 +123,7 @@ class Asked:
         return [one for one in self.run.requests if one.status is RequestStatus.PENDING]
 
     @property
-    def earlier(self) -> list[tuple[HitlRequest, Outcome]]:
+    def earlier(self) -> list[tuple[HitlRequest, Resolution]]:
         """Return the run's other questions that have ended, and how."""
         audit = read_audit(self.run)
         ended = [
@@ -141,15 +140,15 @@ class Asked:
         own = self.request.requestId
         return put.index(own) + 1 if own in put else 0
 
-    def but(self, **changes: Any) -> "Asked":
+    def but(self, **changes: Any) -> "ShownQuestion":
         return replace(self, **changes)
 
 
 async def load_asked(
-    hitl: Orchestrator, request_id: str, typed: Mapping[str, str] = NOTHING
-) -> Asked:
+    hitl: Orchestrator, request_id: str, typed: Mapping[str, str] | None = None
+) -> ShownQuestion:
     """Return the question as it is now. Raise NotFound."""
     found = await hitl.request(request_id)
     run = await hitl.run(found.runId)
     request = next(one for one in run.requests if one.requestId == request_id)
-    return Asked(request, run, typed)
+    return ShownQuestion(request, run, typed or {})

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from hitl_orchestrator.domain.errors import Conflict, Forbidden, Invalid, OrchestratorError
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.server.inbox.answers import Misread, read_response
-from hitl_orchestrator.server.inbox.asked import Asked, load_asked
+from hitl_orchestrator.server.inbox.asked import ShownQuestion, load_asked
 from hitl_orchestrator.server.inbox.calls import (
     Filters,
     Form,
@@ -96,7 +96,7 @@ async def _change_lists(
     return await render_again(request, hitl, session, filters, asked)
 
 
-async def _answer(hitl: Orchestrator, session: Session, asked: Asked, form: Form) -> None:
+async def _answer(hitl: Orchestrator, session: Session, asked: ShownQuestion, form: Form) -> None:
     by = session.sign(_read_note(form))
     response = read_response(asked, form, _read_shown(form))
     if by.operator:
@@ -109,7 +109,7 @@ async def _answer(hitl: Orchestrator, session: Session, asked: Asked, form: Form
     )
 
 
-async def _cancel(hitl: Orchestrator, session: Session, asked: Asked, form: Form) -> None:
+async def _cancel(hitl: Orchestrator, session: Session, asked: ShownQuestion, form: Form) -> None:
     by = session.sign(_read_note(form))
     reason = form.get("reason", "").strip() or CANCELLED
     if len(reason) > LONGEST_REASON:
@@ -118,7 +118,9 @@ async def _cancel(hitl: Orchestrator, session: Session, asked: Asked, form: Form
     await _log(hitl, "hitl_cancel_api", asked, session, hitl.remove(ref, request_id, reason, by))
 
 
-async def _log(hitl: Orchestrator, name: str, asked: Asked, session: Session, act: Any) -> None:
+async def _log(
+    hitl: Orchestrator, name: str, asked: ShownQuestion, session: Session, act: Any
+) -> None:
     """Await the act, and log how it ended, also where it was refused."""
     status = 200
     try:
@@ -157,25 +159,27 @@ def _read_number(form: Form, name: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
-def _wants_confirmation(asked: Asked, form: Form) -> bool:
+def _wants_confirmation(asked: ShownQuestion, form: Form) -> bool:
     decision = form.get("decision")
     is_grave = decision == CANCEL or (decision in TO_CONFIRM and asked.needs_confirmation)
     return is_grave and "confirmed" not in form and asked.takes_decision
 
 
-def _ask_again(request: Request, session: Session, filters: Filters, asked: Asked) -> Response:
+def _ask_again(
+    request: Request, session: Session, filters: Filters, asked: ShownQuestion
+) -> Response:
     """Ask for it twice on a page of its own; with script the button itself does."""
     values = {"session": session, "filters": filters, "asked": asked}
     return render(request, "confirm.html", decision=asked.typed["decision"], **values)
 
 
-def _complain(asked: Asked, errors: Mapping[str, str]) -> Asked:
+def _complain(asked: ShownQuestion, errors: Mapping[str, str]) -> ShownQuestion:
     """Put each error at its field; what belongs to none above them all."""
     named = {name: text for name, text in errors.items() if name}
     return asked.but(errors=errors, problem="" if named else errors.get("", ""))
 
 
-def _word(error: Invalid, asked: Asked) -> dict[str, str]:
+def _word(error: Invalid, asked: ShownQuestion) -> dict[str, str]:
     """Say what does not fit in words for a person, by the names of the inputs."""
     found: Any = error.more.get("errors") or []
     for root in ("/data", "/editedArguments"):
@@ -204,7 +208,7 @@ async def _go_on(
     hitl: Orchestrator,
     session: Session,
     filters: Filters,
-    was: Asked,
+    was: ShownQuestion,
     form: Form,
 ) -> Response:
     """Show the next question, and what was decided. To what was held back: the latter alone."""
@@ -233,5 +237,5 @@ async def _go_on(
     return page
 
 
-def _render_receipt(request: Request, asked: Asked, is_ours: bool = False) -> Response:
+def _render_receipt(request: Request, asked: ShownQuestion, is_ours: bool = False) -> Response:
     return render(request, "receipt.html", asked=asked, is_ours=is_ours)

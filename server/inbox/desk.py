@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from hitl_orchestrator.domain.hitl import QueueCounts
 from hitl_orchestrator.domain.summaries import QueuedQuestion
-from hitl_orchestrator.server.inbox.asked import Asked, load_asked
+from hitl_orchestrator.server.inbox.asked import ShownQuestion, load_asked
 from hitl_orchestrator.server.inbox.calls import (
     Filters,
     Form,
@@ -29,7 +29,7 @@ ROWS, MOST_ROWS = 50, 200  # of a page; what a page that has loaded more asks fo
 NO_FILTERS = Filters()
 
 
-class Queue(NamedTuple):
+class QueuePage(NamedTuple):
     """A page of what waits, in the order in which it wants to be answered."""
 
     rows: list[QueuedQuestion]
@@ -53,12 +53,12 @@ async def load_queue(
     hitl: Orchestrator,
     filters: Filters = NO_FILTERS,
     paging: Paging = Paging(),  # noqa: B008
-) -> Queue:
+) -> QueuePage:
     counts = await hitl.counts()
     page = await hitl.summaries.queue(**filters.wanted, limit=paging.shown, cursor=paging.cursor)
     known = {one.capabilityId: one.displayName for one in hitl.capabilities.values()}
     labels = {agent: known.get(agent, agent) for agent in counts.byAgent}
-    return Queue(page.rows, page.next_cursor, counts, labels)
+    return QueuePage(page.rows, page.next_cursor, counts, labels)
 
 
 Shown = Annotated[int, Query(ge=1)]
@@ -165,7 +165,7 @@ async def render_again(
     hitl: Orchestrator,
     session: Session,
     filters: Filters,
-    asked: Asked,
+    asked: ShownQuestion,
     status: int = 200,
 ) -> Response:
     """Show the question once more, with what was typed."""
@@ -176,7 +176,7 @@ async def render_again(
 
 
 def render_question(
-    request: Request, session: Session, filters: Filters, asked: Asked, status: int = 200
+    request: Request, session: Session, filters: Filters, asked: ShownQuestion, status: int = 200
 ) -> Response:
     values = {"session": session, "filters": filters, "asked": asked}
     return render(request, "question.html", status, shown_at=_now_ms(), **values)
@@ -186,11 +186,11 @@ def _render_desk(
     request: Request,
     session: Session,
     filters: Filters,
-    queue: Queue,
-    asked: Asked | None,
+    queue: QueuePage,
+    asked: ShownQuestion | None,
     *,
     is_list: bool = False,
-    decided: Asked | None = None,
+    decided: ShownQuestion | None = None,
     paging: Paging = Paging(),  # noqa: B008
     status: int = 200,
 ) -> Response:

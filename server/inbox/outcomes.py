@@ -20,7 +20,7 @@ ENDINGS = {"resume", "deny", "expire", "remove", "cancel", "fail"}  # of a run's
 SOMEBODY = "Somebody"
 
 
-class Outcome(NamedTuple):
+class Resolution(NamedTuple):
     """`who` did it, empty: nobody; `did`: the sentence's rest; `said`: in whose own words."""
 
     who: str
@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
     at: datetime | None = None
 
 
-def find_outcome(request: HitlRequest, audit: Iterable[Mapping[str, Any]]) -> Outcome:
+def find_outcome(request: HitlRequest, audit: Iterable[Mapping[str, Any]]) -> Resolution:
     """Return how a request ended that is not pending any more. `audit`: its run's entries."""
     entry = next((one for one in reversed([*audit]) if _ends(one, request.requestId)), None)
     at = datetime.fromisoformat(entry["at"]) if entry else request.updatedAt
@@ -40,26 +40,26 @@ def find_outcome(request: HitlRequest, audit: Iterable[Mapping[str, Any]]) -> Ou
     decider = find_decider(request)
     person = person or (decider.responder if decider else None)
     did, said = _describe_answer(request, decider)
-    return Outcome(name_person(person) or SOMEBODY, did, said, at)
+    return Resolution(name_person(person) or SOMEBODY, did, said, at)
 
 
-def describe_ended(row: EndedQuestion) -> Outcome:
+def describe_ended(row: EndedQuestion) -> Resolution:
     """Return how a question in a list ended."""
     who = name_person(row.by)
     if row.status is RequestStatus.DENIED:
         reason = row.denial_reason or ""
         if reason == EXPIRED:
-            return Outcome("", "Expired before anybody answered")
-        return Outcome(who, "denied this" if who else "Closed", reason)
+            return Resolution("", "Expired before anybody answered")
+        return Resolution(who, "denied this" if who else "Closed", reason)
     said = row.said or ""
     if row.response_type is ResponseType.OPTION:
-        return Outcome(who or SOMEBODY, f"chose “{said}”")
+        return Resolution(who or SOMEBODY, f"chose “{said}”")
     did = _NAMES[row.kind is Kind.OPEN].get(row.response_type, "answered")
     if row.is_edited:
         did += " with changes"
     if row.is_no and row.kind is Kind.OPEN:
         did = "said no"
-    return Outcome(who or SOMEBODY, did, said)
+    return Resolution(who or SOMEBODY, did, said)
 
 
 def read_audit(run: Run) -> Sequence[Mapping[str, Any]]:
@@ -83,19 +83,19 @@ def _ends(entry: Mapping[str, Any], request_id: str) -> bool:
 
 def _describe_denial(
     request: HitlRequest, action: str, person: Person | None, at: datetime | None
-) -> Outcome:
+) -> Resolution:
     reason = request.denialReason or ""
     if reason == EXPIRED:
-        return Outcome(
+        return Resolution(
             "", "Expired before anybody answered; the run went on without an answer.", "", at
         )
     if action == "remove":
-        return Outcome(name_person(person) or SOMEBODY, "cancelled the run", reason, at)
+        return Resolution(name_person(person) or SOMEBODY, "cancelled the run", reason, at)
     if person or action == "resume":
-        return Outcome(name_person(person) or SOMEBODY, "denied this", reason, at)
+        return Resolution(name_person(person) or SOMEBODY, "denied this", reason, at)
     if action == "deny":
-        return Outcome("", f"Refused by a guard: {reason}", "", at)
-    return Outcome("", f"Closed, nobody answered: {reason}", "", at)
+        return Resolution("", f"Refused by a guard: {reason}", "", at)
+    return Resolution("", f"Closed, nobody answered: {reason}", "", at)
 
 
 def _describe_answer(request: HitlRequest, decider: HitlResponse | None) -> tuple[str, str]:

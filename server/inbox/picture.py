@@ -1,6 +1,6 @@
 """The plan as a picture: its steps by the waves in which they can run, drawn as SVG."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from hitl_orchestrator.domain.plan import Step
@@ -65,14 +65,15 @@ def _find_waves(before: Mapping[str, Mapping[str, list[str]]]) -> dict[str, int]
     """Return each step's wave. A circle, which no plan has, ends where nothing moves any more."""
     waves = dict.fromkeys(before, 0)
     for _ in before:
-        later = {
-            name: max((waves[source] + 1 for source in sources), default=0)
-            for name, sources in before.items()
-        }
+        later = {name: _find_wave(sources, waves) for name, sources in before.items()}
         if later == waves:
             break
         waves = later
     return waves
+
+
+def _find_wave(sources: Iterable[str], waves: Mapping[str, int]) -> int:
+    return max((waves[source] + 1 for source in sources), default=0)
 
 
 def _place(steps: Sequence[Step], waves: Mapping[str, int]) -> list[Box]:

@@ -5,6 +5,7 @@ Nothing is kept on the server. A new API_KEY signs everybody out, a revoked key 
 
 import hmac
 from collections import deque
+from collections.abc import Callable
 from hashlib import sha256
 from secrets import compare_digest
 from time import monotonic
@@ -49,7 +50,8 @@ class Session(NamedTuple):
 class Sessions:
     """Makes and reads the cookies. `api_key`: what their signature is derived from."""
 
-    def __init__(self, api_key: str) -> None:
+    def __init__(self, api_key: str, seconds: int = SESSION_SECONDS) -> None:
+        self._seconds = seconds
         self._key = api_key.encode()
         self._secret = hmac.digest(self._key, b"hitl inbox session", sha256)
         self._cookies = URLSafeTimedSerializer(self._secret, "session")
@@ -67,7 +69,7 @@ class Sessions:
 
     async def read(self, hitl: Orchestrator, cookie: str | None) -> Session | None:
         """Return the session of a cookie; None: it has ended, or its key does not stand."""
-        kept = _load(self._cookies, cookie, SESSION_SECONDS)
+        kept = _load(self._cookies, cookie, self._seconds)
         if kept is None:
             return None
         digest, id_, name = kept
@@ -99,19 +101,20 @@ class Sessions:
 class Tries:
     """The wrong keys of each client within the last minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
         self._failures = dict[str, deque[float]]()
 
     def are_too_many(self, client: str) -> bool:
         failures = self._failures.get(client, deque[float]())
-        while failures and failures[0] < monotonic() - TRIES_SECONDS:
+        while failures and failures[0] < self._now() - TRIES_SECONDS:
             failures.popleft()
         return len(failures) >= TRIES
 
     def note_failure(self, client: str) -> None:
         if len(self._failures) >= MOST_CLIENTS:  # the one that has been there longest goes
             self._failures.pop(next(iter(self._failures)))
-        self._failures.setdefault(client, deque(maxlen=TRIES)).append(monotonic())
+        self._failures.setdefault(client, deque(maxlen=TRIES)).append(self._now())
 
 
 def _load(cookies: URLSafeTimedSerializer, cookie: str | None, seconds: int) -> Any:

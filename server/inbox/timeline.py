@@ -9,17 +9,17 @@ from hitl_orchestrator.domain.ports import Frame
 LEFT_OUT = {"metrics"}  # types of frames that tell a person nothing
 
 
-class Moment(NamedTuple):
+class TimelineEntry(NamedTuple):
     at: datetime
     type: str
     words: str
 
 
-def write_timeline(frames: Sequence[Frame]) -> list[Moment]:
+def write_timeline(frames: Sequence[Frame]) -> list[TimelineEntry]:
     return [_describe(frame.body) for frame in frames if frame.body["type"] not in LEFT_OUT]
 
 
-def _describe(body: Mapping[str, Any]) -> Moment:
+def _describe(body: Mapping[str, Any]) -> TimelineEntry:
     type_, message, data = body["type"], body["message"], body["data"]
     if "hitl" in data:
         words = _describe_question(message, data["hitl"])
@@ -27,7 +27,7 @@ def _describe(body: Mapping[str, Any]) -> Moment:
         words = f"Plan, version {data['version']}: {data['reason']}"
     else:
         words = message[:1].upper() + message[1:]
-    return Moment(datetime.fromisoformat(body["at"]), type_, words)
+    return TimelineEntry(datetime.fromisoformat(body["at"]), type_, words)
 
 
 def _describe_question(message: str, hitl: Mapping[str, Any]) -> str:

@@ -143,6 +143,8 @@ def render_markdown(text: str | None) -> Markup:
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + HEADING_DEPTH, 6)}"
+        if align := token.attrs.pop("style", None):  # of a table's cell; the policy forbids styles
+            token.attrs["class"] = str(align).rpartition(":")[2]
     html = _markdown.renderer.render(tokens, _markdown.options, {})
     return Markup(html)  # noqa: S704  # each rule escapes what it shows
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -281,9 +282,12 @@ async def test_a_guards_denial_is_an_answer_too(api: httpx.AsyncClient) -> None:
 
 
 @pytest.fixture
-def no_net(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_net() -> Generator[None]:
     """Nobody looks by himself: what is seen was told."""
-    monkeypatch.setattr(wakeups, "NET_SECONDS", 3600.0)
+    usual = wakeups.NET_SECONDS
+    wakeups.NET_SECONDS = 3600.0
+    yield
+    wakeups.NET_SECONDS = usual
 
 
 @pytest.mark.usefixtures("no_net")

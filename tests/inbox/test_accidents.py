@@ -11,8 +11,11 @@ from tests.inbox.browser import HOLD_MS, Inbox, Window, approval, until
 
 async def types_of(inbox: Inbox, *runs: Json) -> list[list[str]]:
     """Of each run the types of its responses."""
-    found = [await inbox.read(run) for run in runs]
-    return [[one["responseType"] for one in run["responses"]] for run in found]
+    return [list_types(await inbox.read(run)) for run in runs]
+
+
+def list_types(run: Json) -> list[str]:
+    return [one["responseType"] for one in run["responses"]]
 
 
 async def answer_elsewhere(inbox: Inbox, run: Json, **response: Any) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from hitl_orchestrator.server.inbox import session
-from hitl_orchestrator.server.inbox.session import TRIES, Tries
+from hitl_orchestrator.server.inbox.session import TRIES, Sessions, Tries
 from tests.api.calls import Json, paused, started
 from tests.api.test_keys import add_key, revoke_key
 from tests.processes import API_KEY
@@ -186,14 +186,16 @@ async def test_a_forged_cookie_is_none(api: httpx.AsyncClient, cookie: str) -> N
         assert (await page.get("/inbox", headers=headers)).status_code == 303
 
 
+@pytest.mark.parametrize(("seconds", "ended"), [(60, False), (-1, True)])
 async def test_a_session_ends_by_itself(
-    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    app_client: httpx.AsyncClient, seconds: int, ended: bool
 ) -> None:
-    async with as_browser(api) as page:
-        await sign_in(page)
-        assert (await page.get("/inbox")).status_code == 200
-        monkeypatch.setattr(session, "SESSION_SECONDS", -1)
-        assert (await page.get("/inbox")).status_code == 303
+    async with as_browser(app_client) as page:
+        cookie = (await sign_in(page)).cookies["hitl_session"]
+        assert cookie
+    hitl: Any = None  # the first key is known without it
+    found = await Sessions(API_KEY, seconds).read(hitl, cookie)
+    assert (found is None) is ended
 
 
 async def test_after_five_wrong_keys_a_client_waits(api: httpx.AsyncClient) -> None:
@@ -206,18 +208,16 @@ async def test_after_five_wrong_keys_a_client_waits(api: httpx.AsyncClient) -> N
         assert "hitl_session" not in waiting.headers.get("set-cookie", "")
 
 
-def test_tries_are_forgotten_after_a_minute_and_take_no_room(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(session, "monotonic", lambda: now)
-    tries = Tries()
+def test_tries_are_forgotten_after_a_minute_and_take_no_room() -> None:
+    clock = iter([0.0] * 12 + [session.TRIES_SECONDS + 1] * (session.MOST_CLIENTS * 3))
+    tries = Tries(lambda: next(clock))
     for _ in range(TRIES):
         assert not tries.are_too_many("a")
         tries.note_failure("a")
     assert tries.are_too_many("a")
     assert not tries.are_too_many("b")
-    now = session.TRIES_SECONDS + 1
+    while next(clock) == 0:
+        pass
     assert not tries.are_too_many("a")
     for number in range(session.MOST_CLIENTS + 5):
         tries.note_failure(str(number))

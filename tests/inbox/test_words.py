@@ -84,6 +84,7 @@ def test_markdown_says_where_a_link_leads() -> None:
     assert "(evil.example)" in render_markdown("[my.bank](https://evil.example/x)")
     assert "(a.example)" not in render_markdown("[a.example](https://a.example/x)")
     assert "<h4>Head</h4>" in render_markdown("# Head")
+    assert "style=" not in render_markdown("| a |\n| ---: |\n| 1 |")
     assert "U+202E" in render_markdown("a\u202eb `c\u202ed`")
 
 
