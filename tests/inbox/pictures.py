@@ -99,7 +99,7 @@ async def _take(
     if name == "empty":
         await inbox.clear()
     picture = PICTURES[name]
-    key = {} if picture.is_signed_in else {"key": None}
+    key: dict[str, Any] = {} if picture.is_signed_in else {"key": None}
     async with inbox.open(_find_path(picture.path, story), **options, **key) as window:
         window.allow("422", "ERR_")
         await window.page.wait_for_timeout(REACTION_MS)

@@ -8,10 +8,11 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
+from playwright.async_api import Browser
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -20,7 +21,7 @@ from hitl_orchestrator.server.api.gate import MAX_BODY_BYTES
 from hitl_orchestrator.server.limits import STREAMS
 from hitl_orchestrator.server.proxies import BehindProxy, find_root_path, find_user
 from hitl_orchestrator.server.settings import Settings
-from tests.api.calls import QUESTIONS, is_problem
+from tests.api.calls import QUESTIONS, is_problem, paused
 from tests.inbox.nginx import (
     HOST,
     PREFIX,
@@ -201,3 +202,42 @@ def test_whom_the_proxy_does_not_know_gets_no_page(server: Running) -> None:
         assert client.get("/api/runs", headers=KEY).status_code == 200
     with nginx(server.url, user="x" * 256) as proxy, proxy.client() as client:
         assert "x-forwarded-user" in is_problem(client.get("/docs"), 400)["detail"]
+
+
+@pytest.mark.parametrize("user", [None, "ada"])
+async def test_the_pages_work_below_the_path(
+    server: Running, browser: Browser, user: str | None
+) -> None:
+    """Links, cookies and streams; and whom the proxy has signed in needs no key."""
+    with nginx(server.url, user=user) as proxy:
+        context = await browser.new_context(base_url=proxy.url + "/", ignore_https_errors=True)
+        page = await context.new_page()
+        port = urlsplit(proxy.url).port
+        await page.goto(f"https://127.0.0.1:{port}{PREFIX}/inbox")
+        if user is None:
+            await page.fill("#key", API_KEY)
+            await page.fill("#operator", "ada")
+            await page.click("text=Sign in >> nth=-1")
+            (cookie,) = [
+                one for one in await context.cookies() if one.get("name") == "hitl_session"
+            ]
+            assert (cookie.get("path"), cookie.get("secure"), cookie.get("sameSite")) == (
+                PREFIX,
+                True,
+                "Strict",
+            )
+        await page.wait_for_selector("#live >> text=Live")
+        async with httpx.AsyncClient(base_url=server.url, headers=KEY) as api:
+            run = await paused(api, QUESTIONS["approval"])
+            await page.click("#rows .row >> text=Send it?")
+            await page.wait_for_selector("#question[data-id]")
+            await page.wait_for_timeout(500)
+            await page.click("[value=approve]")
+            await page.wait_for_selector("#receipt >> text=ada approved this")
+            assert page.url.endswith(f"{PREFIX}/inbox")
+            audit = (await api.get(f"/api/runs/{run['runId']}")).json()["metadata"]["auditLog"]
+        assert [one["operator"]["id"] for one in audit if one["action"] == "resume"] == ["ada"]
+        await page.click("text=Runs")
+        await page.click("main .row")
+        await page.wait_for_selector("text=chain verified")
+        await context.close()

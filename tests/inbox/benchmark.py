@@ -1,0 +1,217 @@
+"""How fast a queue is cleared, and what the pages cost the server: `scripts/bench-inbox`."""
+
+import asyncio
+import random
+import statistics
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import perf_counter
+from typing import Any
+
+from tests.api.calls import Json, answering
+from tests.inbox.asking import ask_many, ask_rows
+from tests.inbox.browser import Inbox, Window, approval, chromium
+from tests.inbox.conftest import serving_inbox
+from tests.inbox.story import AGENTS_OF_STORY
+from tests.repository import ROOT
+from tests.temporary import temporary_database, temporary_postgres
+
+MIXED, MANY, PAGES = 100, 10_000, 20
+SAMPLES, A_SECOND, LOAD_SECONDS = 10, 50, 60
+SETTLE_MS = 420
+STATIC = ROOT / "server" / "inbox" / "static"
+WHAT_IS_OPEN = """() => {
+    const there = selector => !!document.querySelector(selector)
+    return {
+        id: document.querySelector("#question").dataset.id || "",
+        kinds: ["approve", "choose", "form"].filter(one => there(`#decide [value=${one}]`)),
+        twice: there("#decide [data-twice]"),
+    }
+}"""
+IS_ANOTHER = "id => (document.querySelector('#question')?.dataset.id || '') !== id"
+
+
+async def main() -> None:
+    size = sum(path.stat().st_size for path in STATIC.glob("*.*s"))
+    tell(f"script and style: {size / 1024:.0f} KB")
+    with temporary_postgres() as postgres:
+        address = postgres.start()
+        async with chromium() as browser, opening(address, browser) as (inbox, url):
+            await clear_mixed(inbox)
+            few = await measure_arrivals(inbox)
+            ask_rows(url, MANY)
+            await measure_list(inbox)
+            many = await measure_arrivals(inbox)
+            tell(f"with {MANY} waiting against none: {many / few:.2f} times")
+        async with chromium() as browser, opening(address, browser) as (inbox, url):
+            await measure_load(inbox)
+
+
+@asynccontextmanager
+async def opening(address: str, browser: Any) -> AsyncGenerator[tuple[Inbox, str]]:
+    async with (
+        temporary_database(address) as url,
+        serving_inbox(url, browser, HITL_AGENTS=AGENTS_OF_STORY) as inbox,
+    ):
+        yield inbox, url
+
+
+async def clear_mixed(inbox: Inbox) -> None:
+    ids = await ask_many(inbox.api, MIXED)
+    waits: list[float] = []
+    async with inbox.open() as window:
+        keys = Keys(window)
+        await window.page.wait_for_timeout(800)
+        begun = perf_counter()
+        for number in range(MIXED + 5):
+            shown = await window.page.evaluate(WHAT_IS_OPEN)
+            if not shown["id"]:
+                break
+            await window.page.wait_for_timeout(SETTLE_MS)
+            pressed = perf_counter()
+            await keys.decide(number, shown)
+            await window.page.wait_for_function(IS_ANOTHER, arg=shown["id"], timeout=20_000)
+            waits.append(perf_counter() - pressed)
+        seconds = perf_counter() - begun
+        await window.page.wait_for_timeout(6000)
+    decided = [await count_responses(inbox, one) for one in ids]
+    tell(
+        f"{len(waits)} of {MIXED} mixed questions by keyboard alone: {seconds:.0f} s, "
+        f"{keys.pressed} keystrokes; decided exactly once: {decided.count(1)}"
+    )
+    tell(f"key to next question: {write_times(waits)}")
+
+
+class Keys:
+    """Presses what decides a question, and counts."""
+
+    def __init__(self, window: Window) -> None:
+        self._window, self.pressed = window, 0
+
+    async def decide(self, number: int, shown: Json) -> None:
+        kinds: list[str] = shown["kinds"]
+        if "approve" in kinds and number % 5 == 0:
+            await self._press("r")
+            await self._write("no")
+            await self._press("Control+Enter")
+        elif "approve" in kinds:
+            await self._press("a")
+            if shown["twice"]:
+                await self._window.page.wait_for_timeout(SETTLE_MS)
+                await self._press("a")
+        elif "choose" in kinds:
+            await self._press("2")
+            await self._press("Enter")
+        elif "form" in kinds:
+            await self._press("Control+Enter")
+        else:
+            await self._press("Enter")
+            await self._write("Yes.")
+            await self._press("Control+Enter")
+
+    async def _press(self, key: str) -> None:
+        self.pressed += 1
+        await self._window.press(key)
+
+    async def _write(self, text: str) -> None:
+        self.pressed += len(text)
+        await self._window.write(text)
+
+
+async def count_responses(inbox: Inbox, request_id: str) -> int:
+    shown = (await inbox.api.get(f"/api/hitl/requests/{request_id}")).json()
+    return len(shown["responses"])
+
+
+async def measure_arrivals(inbox: Inbox) -> float:
+    """Return the median from the 202 of a start to its row on the screen, in seconds."""
+    times: list[float] = []
+    async with inbox.open() as window:
+        await window.page.wait_for_selector("#live >> text=Live")
+        for number in range(SAMPLES):
+            name = f"Arrival {number} {random.random()}"  # noqa: S311
+            body = {
+                "objective": name,
+                "inputs": {"question": approval(name, urgency="high")},
+                "outputs": ["answer"],
+                "agents": ["asks"],
+            }
+            response = await inbox.api.post("/api/runs", json=body)
+            assert response.status_code == 202, response.text
+            begun = perf_counter()
+            await window.page.wait_for_selector(f"#rows .row >> text={name}?")
+            times.append(perf_counter() - begun)
+            await window.page.wait_for_timeout(700)
+    tell(f"from the 202 to the row: {write_times(times)}")
+    return statistics.median(times)
+
+
+async def measure_list(inbox: Inbox) -> None:
+    async with inbox.open() as window:
+        times: list[float] = []
+        size = 0
+        for _ in range(SAMPLES):
+            begun = perf_counter()
+            response = await window.context.request.get(
+                "/inbox/list", headers={"HX-Request": "true"}
+            )
+            size = len(await response.body())
+            times.append(perf_counter() - begun)
+        tell(f"the list's request with {MANY} waiting: {write_times(times)}, {size / 1024:.0f} KB")
+
+
+async def measure_load(inbox: Inbox) -> None:
+    alone, _ = await load(inbox)
+    async with AsyncExitStack() as stack:
+        windows = [await stack.enter_async_context(inbox.open()) for _ in range(PAGES)]
+        together, asked = await load(inbox)
+        await asyncio.sleep(3)
+        counts = (await inbox.api.get("/api/hitl/requests/counts")).json()["pending"]
+        shown = [await window.page.get_attribute("#counts", "data-total") for window in windows]
+    stale = sum(one != str(counts) for one in shown)
+    tell(f"{PAGES} pages, {asked / LOAD_SECONDS:.0f} questions a second: {stale} stale at the end")
+    tell(f"p95 of resume with the pages against without: {together / alone:.2f} times")
+
+
+async def load(inbox: Inbox) -> tuple[float, int]:
+    """Ask and answer for a minute; return the p95 of an answer in seconds, and how many asked."""
+    times: list[float] = []
+    tasks = set[asyncio.Task[None]]()
+    end = perf_counter() + LOAD_SECONDS
+    number = 0
+    while perf_counter() < end:
+        task = asyncio.create_task(_ask_and_answer(inbox, number, times))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        number += 1
+        await asyncio.sleep(1 / A_SECOND)
+    await asyncio.gather(*tasks)
+    return statistics.quantiles(times, n=20)[-1], number
+
+
+async def _ask_and_answer(inbox: Inbox, number: int, times: list[float]) -> None:
+    body = {
+        "objective": f"Load {number}",
+        "inputs": {"question": approval(f"Load {number}")},
+        "outputs": ["answer"],
+        "agents": ["asks"],
+    }
+    run = (await inbox.api.post("/api/runs?wait=30", json=body)).json()
+    if number % 10:
+        begun = perf_counter()
+        response = await inbox.api.post("/api/hitl/resume", json=answering(run, approved=True))
+        times.append(perf_counter() - begun)
+        assert response.status_code == 200, response.text
+
+
+def write_times(seconds: Sequence[float]) -> str:
+    p95 = statistics.quantiles(seconds, n=20)[-1]
+    return f"median {statistics.median(seconds) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms"
+
+
+def tell(words: str) -> None:
+    print(words, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
