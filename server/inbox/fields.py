@@ -4,18 +4,22 @@ Between the two stands what a browser sends: texts, by the JSON pointers of what
 """
 
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.server.inbox.schema_parts import (
     LONGEST_LINE,
+    MOST_ITEMS,
     ROOT,
     Control,
     Schema,
     find_control,
+    find_start,
+    find_type,
     is_nullable,
     list_choices,
     list_properties,
@@ -25,9 +29,10 @@ from hitl_orchestrator.server.inbox.schema_parts import (
 )
 
 Typed = Mapping[str, str]
-MOST_ITEMS = 200
 YES_NO = [("true", "Yes"), ("false", "No")]
-INPUT_TYPES = {"date": "date", "email": "email", "uri": "url", "time": "time"}
+# Not type="email" and "url": browsers change what stands in them before they send it.
+INPUT_MODES = {"email": "email", "uri": "url"}
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
 NEEDED = "This is needed."
 
 
@@ -47,6 +52,11 @@ class Field:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     is_long: bool = False
     in_list: bool = False
+
+    @property
+    def id(self) -> str:
+        """Return an id without blanks: `aria-describedby` takes a list of ids."""
+        return "f" + re.sub(r"\s", lambda found: f"%{ord(found[0]):02X}", self.name)
 
     @property
     def rows(self) -> int:
@@ -80,7 +90,7 @@ def build_fields(
     if typed is None:
         typed = write_form(root, value)
     form = _Form(root, typed, errors, by_names)
-    top = _build(form, root, "", "Answer", is_required=True, depth=0)
+    top = _build(form, root, "", "Answer", is_required=True, depth=find_start(root))
     return [*top.inside] if top.control is Control.GROUP else [top]
 
 
@@ -108,7 +118,7 @@ def _build(form: _Form, schema: Any, at: str, label: str, is_required: bool, dep
         made.attributes = {"count": str(len(made.inside))}
     elif control is Control.TEXT:
         made.is_long = _is_long(schema, made.value)
-        made.attributes = _find_attributes(schema, made.is_long)
+        made.attributes = _find_attributes(schema, made)
     return made
 
 
@@ -143,12 +153,16 @@ def _is_long(schema: Schema, text: str) -> bool:
     return wants_lines or schema.get("format") == "textarea" or len(text) > 90 or "\n" in text
 
 
-def _find_attributes(schema: Schema, is_long: bool) -> dict[str, str]:
-    most = schema.get("maxLength")
-    found = {"maxlength": str(most)} if isinstance(most, int) else {}
-    return (
-        found if is_long else {**found, "type": INPUT_TYPES.get(str(schema.get("format")), "text")}
-    )
+def _find_attributes(schema: Schema, made: Field) -> dict[str, str]:
+    """Return no `maxlength`: a browser cuts off what is pasted, and says nothing."""
+    if made.is_long:
+        return {}
+    wanted = str(schema.get("format"))
+    # an input for dates is blank if another text stands in it
+    if wanted == "date" and (not made.value or DATE.fullmatch(made.value)):
+        return {"type": "date"}
+    mode = INPUT_MODES.get(wanted)
+    return {"type": "text", "inputmode": mode} if mode else {"type": "text"}
 
 
 def _label(form: _Form, name: str) -> str:
@@ -162,7 +176,7 @@ def write_form(root: Schema, value: Json) -> dict[str, str]:
     """Return what a browser would send of a form that nobody has touched."""
     typed: dict[str, str] = {}
     is_there = value is not None or not root.get("properties")
-    _write(root, root, value, is_there, "", True, 0, typed)
+    _write(root, root, value, is_there, "", True, find_start(root), typed)
     return typed
 
 
@@ -222,6 +236,7 @@ class _Reading(NamedTuple):
 
 
 MISSING = object()
+EXACT = 2.0**53  # up to it a float is the whole number that was written
 
 
 def read_fields(
@@ -233,8 +248,10 @@ def read_fields(
     been. `proposed`: what stood there: an empty input leaves an empty text or null as it was.
     """
     root = schema if isinstance(schema, dict) else {}
+    if needs_all:
+        typed = drop_empty_items(schema, typed)
     reading = _Reading(root, typed, needs_all, {})
-    value = _read(reading, root, "", True, 0, proposed)
+    value = _read(reading, root, "", True, find_start(root), proposed)
     return (None if value is MISSING else value), reading.errors
 
 
@@ -253,7 +270,11 @@ def _read(
     text = reading.typed.get(name, "").replace("\r\n", "\n")
     if not text:
         return _read_nothing(reading, schema, name, control, is_required, proposed)
-    return text if control is Control.TEXT else _read_json(reading, name, text, control)
+    if control is Control.TEXT:
+        return text
+    if control is Control.NUMBER:
+        return _read_number(reading, name, text.strip(), find_type(schema))
+    return _read_json(reading, name, text)
 
 
 def _read_nothing(
@@ -272,23 +293,40 @@ def _read_nothing(
     return ""
 
 
-def _read_json(reading: _Reading, name: str, text: str, control: Control) -> Any:
+def _read_number(reading: _Reading, name: str, text: str, type_: str) -> Any:
+    """Return a whole number as one, also where it is written 1.0 or 1e3."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        number = json.loads(text, parse_constant=_refuse, parse_float=_read_float)
     except (ValueError, RecursionError):
-        is_number = control is Control.NUMBER
-        reading.errors[name] = "This is not a number." if is_number else "This is not JSON."
+        number = None
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        reading.errors[name] = "This is not a number."
+        return MISSING
+    is_whole = isinstance(number, float) and number.is_integer() and abs(number) <= EXACT
+    return int(number) if type_ == "integer" and is_whole else number
+
+
+def _read_json(reading: _Reading, name: str, text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_read_float)
+    except (ValueError, RecursionError):
+        reading.errors[name] = "This is not JSON."
         return MISSING
 
 
-def _refuse(name: str) -> None:
+def _read_float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def _refuse(name: str) -> NoReturn:
     raise ValueError(name)
 
 
 def _read_group(
     reading: _Reading, schema: Schema, at: str, is_required: bool, depth: int, proposed: Any
 ) -> Any:
-    if not is_required and at and _is_untouched(reading.typed, at, proposed):
+    if not is_required and at and _is_untouched(reading, schema, at, depth, proposed):
         return MISSING
     known, required = list_properties(schema), list_required(schema)
     before = cast(dict[str, Any], proposed) if isinstance(proposed, dict) else {}
@@ -297,16 +335,25 @@ def _read_group(
         there = before.get(name, MISSING)
         found[name] = _read(reading, part, point(at, name), name in required, depth + 1, there)
     for at_ in _find_unknown(reading.typed, at, known):
-        found[_read_name(at_)] = _read_json(reading, at_, reading.typed[at_], Control.JSON)
+        found[_read_name(at_)] = _read_json(reading, at_, reading.typed[at_])
     read = {name: value for name, value in found.items() if value is not MISSING}
     in_order = [name for name in before if name in read]
     return {name: read[name] for name in dict.fromkeys([*in_order, *read])}
 
 
-def _is_untouched(typed: Typed, at: str, proposed: Any) -> bool:
-    """Tell whether an optional group was left alone: it was not there, and nothing is in it."""
-    within = (text for name, text in typed.items() if name.startswith(f"{at}/"))
-    return proposed in (MISSING, None) and not any(text not in ("", "0") for text in within)
+def _is_untouched(reading: _Reading, schema: Schema, at: str, depth: int, proposed: Any) -> bool:
+    """Tell whether an optional group was left alone: it was not there, and nothing was typed."""
+    if proposed not in (MISSING, None):
+        return False
+    untouched: dict[str, str] = {}
+    _write(reading.root, schema, None, False, at, False, depth, untouched)
+    return _list_within(reading.typed, at) == _list_within(untouched, at)
+
+
+def _list_within(typed: Typed, at: str) -> dict[str, str]:
+    """Return what is typed in a group; nothing, and no items, are not."""
+    is_typed = {name: text for name, text in typed.items() if text not in ("", "0")}
+    return {name: text for name, text in is_typed.items() if name.startswith(f"{at}/")}
 
 
 def _read_list(
@@ -316,8 +363,6 @@ def _read_list(
     items: list[Any] = []
     for number in range(count_items(reading.typed, at)):
         there = before[number] if number < len(before) else MISSING
-        if reading.needs_all and _is_empty(reading.typed, point(at, number)):
-            continue
         items.append(_read(reading, schema["items"], point(at, number), True, depth + 1, there))
     found = [item for item in items if item is not MISSING]
     is_there = bool(found) or is_required or isinstance(proposed, list)
@@ -328,6 +373,37 @@ def _is_empty(typed: Typed, at: str) -> bool:
     """Tell whether an item was added and left empty."""
     own = [text for name, text in typed.items() if name == at or name.startswith(f"{at}/")]
     return not any(text not in ("", "0") for text in own)
+
+
+def drop_empty_items(schema: Json, typed: Typed) -> dict[str, str]:
+    """Return the form without the items that were added and left empty; those behind move up.
+
+    What does not fit is told by the places that are left, so this is the form to show it in.
+    """
+    root = schema if isinstance(schema, dict) else {}
+    left = dict(typed)
+    empty = [*_find_empty_items(root, root, "", find_start(root), typed)]
+    for at, number in reversed(empty):
+        left = _take_out(left, at, number)
+    return left
+
+
+def _find_empty_items(
+    root: Schema, schema: Any, at: str, depth: int, typed: Typed
+) -> Iterator[tuple[str, int]]:
+    """Yield (list, number) in the order of the form."""
+    schema = resolve(schema, root)
+    control = find_control(schema, True, depth)
+    if control is Control.GROUP:
+        for name, part in list_properties(schema).items():
+            yield from _find_empty_items(root, part, point(at, name), depth + 1, typed)
+    elif control is Control.LIST:
+        for number in range(count_items(typed, at)):
+            item = point(at, number)
+            if _is_empty(typed, item):
+                yield at, number
+            else:
+                yield from _find_empty_items(root, schema["items"], item, depth + 1, typed)
 
 
 def count_items(typed: Typed, at: str) -> int:
@@ -347,14 +423,14 @@ def edit_lists(schema: Json, typed: Typed) -> dict[str, str]:
     if name := typed.get("more"):
         at = "" if name == ROOT else name
         count = count_items(edited, at)
-        if count < MOST_ITEMS:
+        part = resolve(find_part(root, at), root)
+        if count < MOST_ITEMS and isinstance(part.get("items"), dict):
             edited[name] = str(count + 1)
-            part = resolve(find_part(root, at), root).get("items")
-            depth = at.count("/") + 1
-            _write(root, part, None, False, point(at, count), True, depth, edited)
+            depth = find_start(root) + at.count("/") + 1
+            _write(root, part["items"], None, False, point(at, count), True, depth, edited)
     elif name := typed.get("less"):
         at, _, number = name.rpartition("/")
-        if number.isdigit() and int(number) < count_items(edited, at):
+        if number.isascii() and number.isdigit() and int(number) < count_items(edited, at):
             edited = _take_out(edited, at, int(number))
     return edited
 

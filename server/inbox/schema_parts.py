@@ -9,6 +9,10 @@ from urllib.parse import unquote
 from hitl_orchestrator.domain.records import Json, JsonObject
 
 DEEPEST = 6  # groups within groups; what is deeper, or refers to itself, is written as JSON
+MOST_FIELDS = 500  # of groups within groups: references that branch make 10 fields a million
+MOST_ITEMS = 200  # of a list; a longer one is written as JSON
+# What decides by the value which properties there are: no fixed fields say that.
+CONDITIONAL = ("if", "patternProperties", "dependentSchemas", "allOf", "anyOf", "oneOf")
 LONGEST_LINE = 200
 ROOT = "value"  # the name of an input that is the whole answer
 
@@ -30,8 +34,10 @@ def find_control(schema: Schema, is_required: bool, depth: int) -> Control:
     type_ = find_type(schema)
     if list_choices(schema):
         return Control.SELECT
-    if type_ == "object" and schema.get("properties") and depth < DEEPEST:
-        return Control.GROUP
+    if type_ == "object":
+        is_fixed = not any(word in schema for word in CONDITIONAL)
+        is_group = list_properties(schema) and is_fixed and depth < DEEPEST
+        return Control.GROUP if is_group else Control.JSON
     if type_ == "array" and isinstance(schema.get("items"), dict) and depth < DEEPEST:
         return Control.LIST
     if type_ == "boolean":
@@ -40,6 +46,33 @@ def find_control(schema: Schema, is_required: bool, depth: int) -> Control:
     if type_ in ("integer", "number"):
         return Control.NUMBER
     return Control.TEXT if type_ == "string" else Control.JSON
+
+
+def find_start(root: Schema) -> int:
+    """Return the depth to begin with, so that a form gets no more than MOST_FIELDS.
+
+    Its own properties it always gets.
+    """
+    for start in range(DEEPEST - 1):
+        if _count_fields(root, root, start, MOST_FIELDS) >= 0:
+            return start
+    return DEEPEST - 1
+
+
+def _count_fields(schema: Any, root: Schema, depth: int, left: int) -> int:
+    """Return how many more fields there may be; less than 0: there are too many."""
+    schema, left = resolve(schema, root), left - 1
+    control = find_control(schema, True, depth)
+    parts: Sequence[Any] = ()
+    if control is Control.GROUP:
+        parts = [*list_properties(schema).values()]
+    elif control is Control.LIST:
+        parts = [schema["items"]]
+    for part in parts:
+        if left < 0:
+            break
+        left = _count_fields(part, root, depth + 1, left)
+    return left
 
 
 def resolve(schema: Any, root: Schema) -> Schema:
@@ -132,8 +165,10 @@ def _label(value: Json) -> str:
 
 
 def list_properties(schema: Schema) -> dict[str, Any]:
+    """Return its properties, also those of which it says only that they are required."""
     found = schema.get("properties")
-    return cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    known = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    return {**known, **{name: {} for name in list_required(schema) if name not in known}}
 
 
 def list_required(schema: Schema) -> Sequence[str]:
@@ -151,10 +186,10 @@ def infer_schema(value: Json) -> JsonObject:
 
     What has no control that would give it back exactly is written as JSON.
     """
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict) and value and all(map(_is_name_of_input, value)):
         properties: JsonObject = {name: infer_schema(part) for name, part in value.items()}
         return {"type": "object", "properties": properties, "required": list[Json](value)}
-    if isinstance(value, list) and value:
+    if isinstance(value, list) and 0 < len(value) <= MOST_ITEMS:
         items = [infer_schema(item) for item in value]
         is_even = bool(items[0]) and all(item == items[0] for item in items)
         return {"type": "array", "items": items[0]} if is_even else {}
@@ -162,3 +197,8 @@ def infer_schema(value: Json) -> JsonObject:
         return {} if "\r" in value else {"type": "string"}
     kinds: Mapping[type, str] = {bool: "boolean", int: "integer", float: "number"}
     return {"type": kinds[type(value)]} if type(value) in kinds else {}
+
+
+def _is_name_of_input(name: str) -> bool:
+    """Tell whether a browser sends it as it is: it sends each end of a line as two characters."""
+    return "\n" not in name and "\r" not in name

@@ -19,6 +19,18 @@ OF_TYPE = {
     "object": "An object is wanted.",
 }
 OF_FORMAT = {"date": "A date as 2026-01-31.", "email": "An address as ada@example.com."}
+NAMING_A_LIMIT = {
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minItems",
+    "maxItems",
+    "pattern",
+}
 _PROPERTY = re.compile(r'^("(?:[^"\\]|\\.)*")')
 
 
@@ -38,6 +50,8 @@ def _word(mismatch: Mismatch, root: Mapping[str, Any]) -> str:
     schema = resolve(find_part(root, mismatch["path"]), root)
     rule = mismatch["rule"]
     limit = schema.get(rule)
+    if limit is None and rule in NAMING_A_LIMIT:  # it stands in one of several schemas
+        return "Not in the form that is asked for."
     match rule:
         case "type":
             return OF_TYPE.get(find_type(schema), "Another kind of value is wanted.")

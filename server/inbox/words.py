@@ -3,9 +3,12 @@
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from difflib import SequenceMatcher
+from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,43 +22,49 @@ from hitl_orchestrator.domain.records import Json, JsonObject
 
 LONGEST_LINE, LONGEST_SHORT = 90, 60  # characters of a value beside its name
 LONGEST_MARKDOWN = 50_000  # what is longer is shown as it was written
-LONGEST_DIFFERENCE = 4000  # words; telling two texts apart takes the square of it
+# Marks and line ends: the parser took up to 0.1 ms for each, and 4 s for the longest text.
+MOST_WITH_MEANING = 5000
+WITH_MEANING = re.compile(r"[\[\]()*_`~|<>&\\!#\n]")
+HOST = re.compile(r"([\w.\-]+|\[[\da-fA-F:.]+\])(:\d+)?", re.ASCII)
+MOST_PAIRS = 300_000  # of equal words, for all differences together: they took 0.5 s
 HEADING_DEPTH = 3  # of the page that a text stands in
 
-# Controls, format and private characters, separators and spaces but the plain ones, and those that
-# Unicode lets be drawn as nothing: fillers, variation selectors.
-UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u115f\u1160\u1680"
-    "\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ue000-\uf8ff"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\U000e0000-\U000e0fff\U000f0000-\U0010ffff]"
+_CONTROLS = "\0-\x08\x0b-\x1f\x7f-\x9f"
+_SPACES = "\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # they look like U+0020
+_ZERO_WIDTH = (  # also those that Unicode lets be drawn as nothing: fillers, variation selectors
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00013430-\U00013455\U00016fe4"
+    "\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-# What makes one emoji of several characters: a joiner between two, a selector behind one.
+_PRIVATE = "\ue000-\uf8ff\U000f0000-\U0010ffff"
+_NO_CHARACTERS = "\ufdd0-\ufdef\ufffe\uffff" + "".join(
+    f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xF0000, 0x10000)
+)
+# What an emoji may begin with: no letter of any script is among them.
 _EMOJI = (
-    f"(?!{UNSEEN.pattern})[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff][\U0001f3fb-\U0001f3ff]?"
+    "\xa9\xae\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25aa-\u25fe\u2600-\u27bf"
+    "\u2934\u2935\u2b05-\u2b55\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 )
-OF_EMOJI = re.compile(f"{_EMOJI}\ufe0f?(?:\u200d{_EMOJI}\ufe0f?)*|[0-9#*]\ufe0f\u20e3")
-_SHOWN = re.compile(f"({OF_EMOJI.pattern})|({UNSEEN.pattern})")
+# Left alone: U+FE0F after an emoji or in a keycap, U+200D between two emoji.
+UNSEEN = re.compile(
+    f"[{_CONTROLS}{_SPACES}{_ZERO_WIDTH}{_PRIVATE}{_NO_CHARACTERS}]"
+    f"(?<![{_EMOJI}]\ufe0f)"
+    f"(?!(?<=[0-9#*]\ufe0f)\u20e3)"
+    f"(?!(?<=[{_EMOJI}]\u200d)[{_EMOJI}])"
+    f"(?!(?<=[{_EMOJI}]\ufe0f\u200d)[{_EMOJI}])"
+)
 
 
 def show_text(text: str) -> Markup:
     """Return the text as it is, with what cannot be seen in it named: U+202E."""
-    if not UNSEEN.search(text):
-        return escape(text)
-    parts: list[Markup] = []
-    done = 0
-    for found in _SHOWN.finditer(text):
-        if found[1] is not None:
-            continue
-        parts += [escape(text[done : found.start()]), _name_unseen(found[2])]
-        done = found.end()
-    return Markup("").join([*parts, escape(text[done:])])
+    shown = UNSEEN.sub(lambda found: _name_unseen(found[0]), str(escape(text)))
+    return Markup(shown)  # noqa: S704  # escaped, and the marks are ours
 
 
-def _name_unseen(character: str) -> Markup:
+@lru_cache(maxsize=256)
+def _name_unseen(character: str) -> str:
     name = unicodedata.name(character, "a character that cannot be seen")
-    mark = Markup('<b class="unseen" title="{}">U+{:04X}</b>')
-    return mark.format(name, ord(character))
+    return f'<b class="unseen" title="{name}">U+{ord(character):04X}</b>'
 
 
 def _show_image(
@@ -63,11 +72,11 @@ def _show_image(
 ) -> str:
     """Load nothing: whoever wants to see it follows the link."""
     image = tokens[at]
+    label = Markup("image: {}").format(show_text(image.content or "without a text"))
+    if image.meta.get("is_in_link"):
+        return label
     source = str(image.attrs.get("src", ""))
-    label = image.content or "without a text"
-    if not _may_lead(source):
-        return Markup("image: {} ({})").format(show_text(label), show_text(source))
-    return _open_link(source) + Markup("image: {}</a>").format(show_text(label))
+    return _open_link(source) + label + _close_link(_find_unsaid(source, image.content))
 
 
 def _show_words(
@@ -96,11 +105,29 @@ def _show_link(
 def _end_link(
     self: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType
 ) -> str:
-    """Say where a link leads whose own words say something else."""
-    opened = max(i for i in range(at) if tokens[i].type == "link_open")
-    host = urlsplit(str(tokens[opened].attrs.get("href", ""))).netloc
-    words = "".join(token.content for token in tokens[opened + 1 : at])
-    return Markup("</a>") + (Markup(" ({})").format(host) if host and host not in words else "")
+    return _close_link(str(tokens[at].meta.get("unsaid", "")))
+
+
+def _tell_targets(tokens: Sequence[Token]) -> None:
+    """Write to the end of each link what its own words do not say of where it leads."""
+    address, words = "", list[str]()
+    for token in tokens:
+        if token.type == "link_open":
+            address, words = str(token.attrs.get("href", "")), []
+        elif token.type == "link_close":
+            token.meta["unsaid"] = _find_unsaid(address, "".join(words))
+            address = ""
+        elif token.type == "image":
+            token.meta["is_in_link"] = bool(address)
+        words.append(token.content)
+
+
+def _find_unsaid(address: str, words: str) -> str:
+    """Return host or mailbox, unless the words are nothing but that, or the address itself."""
+    parts = urlsplit(address)
+    target = parts.path if parts.scheme == "mailto" else parts.netloc
+    is_said = words.strip().rstrip("/") in (target, address.rstrip("/"))
+    return "" if is_said else target
 
 
 def _open_link(address: str) -> Markup:
@@ -108,8 +135,19 @@ def _open_link(address: str) -> Markup:
     return Markup('<a rel="noreferrer noopener" target="_blank" href="{}">').format(address)
 
 
+def _close_link(unsaid: str) -> Markup:
+    return Markup("</a>") + (Markup(" ({})").format(show_text(unsaid)) if unsaid else "")
+
+
 def _may_lead(address: str) -> bool:
-    return urlsplit(address).scheme in ("http", "https", "mailto")
+    """Tell whether it may be a link: a host without a user's name, or a mailbox."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    if parts.scheme == "mailto":
+        return bool(parts.path)
+    return parts.scheme in ("http", "https") and HOST.fullmatch(parts.netloc) is not None
 
 
 def _make_markdown() -> MarkdownIt:
@@ -137,10 +175,11 @@ def render_markdown(text: str | None) -> Markup:
     """Return Markdown as HTML that loads and runs nothing; HTML in it is text."""
     if not text:
         return Markup("")
-    if len(text) > LONGEST_MARKDOWN:
+    if len(text) > LONGEST_MARKDOWN or len(WITH_MEANING.findall(text)) > MOST_WITH_MEANING:
         return Markup('<div class="text">{}</div>').format(show_text(text))
     tokens = _markdown.parse(text)
     for token in tokens:
+        _tell_targets(token.children or ())
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + HEADING_DEPTH, 6)}"
         if align := token.attrs.pop("style", None):  # of a table's cell; the policy forbids styles
@@ -191,23 +230,20 @@ def name_kind(value: Json) -> str:
 def _looks_like_another(text: str) -> bool:
     """Tell whether it reads like a number, a truth value, null, or what the page says of them."""
     word = text.strip().lower()
-    if word in {
-        "true",
-        "false",
-        "null",
-        "none",
-        "empty text",
-        "empty list",
-        "empty object",
-        "text",
-    }:
-        return True
-    return bool(re.fullmatch(r"[+-]?[\d.,]+(e[+-]?\d+)?", word)) or text != text.strip()
+    is_as_said = text.endswith(" (text)") or word.strip("()") in SAID
+    is_number = re.fullmatch(r"[+-]?[\d.,]+(e[+-]?\d+)?", word) is not None
+    return is_as_said or is_number or text != text.strip()
+
+
+SAID = ("true", "false", "null", "none", "empty text", "empty list", "empty object", "text")
 
 
 def write_value(value: Json) -> str:
     """Return a text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+Path = tuple[str, ...]
 
 
 class Changed(NamedTuple):
@@ -220,15 +256,16 @@ class Changed(NamedTuple):
 def find_changes(before: JsonObject, after: JsonObject) -> list[Changed]:
     """Return what differs, name by name and word by word."""
     old, new = dict(_flatten(before)), dict(_flatten(after))
+    changed = [at for at in dict.fromkeys([*old, *new]) if old.get(at) != new.get(at)]
+    most_pairs = MOST_PAIRS // max(1, len(changed))
     return [
-        Changed(name, _compare(old.get(name, ""), new.get(name, "")))
-        for name in dict.fromkeys([*old, *new])
-        if old.get(name) != new.get(name)
+        Changed(" › ".join(at), _compare(old.get(at, ""), new.get(at, ""), most_pairs))
+        for at in changed
     ]
 
 
-def _flatten(value: Json, at: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each single value within it, by where it stands: posts › 2 › text."""
+def _flatten(value: Json, at: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield each single value within it, by where it stands, in words no other value has."""
     inside: Sequence[tuple[str, Json]] = ()
     if isinstance(value, dict):
         inside = [*value.items()]
@@ -239,21 +276,45 @@ def _flatten(value: Json, at: str = "") -> Iterator[tuple[str, str]]:
         marked = f" ({kind})" if kind == "text" else ""
         yield at, f"({kind})" if kind not in ("", "text") else write_value(value) + marked
     for name, one in inside:
-        yield from _flatten(one, f"{at} › {name}" if at else name)
+        yield from _flatten(one, (*at, name))
 
 
-def _compare(before: str, after: str) -> list[tuple[str, str]]:
+def _compare(before: str, after: str, most_pairs: int) -> list[tuple[str, str]]:
+    """Compare by words; where that takes too long by lines, then only what is equal at the ends."""
     old, new = _split(before), _split(after)
-    if len(old) + len(new) > LONGEST_DIFFERENCE:
-        return [part for part in (("gone", before), ("new", after)) if part[1]]
-    parts: list[tuple[str, str]] = []
+    head = _count_equal(old, new)
+    shared = min(len(old), len(new)) - head
+    tail = min(shared, _count_equal(old[::-1], new[::-1]))
+    start, end = "".join(old[:head]), "".join(old[len(old) - tail :])
+    parts = [
+        ("same", start),
+        *_match(old[head : len(old) - tail], new[head : len(new) - tail], most_pairs),
+        ("same", end),
+    ]
+    return [part for part in parts if part[1]]
+
+
+def _match(old: list[str], new: list[str], most_pairs: int) -> Iterator[tuple[str, str]]:
+    if _count_pairs(old, new) > most_pairs:
+        old, new = "".join(old).splitlines(keepends=True), "".join(new).splitlines(keepends=True)
+    if _count_pairs(old, new) > most_pairs:
+        old, new = ["".join(old)], ["".join(new)]
     for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":
-            parts.append(("same", "".join(old[a:b])))
-            continue
-        gone, added = "".join(old[a:b]), "".join(new[c:d])
-        parts += [part for part in (("gone", gone), ("new", added)) if part[1]]
-    return parts
+            yield "same", "".join(old[a:b])
+        else:
+            yield "gone", "".join(old[a:b])
+            yield "new", "".join(new[c:d])
+
+
+def _count_equal(old: Sequence[str], new: Sequence[str]) -> int:
+    pairs = zip(old, new, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _count_pairs(old: Sequence[str], new: Sequence[str]) -> int:
+    of_new = Counter(new)
+    return sum(count * of_new[unit] for unit, count in Counter(old).items())
 
 
 def _split(text: str) -> list[str]:

@@ -2,8 +2,9 @@
 
 import html
 import re
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,11 @@ from hitl_orchestrator.server.inbox.words import (
 
 TAG = re.compile('<b class="unseen" title="[^"]*">U\\+([0-9A-F]{4,6})</b>')
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(max_size=30), st.floats(allow_nan=False)
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.text(max_size=30),
+    st.floats(allow_nan=False, allow_infinity=False),
 )
 VALUES: Any = st.recursive(
     SCALARS,
@@ -42,7 +47,20 @@ def test_nothing_of_a_text_is_lost_and_nothing_is_hidden(text: str) -> None:
     assert left <= {"\ufe0f", "\u200d"}, "only what makes an emoji"
 
 
+@given(st.text(st.sampled_from("a1\u3042\u200b\u200d\ufe0f\u20e3\U0001f468\u2764"), max_size=12))
+def test_what_makes_an_emoji_is_left_alone_only_there(text: str) -> None:
+    left = TAG.sub("\n", show_text(text))
+    for at, character in enumerate(left):
+        before, after = left[:at].rstrip("\ufe0f")[-1:], left[at + 1 : at + 2]
+        if character == "\u200d":
+            assert {before, after} <= {"\U0001f468", "\u2764"}
+        if character == "\ufe0f":
+            is_keycap = before == "1" and after == "\u20e3"
+            assert is_keycap or left[at - 1] in "\U0001f468\u2764"
+
+
 CHARACTERS = (
+    "\ufdd0\U0001fffe\U00013430\U00016fe4\U0001d159"
     "\x00\x1b\x7f\xa0\xad\u034f\u061c\u115f\u1160\u180e\u2007\u200b\u200d\u200e\u2028\u202e"
     "\u2062\u2066\u2800\u3164\ue000\ufe0f\ufeff\uffa0\U000e0041\U000f0000"
 )
@@ -88,6 +106,43 @@ def test_markdown_says_where_a_link_leads() -> None:
     assert "U+202E" in render_markdown("a\u202eb `c\u202ed`")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[https://a.co.bank.example/login](https://a.co/)", "(a.co)"),
+        ("[ada@bank.example](mailto:eve@evil.example)", "(eve@evil.example)"),
+        ("[a](https://bank.example@evil.example/)", "[a](https://bank.example@evil.example/)"),
+        ("[a](https:evil.example)", "[a](https:evil.example)"),
+        ("[a](http://[bad)", "[a](http://[bad)"),
+        ("[![i](http://a.example/b)](https://c.example)", "image: i</a> (c.example)"),
+    ],
+)
+def test_no_link_leads_elsewhere_than_it_says(text: str, said: str) -> None:
+    shown = render_markdown(text)
+    assert said in shown
+    assert shown.count("<a ") <= 1
+
+
+@pytest.mark.timeout(5)
+def test_texts_full_of_marks_take_no_long_time() -> None:
+    show_text("\u200b" * 200_000)
+    for text in ("[a](http://x) " * 3500, "a|b\n-|-\n" + "x\n" * 24_000, "![" * 25_000):
+        assert render_markdown(text).startswith('<div class="text">'), "as it was written"
+    few, many = "ab", [f"w{i}" for i in range(3000)]
+    for words in (few, many):
+        before, after = words_of(words, 1), words_of(words, 2)
+        find_changes(before, after)
+
+
+def words_of(words: Sequence[str], step: int) -> Any:
+    """Return six arguments of a thousand words each."""
+    return {str(n): join_words(words, step, n) for n in range(6)}
+
+
+def join_words(words: Sequence[str], step: int, start: int) -> str:
+    return " ".join(words[(i * i * step + start) % len(words)] for i in range(1000))
+
+
 @pytest.mark.parametrize("text", ["[" * 50_000, "*a " * 16_000, "> " * 20_000, "`" * 50_000])
 @pytest.mark.timeout(20)
 def test_markdown_takes_no_long_time(text: str) -> None:
@@ -113,8 +168,10 @@ def test_a_difference_is_word_by_word() -> None:
         "n": [("same", "15"), ("new", " (text)")],
     }
     long = "word " * 40_000
-    (whole,) = find_changes({"t": long}, {"t": long + "x"})
-    assert [how for how, _ in whole.parts] == ["gone", "new"]
+    (whole,) = find_changes({"t": f"{long}."}, {"t": f"{long}.x"})
+    assert [how for how, _ in whole.parts] == ["same", "new"], "what is equal at the ends is kept"
+    (whole,) = find_changes({"t": f"a {long} a"}, {"t": f"b {'other ' * 40_000} b"})
+    assert [how for how, _ in whole.parts if how != "same"] == ["gone", "new"]
 
 
 @pytest.mark.parametrize(
@@ -136,6 +193,41 @@ def test_a_difference_is_word_by_word() -> None:
 )
 def test_values_that_look_alike_are_named(value: Any, kind: str) -> None:
     assert name_kind(value) == kind
+
+
+@given(OBJECTS, OBJECTS)
+def test_a_difference_rebuilds_both(before: Any, after: Any) -> None:
+    for one in find_changes(before, {**before, **after}):
+        whole = "".join(text for _, text in one.parts)
+        gone = "".join(text for how, text in one.parts if how != "new")
+        new = "".join(text for how, text in one.parts if how != "gone")
+        assert gone != new
+        assert whole
+    assert {one.name for one in find_changes({"t": before}, {"t": after})} or repr(
+        canonical(before)
+    ) == repr(canonical(after))
+
+
+def canonical(value: Any) -> Any:
+    """Return the value with names in order: in another order nothing is changed."""
+    if isinstance(value, dict):
+        members = cast(dict[str, Any], value)
+        return {name: canonical(members[name]) for name in sorted(members)}
+    return [canonical(one) for one in cast(list[Any], value)] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"x": None}, {"x": "(null)"}),
+        ({"x": {}}, {"x": "(empty object)"}),
+        ({"x": "15"}, {"x": "15 (text)"}),
+        ({"": 1}, {"": 2}),
+        ({"a": {"b": 1}, "a › b": 9}, {"a": {"b": 2}, "a › b": 9}),
+    ],
+)
+def test_no_difference_is_overlooked(before: Any, after: Any) -> None:
+    assert len(find_changes(before, after)) == 1
 
 
 @pytest.mark.parametrize(
