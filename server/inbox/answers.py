@@ -108,7 +108,8 @@ BUTTONS: Mapping[str, Callable[[ShownQuestion, Form], Given]] = {
 
 def _read_fields(asked: ShownQuestion, form: Form, needs_all: bool) -> Any:
     """Return what was filled in; whether it fits is judged where all answers are."""
-    value, unread = read_fields(asked.schema, form, needs_all=needs_all)
+    proposed = asked.proposed
+    value, unread = read_fields(asked.schema, form, needs_all=needs_all, proposed=proposed)
     if unread:
         found: list[dict[str, str]] = []
         with suppress(CheckPending):  # what takes long to check is told when all can be read

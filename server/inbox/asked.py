@@ -83,6 +83,11 @@ class ShownQuestion:
         return self.request.urgency is Urgency.HIGH
 
     @property
+    def proposed(self) -> JsonObject | None:
+        """Return the arguments that the action would run with; None: there is no action."""
+        return self.request.action.arguments if self.request.action else None
+
+    @property
     def schema(self) -> JsonObject:
         """Return that of the form, or of the action's arguments."""
         action = self.request.action
@@ -95,7 +100,7 @@ class ShownQuestion:
         action = self.request.action
         return build_fields(
             self.schema,
-            action.arguments if action else None,
+            self.proposed,
             self.errors,
             by_names=action is not None,
             typed=self.typed or None,

@@ -22,7 +22,7 @@ from hitl_orchestrator.server.inbox.calls import (
     find_status,
 )
 from hitl_orchestrator.server.inbox.desk import load_queue, render_again
-from hitl_orchestrator.server.inbox.fields import edit_lists
+from hitl_orchestrator.server.inbox.fields import drop_empty_items, edit_lists
 from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx, render
 from hitl_orchestrator.server.inbox.session import Session
 from hitl_orchestrator.server.inbox.wording import word_mismatches
@@ -60,6 +60,9 @@ async def decide(
         return await _change_lists(request, hitl, session, filters, request_id, form)
     asked = await load_asked(hitl, request_id, form)
     decision = form.get("decision", "")
+    if decision == "form":  # so that an error stands at its item
+        form = drop_empty_items(asked.schema, form)
+        asked = asked.but(typed=form)
     asked = asked.but(editing=decision == "edit" and asked.can_edit)
     if _wants_confirmation(asked, form):
         return _ask_again(request, session, filters, asked)

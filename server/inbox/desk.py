@@ -139,8 +139,8 @@ async def show_changes(
 ) -> Response:
     """Show word by word what is edited so far."""
     asked = await load_asked(hitl, request_id)
-    edited, unread = read_fields(asked.schema, form, needs_all=False)
-    before = asked.request.action.arguments if asked.request.action else {}
+    before = asked.proposed or {}
+    edited, unread = read_fields(asked.schema, form, needs_all=False, proposed=before)
     after: Any = edited if isinstance(edited, dict) else {}
     return render(request, "changes.html", changes=find_changes(before, after), unread=len(unread))
 
