@@ -78,6 +78,7 @@ async def test_what_was_missed_is_asked_for(browser: Browser, database_url: str)
             first = await inbox.ask(approval("First"))
             async with inbox.open() as window:
                 await window.page.wait_for_selector("#live >> text=Live")
+                window.allow("net::ERR_")
                 server.kill()
                 await window.page.wait_for_selector("#live >> text=Reconnecting")
                 with serving(database_url, "asks.py:agent", PORT=port):

@@ -82,7 +82,7 @@ def test_links_redirects_and_the_described_addresses_stay_below_it(proxy: Nginx)
         assert bare.status_code == 308
         assert httpx.URL(bare.headers["Location"]).path == f"{PREFIX}/"
         moved = client.get("/")
-        assert moved.headers["Location"] == f"{PREFIX}/docs"
+        assert moved.headers["Location"] == f"{PREFIX}/inbox"
         docs = urljoin(f"{proxy.url}/", moved.headers["Location"])
         assert 'href="openapi.json"' in client.get(docs).text
         described = urljoin(docs, "openapi.json")
