@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from tests.api.calls import Json, answering
-from tests.inbox.asking import ask_many, ask_rows
+from tests.inbox.asking import ask, ask_many, ask_rows
 from tests.inbox.browser import Inbox, Window, approval, chromium
 from tests.inbox.conftest import serving_inbox
 from tests.inbox.story import AGENTS_OF_STORY
@@ -39,6 +39,8 @@ async def main() -> None:
         async with chromium() as browser, opening(address, browser) as (inbox, url):
             await clear_mixed(inbox)
             few = await measure_arrivals(inbox)
+            await inbox.clear()
+            await ask(inbox.api, "freeform")  # less urgent than what arrives
             ask_rows(url, MANY)
             await measure_list(inbox)
             many = await measure_arrivals(inbox)
