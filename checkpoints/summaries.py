@@ -34,7 +34,7 @@ QUEUE = sql.SQL(
     "SELECT r.request_id, r.run_id, left(r.request->>'question', 300) AS question,"  # noqa: S608
     " r.request->>'kind' AS kind, r.urgency, r.origin_agent AS agent,"
     " r.request->'contractSummary'->>'capabilityLabel' AS agent_label,"
-    " r.request->'action'->>'name' AS action_name, " + _ARGUMENTS + " AS arguments,"
+    " " + _ARGUMENTS + " AS arguments,"
     " r.created_at, r.expires_at, place.nth, place.of"
     " FROM hitl_requests r, LATERAL (SELECT count(*) AS of,"
     " count(*) FILTER (WHERE q.position <= r.position) AS nth FROM hitl_requests q"

@@ -21,7 +21,6 @@ class QueuedQuestion(NamedTuple):
     urgency: Urgency
     agent: str
     agent_label: str
-    action_name: str | None
     arguments: str | None
     created_at: datetime
     expires_at: datetime | None

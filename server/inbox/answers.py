@@ -58,10 +58,10 @@ def _reject(asked: ShownQuestion, form: Form) -> Given:
 
 
 def _edit(asked: ShownQuestion, form: Form) -> Given:
-    before = asked.request.action.arguments if asked.request.action else {}
     edited = _read_fields(asked, form, needs_all=False)
     # 1 and true are equal to Python, and not to whoever runs it
-    changed = {"editedArguments": edited} if json.dumps(edited) != json.dumps(before) else {}
+    is_changed = json.dumps(edited) != json.dumps(asked.proposed)
+    changed = {"editedArguments": edited} if is_changed else {}
     return Given(ResponseType.APPROVAL, {"approved": True, **changed})
 
 
@@ -108,8 +108,7 @@ BUTTONS: Mapping[str, Callable[[ShownQuestion, Form], Given]] = {
 
 def _read_fields(asked: ShownQuestion, form: Form, needs_all: bool) -> Any:
     """Return what was filled in; whether it fits is judged where all answers are."""
-    proposed = asked.proposed
-    value, unread = read_fields(asked.schema, form, needs_all=needs_all, proposed=proposed)
+    value, unread = read_fields(asked.schema, form, needs_all=needs_all, proposed=asked.proposed)
     if unread:
         found: list[dict[str, str]] = []
         with suppress(CheckPending):  # what takes long to check is told when all can be read

@@ -95,6 +95,8 @@ async def _ask_to_sign_in(request: Request) -> Response:
     if request.headers.get(BACKGROUND):
         return Response(status_code=401, headers={"HX-Reswap": "none"})
     if request.method == "POST":
+        if is_from_elsewhere(request):
+            return show_problem(request, 403, "Another site's page may not decide anything here.")
         draft = urlencode({k: v for k, v in (await read_form(request)).items() if k != "csrf"})
         page = render(request, "sign-in.html", 401, to=to, draft=draft, wrong="", who=None)
         if is_htmx(request):

@@ -1,6 +1,7 @@
 """What an operator decides. It goes the way of every decision, by the same rules."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from time import time
 from typing import Annotated, Any
 
@@ -80,7 +81,7 @@ async def decide(
     else:
         return await _go_on(request, hitl, session, filters, asked, form)
     if RECEIPT in form:
-        return _render_receipt(request, asked)
+        return _render_receipt(request, asked, 422)
     return await render_again(request, hitl, session, filters, asked, 422)
 
 
@@ -201,7 +202,7 @@ async def _say_not_taken(
     """Somebody was first, or its run is held: show it as it is now, with what was typed."""
     asked = await load_asked(hitl, request_id, form)
     if RECEIPT in form:
-        return _render_receipt(request, asked)
+        return _render_receipt(request, asked, 409)
     asked = asked.but(problem="Not taken.")
     return await render_again(request, hitl, session, filters, asked, 409)
 
@@ -217,7 +218,7 @@ async def _go_on(
     """Show the next question, and what was decided. To what was held back: the latter alone."""
     done = await load_asked(hitl, was.request.requestId)
     if RECEIPT in form:
-        return _render_receipt(request, done, is_ours=True)
+        return _render_receipt(request, done)
     held = {form["held"]} if form.get("held") else set[str]()
     following = await hitl.summaries.find_next(
         was.request.requestId, **filters.wanted, without=held
@@ -240,5 +241,5 @@ async def _go_on(
     return page
 
 
-def _render_receipt(request: Request, asked: ShownQuestion, is_ours: bool = False) -> Response:
-    return render(request, "receipt.html", asked=asked, is_ours=is_ours)
+def _render_receipt(request: Request, asked: ShownQuestion, status: int = 200) -> Response:
+    return render(request, "receipt.html", status, asked=asked, is_ours=status == HTTPStatus.OK)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
+from hitl_orchestrator.domain.guards import EXPIRED_REASON
 from hitl_orchestrator.domain.hitl import (
     HitlRequest,
     HitlResponse,
@@ -15,7 +16,6 @@ from hitl_orchestrator.domain.hitl import (
 from hitl_orchestrator.domain.run import Run
 from hitl_orchestrator.domain.summaries import EndedQuestion
 
-EXPIRED = "Expired"  # the reason of a question that nobody answered in time
 ENDINGS = {"resume", "deny", "expire", "remove", "cancel", "fail"}  # of a run's audit
 SOMEBODY = "Somebody"
 
@@ -48,7 +48,7 @@ def describe_ended(row: EndedQuestion) -> Resolution:
     who = name_person(row.by)
     if row.status is RequestStatus.DENIED:
         reason = row.denial_reason or ""
-        if reason == EXPIRED:
+        if reason == EXPIRED_REASON:
             return Resolution("", "Expired before anybody answered")
         return Resolution(who, "denied this" if who else "Closed", reason)
     said = row.said or ""
@@ -85,7 +85,7 @@ def _describe_denial(
     request: HitlRequest, action: str, person: Person | None, at: datetime | None
 ) -> Resolution:
     reason = request.denialReason or ""
-    if reason == EXPIRED:
+    if reason == EXPIRED_REASON:
         return Resolution(
             "", "Expired before anybody answered; the run went on without an answer.", "", at
         )

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 
 from hitl_orchestrator.domain.records import Json, JsonObject
 
-LONGEST_LINE, LONGEST_SHORT = 90, 60  # characters of a value beside its name
+LONGEST_LINE = 90  # characters of a value beside its name
 LONGEST_MARKDOWN = 50_000  # what is longer is shown as it was written
 # Marks and line ends: the parser took up to 0.1 ms for each, and 4 s for the longest text.
 MOST_WITH_MEANING = 5000

@@ -76,6 +76,31 @@ async def _is_answered(inbox: Inbox, run: Json) -> bool:
     return bool((await inbox.read(run))["responses"])
 
 
+AT_ONCE = """([within, pressed]) => {
+    window.isSamePage = true
+    new MutationObserver(() => document.querySelector(pressed)?.click())
+        .observe(document.querySelector(within), {childList: true})
+}"""
+
+
+@pytest.mark.parametrize(
+    ("within", "pressed"), [(".desk", "#decide [value=approve]"), ("#rows", "#rows .row")]
+)
+async def test_what_is_pressed_in_the_moment_in_which_it_appears(
+    inbox: Inbox, within: str, pressed: str
+) -> None:
+    """Nothing is there that the script does not know yet: a form would be sent past it."""
+    runs = await ask_some(inbox, 3)
+    async with inbox.open() as window:
+        await window.settle()
+        await window.page.evaluate(AT_ONCE, [within, pressed])
+        await window.press("j")
+        await inbox.ask(approval("Another"))
+        await window.page.wait_for_timeout(1500)
+        assert await types_of(inbox, *runs) == [[], [], []]
+        assert await window.page.evaluate("window.isSamePage")
+
+
 async def test_what_is_held_back_can_be_taken_back(inbox: Inbox) -> None:
     first, second = await ask_some(inbox, 2)
     async with inbox.open() as window:
@@ -98,6 +123,46 @@ async def test_what_is_held_back_can_be_taken_back(inbox: Inbox) -> None:
 
 async def _says(window: Window, selector: str, words: str) -> bool:
     return words in await window.read(selector)
+
+
+async def test_what_was_not_taken_is_said_while_another_is_held_back(inbox: Inbox) -> None:
+    """Two decisions in a row: that the first came second must not be lost behind the other."""
+    first, second, _ = await ask_some(inbox, 3)
+    async with inbox.open() as window:
+        await window.settle()
+        await window.press("a")
+        await window.until_title("Q1?")
+        await answer_elsewhere(inbox, first, approved=False)
+        await window.settle()
+        await window.press("a")
+        await window.until_title("Q2?")
+        await until(lambda: _says(window, "#receipt", "Not taken. Grace Hopper rejected this"))
+        assert "Approving: Q1?" in await window.read("#receipt")
+        await window.press("z")
+        await window.until_title("Q1?")
+        assert "Not taken. Grace Hopper" in await window.read("#receipt"), "until it is closed"
+        await window.page.wait_for_timeout(HOLD_MS + 300)
+        assert await types_of(inbox, first, second) == [["rejection"], []]
+        await window.page.click("#receipt .not-taken button")
+        assert "Not taken" not in await window.read("#receipt")
+
+
+async def test_what_the_server_refuses_of_what_was_held_back_is_decided_again(
+    inbox: Inbox,
+) -> None:
+    first, _ = await ask_some(inbox, 2)
+    async with inbox.open() as window:
+        window.allow("413 ")
+        await window.page.evaluate(
+            "document.querySelector('#note').removeAttribute('maxlength');"
+            "document.querySelector('#note').value = 'x'.repeat(2 ** 20)"
+        )
+        await window.settle()
+        await window.press("a")
+        await window.until_title("Q1?")
+        await until(lambda: _says(window, "#receipt", "Not sent: the server answered 413"))
+        await window.page.wait_for_selector("#rows .row >> text=Q0?")
+        assert await types_of(inbox, first) == [[]]
 
 
 async def test_leaving_the_page_sends_what_is_held_back(inbox: Inbox) -> None:

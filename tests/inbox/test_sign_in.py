@@ -170,6 +170,18 @@ async def test_what_another_page_sends_decides_nothing(api: httpx.AsyncClient) -
     assert await read_decisions(api, run) == []
 
 
+async def test_what_another_page_sends_is_not_kept_for_after_the_sign_in(
+    api: httpx.AsyncClient,
+) -> None:
+    run = await paused(api, QUESTION)
+    async with as_browser(api) as page:
+        kept = await decide(page, run, reason="typed here")
+        assert "typed+here" in kept.text
+        page.headers["Sec-Fetch-Site"] = "cross-site"
+        foreign = await decide(page, run, reason="typed there")
+        assert (foreign.status_code, "typed+there" in foreign.text) == (403, False)
+
+
 async def test_a_link_of_another_site_opens_the_page(api: httpx.AsyncClient) -> None:
     """A strict cookie does not come along with it; it does when the page opens itself."""
     async with as_browser(api) as page:

@@ -35,7 +35,7 @@ addEventListener("keydown", (event) => {
   if (isTyping || event.repeat) return;
   if (event.key === "Enter") return enter(event);
   if (event.key === "j" || event.key === "k") return press(event, neighbour(event.key === "j" ? 1 : -1));
-  if (event.key === "z" && held) return press(event, $("#receipt button"));
+  if (event.key === "z" && held) return takeBack();
   if (event.key === "o" && $("#question[data-run]")) return location.assign($("#question").dataset.run);
   if (event.key === "/" && $("[data-search]")) return focusOn(event, $("[data-search]"));
   if (/^[1-9]$/.test(event.key) && $(".option")) return pick(event, $$(".option input")[event.key - 1]);
@@ -211,9 +211,9 @@ async function sendHeld() {
       headers: { "HX-Request": "true", "Hitl-Background": "1" },
     });
     if (response.status === 401) return notSent(sending, "Not sent: your session has ended. Sign in, then decide it again.");
-    if (response.status >= 500 || response.status === 403) return notSent(sending, `Not sent: the server answered ${response.status}. Decide it again.`);
+    if (![200, 409, 422].includes(response.status)) return notSent(sending, `Not sent: the server answered ${response.status}. Decide it again.`);
+    if (response.status !== 200) putBack(sending.id); // if it is over, the list knows
     showReceipt(await response.text());
-    if (response.status === 422) putBack(sending.id);
   } catch {
     notSent(sending, "Not sent: the server cannot be reached. Decide it again.");
   }
@@ -260,22 +260,34 @@ function goOn(event) {
 // -- what is said
 
 function say(kind, words, action) {
-  const line = document.createElement("p");
-  line.className = kind;
-  line.textContent = `${words} `;
-  if (action) {
-    const button = document.createElement("button");
-    button.className = "quiet";
-    button.textContent = `${action.label} `;
-    if (action.key) button.append(Object.assign(document.createElement("kbd"), { textContent: action.key }));
-    button.addEventListener("click", action.act);
-    line.append(button);
-  }
-  $("#receipt")?.replaceChildren(line);
+  const line = Object.assign(document.createElement("p"), { className: kind, textContent: `${words} ` });
+  if (action) line.append(makeButton(action));
+  add(line);
 }
 
 function showReceipt(html) {
-  if (!held && $("#receipt")) $("#receipt").innerHTML = html; // our own server's, escaped there
+  const made = document.createElement("template");
+  made.innerHTML = html; // our own server's, escaped there
+  add(made.content.querySelector("p"));
+}
+
+// What was not taken stays until somebody has closed it. Of the rest the newest is said; while
+// something can be taken back, that.
+function add(line) {
+  const spot = $("#receipt"), is = (kind) => (one) => one.classList.contains(kind);
+  if (is("not-taken")(line)) {
+    line.append(makeButton({ label: "Close", act: () => line.remove() }));
+    return spot.prepend(line);
+  }
+  if (held && !is("holding")(line)) return;
+  spot.replaceChildren(...$$("p", spot).filter(is("not-taken")), line);
+}
+
+function makeButton({ label, key, act }) {
+  const button = Object.assign(document.createElement("button"), { className: "quiet", textContent: `${label} ` });
+  if (key) button.append(Object.assign(document.createElement("kbd"), { textContent: key }));
+  button.addEventListener("click", act);
+  return button;
 }
 
 // -- what htmx sends and brings
@@ -307,9 +319,8 @@ function keepTyped() {
   kept.append(Object.assign(document.createElement("h3"), { textContent: "What you had written was not sent" }));
   for (const one of typed) {
     const label = $(`label[for="${one.id}"]`);
+    label.textContent = label.innerText; // what is seen of it here
     one.readOnly = true;
-    one.removeAttribute("form");
-    label.className = "";
     const field = Object.assign(document.createElement("div"), { className: "field" });
     field.append(label, one);
     kept.append(field);
