@@ -1,7 +1,7 @@
 """Rows for pages that list many: cut in the database, so that no payload leaves it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, LiteralString
+from typing import Annotated, Any, LiteralString, NamedTuple
 
 from psycopg import sql
 from psycopg.rows import DictRow
@@ -25,21 +25,26 @@ from hitl_orchestrator.domain.summaries import AuditVerdict, EndedQuestion, Queu
 # All statements here are put together of constants.
 # Of a question about an action that says no more than its name, the short arguments.
 _ARGUMENTS: LiteralString = """CASE
-    WHEN strpos(r.request->>'question', r.request->'action'->>'name') > 0 THEN (
+    WHEN strpos(said.question, said.action->>'name') > 0 THEN (
         SELECT left(string_agg(a.key || ': ' || coalesce(left(a.value, 40), 'null'), ', '), 160)
-        FROM (SELECT key, value FROM json_each_text(r.request->'action'->'arguments')
+        FROM (SELECT key, value FROM json_each_text(said.action->'arguments')
             LIMIT 5) AS a)
     END"""
+# The places of all rows are found in one go: row by row a planner that has no statistics yet reads
+# all that waits for each.
 QUEUE = sql.SQL(
-    "SELECT r.request_id, r.run_id, left(r.request->>'question', 300) AS question,"  # noqa: S608
-    " r.request->>'kind' AS kind, r.urgency, r.origin_agent AS agent,"
-    " r.request->'contractSummary'->>'capabilityLabel' AS agent_label,"
-    " " + _ARGUMENTS + " AS arguments,"
-    " r.created_at, r.expires_at, place.nth, place.of"
-    " FROM hitl_requests r, LATERAL (SELECT count(*) AS of,"
-    " count(*) FILTER (WHERE q.position <= r.position) AS nth FROM hitl_requests q"
-    " WHERE q.run_id = r.run_id AND q.status = 'pending') AS place"
-    " WHERE r.status = 'pending' AND {} ORDER BY " + requests.IN_ORDER + " LIMIT %(limit)s"
+    "WITH page AS MATERIALIZED (SELECT * FROM hitl_requests r WHERE r.status = 'pending' AND {}"  # noqa: S608
+    " ORDER BY " + requests.IN_ORDER + " LIMIT %(limit)s),"
+    " places AS MATERIALIZED (SELECT q.request_id, count(*) OVER (PARTITION BY q.run_id) AS of,"
+    " row_number() OVER (PARTITION BY q.run_id ORDER BY q.position) AS nth FROM hitl_requests q"
+    " WHERE q.status = 'pending' AND q.run_id = ANY(ARRAY(SELECT run_id FROM page)))"
+    " SELECT r.request_id, r.run_id, left(said.question, 300) AS question,"
+    " said.kind, r.urgency, r.origin_agent AS agent,"
+    " said.\"contractSummary\"->>'capabilityLabel' AS agent_label,"
+    " " + _ARGUMENTS + " AS arguments, r.created_at, r.expires_at, places.nth, places.of"
+    " FROM page r JOIN places USING (request_id), json_to_record(r.request)"
+    " AS said (question text, kind text, action json, \"contractSummary\" json)"
+    " ORDER BY " + requests.IN_ORDER
 )
 # The next one in the same order, which begins anew after its end.
 NEXT = sql.SQL(
@@ -84,9 +89,18 @@ RUN_HAS_WORDS: LiteralString = """(r.run_id = %(text)s OR r.thread_id = %(text)s
     OR NOT EXISTS (SELECT FROM unnest(%(words)s::text[]) AS w (word)
         WHERE strpos(lower(r.settings->>'objective'), lower(w.word)) = 0))"""
 
+CAME_MEANWHILE = "r.created_at > now() - %(shown_ms)s * interval '1 millisecond'"
 BY = "r.resolved_by->>'id' = %(by)s"
 BEFORE_ENDED = "(r.resolved_at, r.request_id) < (%(at)s::timestamptz, %(request_id)s::text)"
 BEFORE_RUN = "(r.created_at, r.run_id) < (%(at)s::timestamptz, %(id)s::text)"
+
+
+class _Place(NamedTuple):
+    """Where to look: the values of a statement, and which of its conditions apply."""
+
+    values: Mapping[str, Any]
+    conditions: Mapping[LiteralString, bool]
+
 
 _after_queued = TypeAdapter(tuple[Annotated[int, Field(ge=-2, le=0)], AwareDatetime, str])
 _after_time = TypeAdapter(tuple[AwareDatetime, str])
@@ -129,31 +143,31 @@ class Summaries:
         urgency: Urgency | None = None,
         text: str | None = None,
         without: Collection[str] = (),
+        shown_ms: int = 0,
     ) -> str | None:
         """Return the question that comes after one that is over; at the end the first one.
 
-        An urgent one that came meanwhile is first. None: nothing waits.
+        An urgent one that came while that one was shown, for `shown_ms`, is first. None: nothing
+        waits.
         """
         conditions = _list_conditions(agent, urgency, text)
         values = {**_choose(agent, urgency, text), "without": [*without, after]}
+        places = [_Place(values, conditions)]
         async with connection(self._pool) as conn:
             stood = await (await conn.execute(WHERE_IT_STOOD, (after,))).fetchone()
-            if urgency is None and (stood is None or stood["urgency"] != Urgency.HIGH):
-                high = {**values, "wanted_urgent": URGENT[Urgency.HIGH]}
-                only_urgent: dict[LiteralString, bool] = {**conditions, requests.AS_URGENT: True}
-                if found := await _select(conn, NEXT, high, only_urgent):
-                    return found[0]["request_id"]
             if stood is not None:
-                place = {"urgent": URGENT[stood["urgency"]], "at": stood["created_at"]}
-                behind = {**values, **place, "request_id": after}
-                only_behind: dict[LiteralString, bool] = {
-                    **conditions,
-                    requests.AFTER_WAITING: True,
-                }
-                if found := await _select(conn, NEXT, behind, only_behind):
+                it = {"urgent": URGENT[stood["urgency"]], "at": stood["created_at"]}
+                behind = {**values, **it, "request_id": after}
+                places.insert(0, _Place(behind, {**conditions, requests.AFTER_WAITING: True}))
+            if urgency is None and (stood is None or stood["urgency"] != Urgency.HIGH):
+                high = values | {"wanted_urgent": URGENT[Urgency.HIGH], "shown_ms": shown_ms}
+                places.insert(
+                    0, _Place(high, {**conditions, requests.AS_URGENT: True, CAME_MEANWHILE: True})
+                )
+            for place in places:
+                if found := await _select(conn, NEXT, *place):
                     return found[0]["request_id"]
-            found = await _select(conn, NEXT, values, conditions)
-        return found[0]["request_id"] if found else None
+        return None
 
     async def ended(
         self, by: str | None = None, limit: int = 50, cursor: str | None = None

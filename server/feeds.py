@@ -24,10 +24,14 @@ class SharedFeed:
 
     A listener reads the table by itself until it has caught up, and then waits here. What it does
     not take in time is dropped, and it reads the table again: nobody waits for the slow.
+
+    `pause_seconds`: what comes within that time after the last is handed on together.
     """
 
-    def __init__(self, read: ReadFrames, touched: asyncio.Event) -> None:
-        self._read, self.touched = read, touched
+    def __init__(
+        self, read: ReadFrames, touched: asyncio.Event, pause_seconds: float = 0.0
+    ) -> None:
+        self._read, self.touched, self._pause_seconds = read, touched, pause_seconds
         self._kept = deque[Frame]()
         self._since = self._until = 0  # kept is all that is numbered above the one, to the other
         self._listeners = set[asyncio.Event]()
@@ -112,9 +116,12 @@ class SharedFeed:
             news.set()
             if number % WOKEN_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        await asyncio.sleep(PAUSE_SECONDS * len(self._listeners))
+        pause_seconds = PAUSE_SECONDS * len(self._listeners)
         if len(batch) >= FRAMES_AT_ONCE:
             self.touched.set()  # there may be more
+        else:
+            pause_seconds = max(pause_seconds, self._pause_seconds)
+        await asyncio.sleep(pause_seconds)
 
     def _keep(self, batch: Batch) -> None:
         self._kept.extend(batch)

@@ -348,13 +348,16 @@ class Orchestrator:
         """Return the number of the newest frame of the queue; 0: there is none yet."""
         return await self._store.last_queue_frame()
 
-    def queue_batches(self, after: int) -> AsyncGenerator[Batch]:
-        """Yield the frames of all runs' questions and ends after that number, as they come."""
+    def queue_batches(self, after: int, pause_seconds: float = 0.0) -> AsyncGenerator[Batch]:
+        """Yield the frames of all runs' questions and ends after that number, as they come.
+
+        `pause_seconds`: what comes within that time is yielded together, to all at the same moment.
+        """
 
         async def read(seq: int) -> Batch:
             return await self._store.queue_frames(seq, FRAMES_AT_ONCE)
 
-        return self._waiting.follow(None, read, after)
+        return self._waiting.follow(None, read, after, pause_seconds)
 
     # How it is doing
 

@@ -18,6 +18,7 @@ AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 DRIVEN_SECONDS = 2.0
 
 T = TypeVar("T")
+FeedKey = tuple[str | None, float]
 
 
 class Waiting:
@@ -27,7 +28,7 @@ class Waiting:
         self._wakeups = wakeups
         self._waiting = set[asyncio.Event]()
         self._at_rest: dict[str, dict[asyncio.Future[Run], Run]] = {}
-        self._feeds: dict[str | None, SharedFeed] = {}
+        self._feeds: dict[FeedKey, SharedFeed] = {}
         self.stopped = False
 
     def stop(self) -> None:
@@ -136,16 +137,18 @@ class Waiting:
             return found
 
     async def follow(
-        self, run_id: str | None, read: ReadFrames, after: int
+        self, run_id: str | None, read: ReadFrames, after: int, pause_seconds: float = 0.0
     ) -> AsyncGenerator[Batch]:
         """Yield frames as they come, of one run until its last, of the queue (None) until `stop`.
 
         It ends too when the run is pruned. What all wait for is read once. A database out of reach
-        is waited for.
+        is waited for. `pause_seconds`: what comes within that time is yielded together.
         """
-        feed = self._feeds.get(run_id)
+        key = run_id, pause_seconds
+        feed = self._feeds.get(key)
         if feed is None or feed.ended:
-            feed = self._feeds[run_id] = SharedFeed(read, self._wakeups.subscribe(run_id))
+            touched = self._wakeups.subscribe(run_id)
+            feed = self._feeds[key] = SharedFeed(read, touched, pause_seconds)
         frames = feed.follow(after)
         try:
             async for batch in frames:
@@ -153,11 +156,12 @@ class Waiting:
         finally:
             await frames.aclose()
             if feed.is_idle:
-                await self._close(run_id, feed)
+                await self._close(key, feed)
 
-    async def _close(self, run_id: str | None, feed: SharedFeed) -> None:
-        if self._feeds.get(run_id) is feed:
-            del self._feeds[run_id]  # whoever comes now gets another
+    async def _close(self, key: FeedKey, feed: SharedFeed) -> None:
+        if self._feeds.get(key) is feed:
+            del self._feeds[key]  # whoever comes now gets another
+        run_id, _ = key
         self._wakeups.unsubscribe(run_id, feed.touched)
         await feed.close()
 

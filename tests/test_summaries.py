@@ -251,9 +251,9 @@ async def test_what_comes_next(hitl: Orchestrator) -> None:
     names = {"a": "normal", "b": "normal", "c": "normal", "d": "low"}
     ids = {name: (await ask(hitl, name, urgency=names[name])).requestId for name in names}
 
-    async def find(after: str, without: Sequence[str] = (), **wanted: Any) -> str | None:
+    async def find(after: str, without: Sequence[str] = (), **more: Any) -> str | None:
         left_out = [ids[name] for name in without]
-        found = await hitl.summaries.find_next(ids.get(after, after), without=left_out, **wanted)
+        found = await hitl.summaries.find_next(ids.get(after, after), without=left_out, **more)
         return next((name for name in ids if ids[name] == found), None)
 
     assert await find("a") == "b"
@@ -271,11 +271,12 @@ async def test_what_comes_next(hitl: Orchestrator) -> None:
     assert await find("b") == "c", "its place is known when it is decided, too"
     for name in ("e", "f"):
         ids[name] = (await ask(hitl, name, urgency="high")).requestId
-    assert await find("b") == "e", "a newly arrived urgent one"
-    assert await find("b", without="e") == "f"
-    assert await find("e") == "f"
-    assert await find("f") == "a", "after an urgent one the one below, not those it was chosen from"
-    assert await find("b", urgency=Urgency.NORMAL) == "c"
+    assert await find("b", shown_ms=60_000) == "e", "a newly arrived urgent one"
+    assert await find("b", without="e", shown_ms=60_000) == "f"
+    assert await find("b", shown_ms=1) == "c", "one that waited before was passed by"
+    assert await find("e", shown_ms=60_000) == "f"
+    assert await find("f", shown_ms=60_000) == "a", "after an urgent one the one below"
+    assert await find("b", urgency=Urgency.NORMAL, shown_ms=60_000) == "c"
 
 
 # What was decided

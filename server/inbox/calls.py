@@ -163,7 +163,31 @@ async def _read_own_form(request: Request, session: "TheSession") -> Form:
     return form
 
 
+class Visit(NamedTuple):
+    """One call of a page: who calls, and what of the queue they look at."""
+
+    request: Request
+    hitl: Orchestrator
+    session: Session
+    filters: Filters = Filters()
+
+    def show(self, template: str, status: int = 200, /, **values: Any) -> Response:
+        known = {"session": self.session, "filters": self.filters}
+        return render(self.request, template, status, **known, **values)
+
+
 TheOrchestrator = Annotated[Orchestrator, Depends(_get_orchestrator)]
 TheSession = Annotated[Session, Depends(_need_session)]
-TheFilters = Annotated[Filters, Depends(_read_filters)]
 OwnForm = Annotated[Form, Depends(_read_own_form)]
+
+
+async def _begin_visit(
+    request: Request,
+    hitl: TheOrchestrator,
+    session: TheSession,
+    filters: Annotated[Filters, Depends(_read_filters)],
+) -> Visit:
+    return Visit(request, hitl, session, filters)
+
+
+TheVisit = Annotated[Visit, Depends(_begin_visit)]

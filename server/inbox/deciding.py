@@ -1,11 +1,10 @@
 """What an operator decides. It goes the way of every decision, by the same rules."""
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from http import HTTPStatus
-from time import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from hitl_orchestrator.domain.errors import Conflict, Forbidden, Invalid, OrchestratorError
@@ -13,21 +12,17 @@ from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.server.inbox.answers import Misread, read_response
 from hitl_orchestrator.server.inbox.asked import ShownQuestion, load_asked
 from hitl_orchestrator.server.inbox.calls import (
-    Filters,
     Form,
     OwnForm,
     PageRoute,
-    TheFilters,
-    TheOrchestrator,
-    TheSession,
+    TheVisit,
+    Visit,
     find_status,
 )
-from hitl_orchestrator.server.inbox.desk import load_queue, render_again
+from hitl_orchestrator.server.inbox.desk import get_now_ms, render_again
 from hitl_orchestrator.server.inbox.fields import drop_empty_items, edit_lists
-from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx, render
-from hitl_orchestrator.server.inbox.session import Session
+from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx
 from hitl_orchestrator.server.inbox.wording import word_mismatches
-from hitl_orchestrator.server.orchestrator import Orchestrator
 
 router = APIRouter(prefix="/inbox", include_in_schema=False, route_class=PageRoute)
 CANCEL = "cancel"  # the button that ends the run
@@ -39,91 +34,71 @@ RECEIPT = "receipt"  # field of what was held back: another question is open by 
 TO_CONFIRM = {"approve", "edit", CANCEL}
 
 
-async def _need_decider(session: TheSession) -> Session:
-    if not session.may_decide:
-        raise Forbidden(f"The key {session.operator.id} may read, not decide.")
-    return session
-
-
-Decider = Annotated[Session, Depends(_need_decider)]
+async def _need_decider(visit: TheVisit) -> Visit:
+    if not visit.session.may_decide:
+        raise Forbidden(f"The key {visit.session.operator.id} may read, not decide.")
+    return visit
 
 
 @router.post("/q/{request_id}")
 async def decide(
-    request: Request,
-    request_id: str,
-    hitl: TheOrchestrator,
-    session: Decider,
-    filters: TheFilters,
-    form: OwnForm,
+    visit: Annotated[Visit, Depends(_need_decider)], request_id: str, form: OwnForm
 ) -> Response:
     if LIST_BUTTONS & form.keys():
-        return await _change_lists(request, hitl, session, filters, request_id, form)
-    asked = await load_asked(hitl, request_id, form)
+        return await _change_lists(visit, request_id, form)
+    asked = await load_asked(visit.hitl, request_id, form)
     decision = form.get("decision", "")
     if decision == "form":  # so that an error stands at its item
         form = drop_empty_items(asked.schema, form)
         asked = asked.but(typed=form)
     asked = asked.but(editing=decision == "edit" and asked.can_edit)
-    if _wants_confirmation(asked, form):
-        return _ask_again(request, session, filters, asked)
+    if _wants_confirmation(asked, form):  # on a page of its own; with script the button asks twice
+        return visit.show("confirm.html", asked=asked, decision=decision)
     try:
-        if decision == CANCEL:
-            await _cancel(hitl, session, asked, form)
-        else:
-            await _answer(hitl, session, asked, form)
+        await (_cancel if decision == CANCEL else _answer)(visit, asked, form)
     except Misread as error:
         asked = _complain(asked, error.errors)
     except Conflict:
-        return await _say_not_taken(request, hitl, session, filters, request_id, form)
+        return await _say_not_taken(visit, request_id, form)
     except Invalid as error:
         asked = _complain(asked, _word(error, asked))
     else:
-        return await _go_on(request, hitl, session, filters, asked, form)
+        return await _go_on(visit, request_id, form)
     if RECEIPT in form:
-        return _render_receipt(request, asked, 422)
-    return await render_again(request, hitl, session, filters, asked, 422)
+        return _render_receipt(visit, asked, 422)
+    return await render_again(visit, asked, 422)
 
 
-async def _change_lists(
-    request: Request,
-    hitl: Orchestrator,
-    session: Session,
-    filters: Filters,
-    request_id: str,
-    form: Form,
-) -> Response:
+async def _change_lists(visit: Visit, request_id: str, form: Form) -> Response:
     """Add an item to a list of the form, or take one out. Nothing is decided."""
-    asked = await load_asked(hitl, request_id)
+    asked = await load_asked(visit.hitl, request_id)
     typed = edit_lists(asked.schema, form)
     asked = asked.but(typed=typed, editing=asked.can_edit and asked.takes_decision)
-    return await render_again(request, hitl, session, filters, asked)
+    return await render_again(visit, asked)
 
 
-async def _answer(hitl: Orchestrator, session: Session, asked: ShownQuestion, form: Form) -> None:
-    by = session.sign(_read_note(form))
+async def _answer(visit: Visit, asked: ShownQuestion, form: Form) -> None:
+    by = visit.session.sign(_read_note(form))
     response = read_response(asked, form, _read_shown(form))
     if by.operator:
         response = response.but(
             responderId=by.operator.id, responderDisplayName=by.operator.displayName
         )
     ref, request_id = RunRef(asked.run.runId), asked.request.requestId
-    await _log(
-        hitl, "hitl_resume_api", asked, session, hitl.answer(ref, request_id, [response], by)
-    )
+    await _log(visit, "hitl_resume_api", asked, visit.hitl.answer(ref, request_id, [response], by))
 
 
-async def _cancel(hitl: Orchestrator, session: Session, asked: ShownQuestion, form: Form) -> None:
-    by = session.sign(_read_note(form))
+async def _cancel(visit: Visit, asked: ShownQuestion, form: Form) -> None:
+    by = visit.session.sign(_read_note(form))
     reason = form.get("reason", "").strip() or CANCELLED
     if len(reason) > LONGEST_REASON:
         raise Misread({"reason": f"At most {LONGEST_REASON} characters."})
     ref, request_id = RunRef(asked.run.runId), asked.request.requestId
-    await _log(hitl, "hitl_cancel_api", asked, session, hitl.remove(ref, request_id, reason, by))
+    await _log(visit, "hitl_cancel_api", asked, visit.hitl.remove(ref, request_id, reason, by))
 
 
 async def _log(
-    hitl: Orchestrator, name: str, asked: ShownQuestion, session: Session, act: Any
+    visit: Visit, name: str, asked: ShownQuestion, act: Coroutine[Any, Any, Any]
 ) -> None:
     """Await the act, and log how it ended, also where it was refused."""
     status = 200
@@ -133,12 +108,12 @@ async def _log(
         status = find_status(error)
         raise
     finally:
-        hitl.log(
+        visit.hitl.log(
             name,
             runId=asked.run.runId,
             threadId=asked.run.threadId,
             requestId=asked.request.requestId,
-            operatorId=session.operator.id,
+            operatorId=visit.session.operator.id,
             status=status,
         )
 
@@ -154,7 +129,7 @@ def _read_shown(form: Form) -> int | None:
     """Return for how long it was on the screen: as the script says, else since it was sent."""
     if (shown := _read_number(form, "shownMs")) is None:
         sent = _read_number(form, "shownAt")
-        shown = None if sent is None else int(time() * 1000) - sent
+        shown = None if sent is None else get_now_ms() - sent
     return None if shown is None else min(max(shown, 0), MOST_SHOWN_MS)
 
 
@@ -167,14 +142,6 @@ def _wants_confirmation(asked: ShownQuestion, form: Form) -> bool:
     decision = form.get("decision")
     is_grave = decision == CANCEL or (decision in TO_CONFIRM and asked.needs_confirmation)
     return is_grave and "confirmed" not in form and asked.takes_decision
-
-
-def _ask_again(
-    request: Request, session: Session, filters: Filters, asked: ShownQuestion
-) -> Response:
-    """Ask for it twice on a page of its own; with script the button itself does."""
-    values = {"session": session, "filters": filters, "asked": asked}
-    return render(request, "confirm.html", decision=asked.typed["decision"], **values)
 
 
 def _complain(asked: ShownQuestion, errors: Mapping[str, str]) -> ShownQuestion:
@@ -191,55 +158,38 @@ def _word(error: Invalid, asked: ShownQuestion) -> dict[str, str]:
     return word_mismatches(found, asked.schema) or {"": error.detail}
 
 
-async def _say_not_taken(
-    request: Request,
-    hitl: Orchestrator,
-    session: Session,
-    filters: Filters,
-    request_id: str,
-    form: Form,
-) -> Response:
+async def _say_not_taken(visit: Visit, request_id: str, form: Form) -> Response:
     """Somebody was first, or its run is held: show it as it is now, with what was typed."""
-    asked = await load_asked(hitl, request_id, form)
+    asked = await load_asked(visit.hitl, request_id, form)
     if RECEIPT in form:
-        return _render_receipt(request, asked, 409)
-    asked = asked.but(problem="Not taken.")
-    return await render_again(request, hitl, session, filters, asked, 409)
+        return _render_receipt(visit, asked, 409)
+    return await render_again(visit, asked.but(problem="Not taken."), 409)
 
 
-async def _go_on(
-    request: Request,
-    hitl: Orchestrator,
-    session: Session,
-    filters: Filters,
-    was: ShownQuestion,
-    form: Form,
-) -> Response:
+async def _go_on(visit: Visit, request_id: str, form: Form) -> Response:
     """Show the next question, and what was decided. To what was held back: the latter alone."""
-    done = await load_asked(hitl, was.request.requestId)
+    done = await load_asked(visit.hitl, request_id)
     if RECEIPT in form:
-        return _render_receipt(request, done)
+        return _render_receipt(visit, done)
     held = {form["held"]} if form.get("held") else set[str]()
-    following = await hitl.summaries.find_next(
-        was.request.requestId, **filters.wanted, without=held
+    following = await visit.hitl.summaries.find_next(
+        request_id, **visit.filters.wanted, without=held, shown_ms=_read_shown(form) or 0
     )
-    address = get_root(request) + "/inbox" + (f"/q/{following}" if following else "")
-    if not is_htmx(request):
-        query = filters.query + ("&" if filters.query else "?") + f"done={was.request.requestId}"
-        return RedirectResponse(address + (query if following else filters.query), 303)
-    page = render(
-        request,
+    address = get_root(visit.request) + "/inbox" + (f"/q/{following}" if following else "")
+    query = visit.filters.query
+    if not is_htmx(visit.request):
+        told = f"{query}{'&' if query else '?'}done={request_id}"
+        return RedirectResponse(address + (told if following else query), 303)
+    page = visit.show(
         "next.html",
-        session=session,
-        filters=filters,
-        asked=await load_asked(hitl, following) if following else None,
+        asked=await load_asked(visit.hitl, following) if following else None,
         done=done,
-        queue=await load_queue(hitl, filters),
-        shown_at=int(time() * 1000),
+        counts=await visit.hitl.counts(),
+        shown_at=get_now_ms(),
     )
-    page.headers["HX-Push-Url"] = address + filters.query
+    page.headers["HX-Push-Url"] = address + query
     return page
 
 
-def _render_receipt(request: Request, asked: ShownQuestion, status: int = 200) -> Response:
-    return render(request, "receipt.html", status, asked=asked, is_ours=status == HTTPStatus.OK)
+def _render_receipt(visit: Visit, asked: ShownQuestion, status: int = 200) -> Response:
+    return visit.show("receipt.html", status, asked=asked, is_ours=status == HTTPStatus.OK)

@@ -1,214 +1,141 @@
 """The queue and the question, side by side."""
 
-from collections.abc import Mapping
 from time import time
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import HTMLResponse
 
-from hitl_orchestrator.domain.hitl import QueueCounts
-from hitl_orchestrator.domain.summaries import QueuedQuestion
 from hitl_orchestrator.server.inbox.asked import ShownQuestion, load_asked
-from hitl_orchestrator.server.inbox.calls import (
-    Filters,
-    Form,
-    OwnForm,
-    PageRoute,
-    TheFilters,
-    TheOrchestrator,
-    TheSession,
-)
+from hitl_orchestrator.server.inbox.calls import Form, OwnForm, PageRoute, TheVisit, Visit
 from hitl_orchestrator.server.inbox.fields import read_fields
-from hitl_orchestrator.server.inbox.rendering import is_htmx, render
-from hitl_orchestrator.server.inbox.session import Session
+from hitl_orchestrator.server.inbox.queue import (
+    MOST_ROWS,
+    ROWS,
+    Paging,
+    SharedLists,
+    View,
+    find_digest,
+    load_queue,
+    write_list,
+)
+from hitl_orchestrator.server.inbox.rendering import NO_STORE, get_root, is_htmx
 from hitl_orchestrator.server.inbox.words import find_changes
-from hitl_orchestrator.server.orchestrator import Orchestrator
 
 router = APIRouter(prefix="/inbox", include_in_schema=False, route_class=PageRoute)
-ROWS, MOST_ROWS = 50, 200  # of a page; what a page that has loaded more asks for anew
-NO_FILTERS = Filters()
-
-
-class QueuePage(NamedTuple):
-    """A page of what waits, in the order in which it wants to be answered."""
-
-    rows: list[QueuedQuestion]
-    next_cursor: str | None
-    counts: QueueCounts
-    labels: Mapping[str, str]  # of the agents of all that waits, by id
-
-    @property
-    def title(self) -> str:
-        return f"({self.counts.pending}) Inbox" if self.counts.pending else "Inbox"
-
-
-class Paging(NamedTuple):
-    """`shown`: how many rows; `cursor`: where they begin."""
-
-    shown: int = ROWS
-    cursor: str | None = None
-
-
-async def load_queue(
-    hitl: Orchestrator,
-    filters: Filters = NO_FILTERS,
-    paging: Paging = Paging(),  # noqa: B008
-) -> QueuePage:
-    counts = await hitl.counts()
-    page = await hitl.summaries.queue(**filters.wanted, limit=paging.shown, cursor=paging.cursor)
-    known = {one.capabilityId: one.displayName for one in hitl.capabilities.values()}
-    labels = {agent: known.get(agent, agent) for agent in counts.byAgent}
-    return QueuePage(page.rows, page.next_cursor, counts, labels)
-
+ENDED_SESSION = "Nothing was sent: your session had ended. Look once more, then send it."
+WHOLE = Paging()
 
 Shown = Annotated[int, Query(ge=1)]
 Cursor = Annotated[str | None, Query(max_length=1000)]
+ShortText = Annotated[str, Query(max_length=50)]
 
 
 @router.get("")
-async def show_desk(
-    request: Request,
-    hitl: TheOrchestrator,
-    session: TheSession,
-    filters: TheFilters,
-    cursor: Cursor = None,
-) -> Response:
-    paging = Paging(cursor=cursor or None)
-    queue = await load_queue(hitl, filters, paging)
-    asked = await load_asked(hitl, queue.rows[0].request_id) if queue.rows else None
-    return _render_desk(request, session, filters, queue, asked, is_list=True, paging=paging)
+async def show_desk(visit: TheVisit, cursor: Cursor = None) -> Response:
+    return await _render_desk(visit, None, is_list=True, paging=Paging(cursor=cursor or None))
 
 
 @router.get("/list")
 async def show_rows(
-    request: Request,
-    hitl: TheOrchestrator,
-    session: TheSession,
-    filters: TheFilters,
+    visit: TheVisit,
     shown: Shown = ROWS,
     cursor: Cursor = None,
-    open: str = "",  # noqa: A002  # the question that is open: a name of the form's
+    heard: ShortText = "",
+    digest: ShortText = "",
 ) -> Response:
-    """Show the rows alone, as the page asks for them again and again."""
+    """Show the rows alone, as the page asks for them again and again.
+
+    `heard`: of which news it has. `digest`: of the rows it has, which are not sent again.
+    """
     paging = Paging(min(shown, MOST_ROWS), cursor or None)
-    queue = await load_queue(hitl, filters, paging)
-    values = {"session": session, "filters": filters, "queue": queue, "paging": paging}
-    return render(request, "rows.html", open=open, **values)
+    view = View(get_root(visit.request), visit.filters, paging)
+    lists: SharedLists = visit.request.app.state.lists
+    written = await lists.get(view, heard, lambda: write_list(visit.hitl, view))
+    if digest == written.digest:
+        return HTMLResponse(written.counts, headers={**NO_STORE, "HX-Reswap": "none"})
+    return HTMLResponse(written.rows + written.counts, headers=NO_STORE)
 
 
 @router.get("/q/{request_id}")
 async def open_question(
-    request: Request,
-    request_id: str,
-    hitl: TheOrchestrator,
-    session: TheSession,
-    filters: TheFilters,
-    edit: bool = False,
-    done: str = "",
+    visit: TheVisit, request_id: str, edit: bool = False, done: str = ""
 ) -> Response:
-    asked = await load_asked(hitl, request_id)
+    asked = await load_asked(visit.hitl, request_id)
     asked = asked.but(editing=edit and asked.can_edit and asked.takes_decision)
-    if is_htmx(request):
-        return render_question(request, session, filters, asked)
-    queue = await load_queue(hitl, filters)
-    decided = await load_asked(hitl, done) if done else None
-    return _render_desk(request, session, filters, queue, asked, decided=decided)
+    if is_htmx(visit.request):
+        return _render_question(visit, asked)
+    decided = await load_asked(visit.hitl, done) if done else None
+    return await _render_desk(visit, asked, decided=decided)
 
 
 @router.get("/q/{request_id}/bar")
-async def show_bar(
-    request: Request,
-    request_id: str,
-    hitl: TheOrchestrator,
-    session: TheSession,
-    filters: TheFilters,
-) -> Response:
+async def show_bar(visit: TheVisit, request_id: str) -> Response:
     """Show how it ended, in place of what it is decided with.
 
     Nothing while it can be decided: what is typed there stays.
     """
-    asked = await load_asked(hitl, request_id)
-    if asked.takes_decision:
-        return Response(status_code=204)
-    return render(request, "bar.html", session=session, asked=asked, filters=filters)
+    asked = await load_asked(visit.hitl, request_id)
+    return (
+        Response(status_code=204) if asked.takes_decision else visit.show("bar.html", asked=asked)
+    )
 
 
 @router.post("/q/{request_id}/changes")
-async def show_changes(
-    request: Request, request_id: str, hitl: TheOrchestrator, form: OwnForm
-) -> Response:
+async def show_changes(visit: TheVisit, request_id: str, form: OwnForm) -> Response:
     """Show word by word what is edited so far."""
-    asked = await load_asked(hitl, request_id)
+    asked = await load_asked(visit.hitl, request_id)
     before = asked.proposed or {}
     edited, unread = read_fields(asked.schema, form, needs_all=False, proposed=before)
     after: Any = edited if isinstance(edited, dict) else {}
-    return render(request, "changes.html", changes=find_changes(before, after), unread=len(unread))
+    return visit.show("changes.html", changes=find_changes(before, after), unread=len(unread))
 
 
-async def show_question(
-    request: Request,
-    hitl: Orchestrator,
-    session: Session,
-    request_id: str,
-    typed: Form,
-    problem: str = "Nothing was sent: your session had ended. Look once more, then send it.",
-) -> Response:
-    """Show the whole page with what was typed before."""
-    asked = await load_asked(hitl, request_id, typed)
+async def show_question(visit: Visit, request_id: str, typed: Form) -> Response:
+    """Show the whole page with what was typed before the session ended."""
+    asked = await load_asked(visit.hitl, request_id, typed)
     is_edit = typed.get("decision") == "edit" and asked.can_edit
-    asked = asked.but(editing=is_edit, problem=problem)
-    return _render_desk(request, session, NO_FILTERS, await load_queue(hitl), asked)
+    return await _render_desk(visit, asked.but(editing=is_edit, problem=ENDED_SESSION))
 
 
-async def render_again(
-    request: Request,
-    hitl: Orchestrator,
-    session: Session,
-    filters: Filters,
-    asked: ShownQuestion,
-    status: int = 200,
-) -> Response:
+async def render_again(visit: Visit, asked: ShownQuestion, status: int = 200) -> Response:
     """Show the question once more, with what was typed."""
-    if is_htmx(request):
-        return render_question(request, session, filters, asked, status)
-    queue = await load_queue(hitl, filters)
-    return _render_desk(request, session, filters, queue, asked, status=status)
+    if is_htmx(visit.request):
+        return _render_question(visit, asked, status)
+    return await _render_desk(visit, asked, status=status)
 
 
-def render_question(
-    request: Request, session: Session, filters: Filters, asked: ShownQuestion, status: int = 200
-) -> Response:
-    values = {"session": session, "filters": filters, "asked": asked}
-    return render(request, "question.html", status, shown_at=_now_ms(), **values)
+def _render_question(visit: Visit, asked: ShownQuestion, status: int = 200) -> Response:
+    return visit.show("question.html", status, asked=asked, shown_at=get_now_ms())
 
 
-def _render_desk(
-    request: Request,
-    session: Session,
-    filters: Filters,
-    queue: QueuePage,
+async def _render_desk(
+    visit: Visit,
     asked: ShownQuestion | None,
     *,
     is_list: bool = False,
     decided: ShownQuestion | None = None,
-    paging: Paging = Paging(),  # noqa: B008
+    paging: Paging = WHOLE,
     status: int = 200,
 ) -> Response:
-    return render(
-        request,
+    """Show the queue, with that question open. `is_list`: with its first one."""
+    queue = await load_queue(visit.hitl, visit.filters, paging)
+    if is_list and queue.rows:
+        asked = await load_asked(visit.hitl, queue.rows[0].request_id)
+    return visit.show(
         "desk.html",
         status,
-        session=session,
-        filters=filters,
         queue=queue,
+        counts=queue.counts,
+        digest=find_digest(queue),
         asked=asked,
         is_list=is_list,
         decided=decided,
         paging=paging,
         open=asked.request.requestId if asked else "",
-        shown_at=_now_ms(),
+        shown_at=get_now_ms(),
     )
 
 
-def _now_ms() -> int:
+def get_now_ms() -> int:
     return int(time() * 1000)

@@ -79,10 +79,12 @@ _templates = _make_environment(lambda: datetime.now(UTC))
 
 def render(request: Request, template: str, code: int = 200, /, **values: Any) -> HTMLResponse:
     """Render a template. It knows `root`, below which all our addresses are, and `hx`."""
-    html = _templates.get_template(template).render(
-        root=get_root(request), path=request.url.path, hx=is_htmx(request), code=code, **values
-    )
-    return HTMLResponse(html, code, NO_STORE)
+    known = {"path": request.url.path, "hx": is_htmx(request), "code": code}
+    return HTMLResponse(write(template, get_root(request), **known, **values), code, NO_STORE)
+
+
+def write(template: str, root: str, /, **values: Any) -> str:
+    return _templates.get_template(template).render(root=root, **values)
 
 
 def get_root(request: Request) -> str:

@@ -6,6 +6,7 @@ from starlette.types import Scope
 
 from hitl_orchestrator.server.inbox import deciding, desk, news, runs, sign_in
 from hitl_orchestrator.server.inbox.calls import PageRoute, TheSession, show_problem
+from hitl_orchestrator.server.inbox.queue import SharedLists
 from hitl_orchestrator.server.inbox.rendering import HERE
 from hitl_orchestrator.server.inbox.session import Sessions, Tries
 
@@ -25,6 +26,7 @@ def install(app: FastAPI, api_key: str) -> None:
     """Add the pages. `api_key`: the first key; sessions are signed with what it makes."""
     app.state.sessions = Sessions(api_key)
     app.state.tries = Tries()
+    app.state.lists = SharedLists()
     app.mount("/inbox/static", _Assets(directory=HERE / "static"))
     for part in (sign_in, desk, deciding, runs, news):
         app.include_router(part.router)

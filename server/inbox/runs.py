@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
 from hitl_orchestrator.domain.errors import Conflict, Forbidden
@@ -10,14 +10,13 @@ from hitl_orchestrator.domain.hitl import RequestStatus
 from hitl_orchestrator.domain.keys import Scope
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import ENDED, Run, RunStatus
-from hitl_orchestrator.server.inbox.calls import OwnForm, PageRoute, TheOrchestrator, TheSession
+from hitl_orchestrator.server.inbox.calls import OwnForm, PageRoute, TheVisit, Visit
 from hitl_orchestrator.server.inbox.deciding import CANCELLED
 from hitl_orchestrator.server.inbox.outcomes import find_outcome, read_audit
 from hitl_orchestrator.server.inbox.picture import draw_plan
-from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx, render
+from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx
 from hitl_orchestrator.server.inbox.session import Session
 from hitl_orchestrator.server.inbox.timeline import write_timeline
-from hitl_orchestrator.server.orchestrator import Orchestrator
 
 router = APIRouter(prefix="/inbox", include_in_schema=False, route_class=PageRoute)
 ROWS, FRAMES = 50, 500
@@ -28,61 +27,46 @@ Text = Annotated[str, Query(max_length=200)]
 
 @router.get("/runs")
 async def list_runs(
-    request: Request,
-    hitl: TheOrchestrator,
-    session: TheSession,
-    status: str = "",
-    text: Text = "",
-    cursor: Cursor = None,
+    visit: TheVisit, status: str = "", text: Text = "", cursor: Cursor = None
 ) -> Response:
     wanted = RunStatus(status) if status in {*RunStatus} else None
     text = text.replace("\x00", "").strip()
-    page = await hitl.summaries.runs(wanted, text or None, ROWS, cursor or None)
+    page = await visit.hitl.summaries.runs(wanted, text or None, ROWS, cursor or None)
     values = {"rows": page.rows, "next_cursor": page.next_cursor, "status": wanted or ""}
-    return render(request, "runs.html", session=session, text=text, **values)
+    return visit.show("runs.html", text=text, **values)
 
 
 @router.get("/decided")
-async def list_decided(
-    request: Request,
-    hitl: TheOrchestrator,
-    session: TheSession,
-    by: str = "",
-    cursor: Cursor = None,
-) -> Response:
-    own = session.operator.id if by == "me" else None
-    page = await hitl.summaries.ended(own, ROWS, cursor or None)
+async def list_decided(visit: TheVisit, by: str = "", cursor: Cursor = None) -> Response:
+    own = visit.session.operator.id if by == "me" else None
+    page = await visit.hitl.summaries.ended(own, ROWS, cursor or None)
     values = {"rows": page.rows, "next_cursor": page.next_cursor, "by": by}
-    return render(request, "decided.html", session=session, **values)
+    return visit.show("decided.html", **values)
 
 
 @router.get("/runs/{run_id}")
-async def show_run(
-    request: Request, run_id: str, hitl: TheOrchestrator, session: TheSession
-) -> Response:
-    return await _render_run(request, hitl, session, run_id)
+async def show_run(visit: TheVisit, run_id: str) -> Response:
+    return await _render_run(visit, run_id)
 
 
 @router.post("/runs/{run_id}/cancel")
-async def cancel_run(
-    request: Request, run_id: str, hitl: TheOrchestrator, session: TheSession, form: OwnForm
-) -> Response:
+async def cancel_run(visit: TheVisit, run_id: str, form: OwnForm) -> Response:
     """Cancel it, at the second time of asking."""
-    run = await hitl.run(run_id)
-    if not may_cancel(session, run):
+    run = await visit.hitl.run(run_id)
+    if not may_cancel(visit.session, run):
         raise Forbidden("Your key may not cancel this run, or it has ended.")
     if "confirmed" not in form:
-        return render(request, "confirm-run.html", session=session, run=run)
+        return visit.show("confirm-run.html", run=run)
     reason = form.get("reason", "").strip()[:2000] or CANCELLED
+    by = visit.session.sign()
     try:
         if run.pendingRequestId:
-            ref, request_id = RunRef(run_id), run.pendingRequestId
-            await hitl.remove(ref, request_id, reason, session.sign())
+            await visit.hitl.remove(RunRef(run_id), run.pendingRequestId, reason, by)
         else:
-            await hitl.cancel(RunRef(run_id), reason, session.sign())
+            await visit.hitl.cancel(RunRef(run_id), reason, by)
     except Conflict as error:
-        return await _render_run(request, hitl, session, run_id, 409, error.detail)
-    return RedirectResponse(f"{get_root(request)}/inbox/runs/{run_id}", 303)
+        return await _render_run(visit, run_id, 409, error.detail)
+    return RedirectResponse(f"{get_root(visit.request)}/inbox/runs/{run_id}", 303)
 
 
 def may_cancel(session: Session, run: Run) -> bool:
@@ -91,33 +75,24 @@ def may_cancel(session: Session, run: Run) -> bool:
     return run.status not in ENDED and session.caller.may(scope)
 
 
-async def _render_run(
-    request: Request,
-    hitl: Orchestrator,
-    session: Session,
-    run_id: str,
-    status: int = 200,
-    problem: str = "",
-) -> Response:
-    run = await hitl.run(run_id)
-    frames = await hitl.read_frames(run_id, FRAMES)
+async def _render_run(visit: Visit, run_id: str, status: int = 200, problem: str = "") -> Response:
+    run = await visit.hitl.run(run_id)
+    frames = await visit.hitl.read_frames(run_id, FRAMES)
     audit = read_audit(run)
-    return render(
-        request,
-        "run-body.html" if is_htmx(request) else "run.html",
+    return visit.show(
+        "run-body.html" if is_htmx(visit.request) else "run.html",
         status,
-        session=session,
         run=run,
         questions=[
             (one, None if one.status is RequestStatus.PENDING else find_outcome(one, audit))
             for one in run.requests
         ],
         audit=audit,
-        verdict=await hitl.summaries.verify_audit(run_id),
+        verdict=await visit.hitl.summaries.verify_audit(run_id),
         timeline=write_timeline(frames),
         is_cut=len(frames) == FRAMES,
         picture=draw_plan(run.plan.steps) if run.plan else None,
         at_work=run.status in AT_WORK or run.stillWorking,
-        cancellable=may_cancel(session, run),
+        cancellable=may_cancel(visit.session, run),
         problem=problem,
     )

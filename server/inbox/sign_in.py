@@ -17,6 +17,7 @@ from hitl_orchestrator.server.inbox.calls import (
     OwnForm,
     PageRoute,
     TheOrchestrator,
+    Visit,
     find_session,
     is_from_elsewhere,
     read_form,
@@ -30,7 +31,6 @@ from hitl_orchestrator.server.inbox.session import (
     REMEMBERED,
     REMEMBERED_SECONDS,
     SESSION_SECONDS,
-    Session,
     Sessions,
     Tries,
 )
@@ -76,7 +76,7 @@ async def sign_in(request: Request, hitl: TheOrchestrator, sessions: TheSessions
     if not caller.may(Scope.READ):
         return _show(request, sessions, to, draft, 403, MAY_NOT_READ)
     operator = _read_operator(form, caller)
-    done = await _go_on(request, hitl, sessions.open(caller, operator), to, draft)
+    done = await _go_on(Visit(request, hitl, sessions.open(caller, operator)), to, draft)
     _set_cookie(request, done, COOKIE, sessions.write(caller, operator), SESSION_SECONDS)
     if caller.name is None:
         remembered = sessions.write_remembered(operator)
@@ -103,15 +103,13 @@ def _show(
     return render(request, "sign-in.html", status, to=to, draft=draft, wrong=wrong, who=who)
 
 
-async def _go_on(
-    request: Request, hitl: TheOrchestrator, session: Session, to: str, draft: str
-) -> Response:
+async def _go_on(visit: Visit, to: str, draft: str) -> Response:
     """Lead to where the caller wanted to be, with what was typed there before the session ended."""
     question = OF_QUESTION.match(to)
     if not draft or question is None:
-        return RedirectResponse(get_root(request) + to, 303)
+        return RedirectResponse(get_root(visit.request) + to, 303)
     typed = dict(parse_qsl(draft, keep_blank_values=True, max_num_fields=MOST_FIELDS))
-    return await show_question(request, hitl, session, question[1], typed)
+    return await show_question(visit, question[1], typed)
 
 
 def _read_operator(form: dict[str, str], caller: Caller) -> Person:

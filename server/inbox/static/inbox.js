@@ -17,6 +17,7 @@ const isShown = (element) => element.checkVisibility();
 let appearedAt = -SETTLE_MS; // when a question took the place of another
 let switchedAt = -SETTLE_MS; // when other buttons took the place of those that were there
 let shownSince = 0, shownId = $("#question")?.dataset.id; // since when the open one is on the screen
+let seen = new Set($$("#rows .row").map((row) => row.id)); // that waited when the open one was opened
 let held = null; // {id, address, values, timer, at}: decided, not sent yet
 let position = 0; // of the open question in the list, also once it is gone from it
 const decided = new Set(); // ids whose rows are hidden although the list may still have them
@@ -93,6 +94,12 @@ function neighbour(step) {
   const all = rows(), at = all.findIndex((row) => row.hasAttribute("aria-current"));
   if (at >= 0) return all[at + step];
   return step > 0 ? all[position] ?? all[0] : all[position - 1];
+}
+
+// The one below, else the first; an urgent one that came while the open one was shown goes first.
+function findNext() {
+  const open = $("#open")?.value, others = rows().filter((row) => row.id !== `row-${open}`);
+  return others.find((row) => row.matches(".high") && !seen.has(row.id)) ?? neighbour(1) ?? others[0];
 }
 
 function markRows() {
@@ -180,7 +187,7 @@ document.addEventListener("htmx:confirm", (event) => {
   const form = event.detail.elt, button = event.detail.triggeringEvent?.submitter;
   if (form.id !== "decide" || !(button?.value in HELD_BACK)) return;
   if (button.value === "choose" && !$(".option :checked")) return;
-  const next = neighbour(1) ?? neighbour(-1);
+  const next = findNext();
   if (!next) return;
   event.preventDefault();
   holdBack(form, button, next);
@@ -251,7 +258,7 @@ addEventListener("pagehide", () => {
 });
 
 function goOn(event) {
-  const next = neighbour(1) ?? rows()[0];
+  const next = findNext();
   if (!next) return;
   event.preventDefault();
   next.click();
@@ -294,6 +301,7 @@ function makeButton({ label, key, act }) {
 
 document.addEventListener("htmx:configRequest", (event) => {
   const { elt, parameters, triggeringEvent } = event.detail;
+  if (elt.id === "rows") parameters.heard = heard;
   if (elt.id !== "decide") return;
   addKnown(parameters, triggeringEvent?.submitter);
   if (held) parameters.held = held.id; // still pending for the server: it must not come back as the next one
@@ -305,7 +313,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 });
 
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.xhr.getResponseHeader("HX-Reswap") === "none") return live("Signed out", "off");
+  if (event.detail.xhr.status === 401 && event.detail.xhr.getResponseHeader("HX-Reswap") === "none") return live("Signed out", "off");
   if (event.detail.target.id === "decide" && event.detail.shouldSwap) keepTyped();
 });
 
@@ -342,7 +350,10 @@ document.addEventListener("htmx:afterSettle", (event) => {
 function appear(parameters) {
   const id = $("#question").dataset.id;
   appearedAt = performance.now();
-  if (id !== shownId) shownSince = appearedAt;
+  if (id !== shownId) {
+    shownSince = appearedAt;
+    seen = new Set(rows().map((row) => row.id));
+  }
   shownId = id;
   document.body.className = "at-question";
   markRows();
@@ -374,18 +385,21 @@ document.addEventListener("htmx:responseError", (event) => {
 
 const channel = new BroadcastChannel("hitl-inbox");
 let listening = null, due = 0, refreshedAt = 0;
+let heard = ""; // the number of the newest news: who has heard the same gets the same list
 
 channel.onmessage = ({ data }) => {
   if (!data.hello) hear(data);
   else if (listening?.readyState === EventSource.OPEN) channel.postMessage({ state: ["Live", "on"] });
 };
 
-function hear({ state, opened, run, over }) {
+function hear({ state, number, opened, runs, over }) {
   if (state) live(...state);
-  if (!opened && !run) return;
+  if (!number) return;
+  heard = number;
   refreshSoon();
-  const changed = opened ? [$("#open")?.value, `run-${$("[data-run-id]")?.dataset.runId}`] : [over, `run-${run}`];
-  for (const name of changed) if (name) document.body.dispatchEvent(new Event(`hitl:${name}`));
+  const open = $("#open")?.value, run = $("[data-run-id]")?.dataset.runId;
+  if (open && (opened || over.includes(open))) document.body.dispatchEvent(new Event(`hitl:${open}`));
+  if (run && (opened || runs.includes(run))) document.body.dispatchEvent(new Event(`hitl:run-${run}`));
 }
 
 // Not a debounce, which a steady stream would put off for ever: the first at once, the others at
@@ -405,10 +419,14 @@ function tell(news) {
 }
 
 function listen(address) {
+  let opened = true; // what was missed meanwhile is asked for
   listening = new EventSource(address);
-  listening.onopen = () => tell({ opened: true, state: ["Live", "on"] }); // what was missed meanwhile is asked for
-  listening.onmessage = (event) => tell(JSON.parse(event.data));
+  listening.onmessage = (event) => {
+    tell({ ...JSON.parse(event.data), number: event.lastEventId, opened, state: opened && ["Live", "on"] });
+    opened = false;
+  };
   listening.onerror = () => {
+    opened = true;
     tell({ state: ["Reconnecting…", "off"] });
     if (listening.readyState === EventSource.CLOSED) setTimeout(listen, 3000, address);
   };
