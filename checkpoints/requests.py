@@ -32,7 +32,7 @@ PENDING_OF_RUNS = (
 # The most urgent first, then the oldest; a page begins after the last row of the one before it.
 _URGENT = "(CASE r.urgency WHEN 'high' THEN -2 WHEN 'normal' THEN -1 ELSE 0 END)"
 IN_ORDER = _URGENT + ", r.created_at, r.request_id"
-# As a range of that order: of an expression a planner knows no frequencies, and would sort them all.
+# As a range of that order: of an expression a planner knows no frequencies, and would sort all.
 AS_URGENT = (
     "(" + IN_ORDER + ") >= (%(wanted_urgent)s::int, '-infinity'::timestamptz, '')"
     " AND (" + IN_ORDER + ") < (%(wanted_urgent)s::int + 1, '-infinity'::timestamptz, '')"

@@ -43,7 +43,7 @@ QUEUE = sql.SQL(
     " said.\"contractSummary\"->>'capabilityLabel' AS agent_label,"
     " " + _ARGUMENTS + " AS arguments, r.created_at, r.expires_at, places.nth, places.of"
     " FROM page r JOIN places USING (request_id), json_to_record(r.request)"
-    " AS said (question text, kind text, action json, \"contractSummary\" json)"
+    ' AS said (question text, kind text, action json, "contractSummary" json)'
     " ORDER BY " + requests.IN_ORDER
 )
 # The next one in the same order, which begins anew after its end.

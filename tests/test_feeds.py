@@ -57,3 +57,33 @@ async def test_each_listener_gets_everything_once_and_the_table_is_read_for_all(
         assert not slow.done()
         assert await slow == [frame.seq for frame in table.frames]
     assert table.reads < LAST  # not once for each of the hundred
+
+
+async def test_what_comes_within_the_pause_is_handed_to_all_together() -> None:
+    table, wakeups = Table(), Wakeups("host=/nowhere", lambda _: None)
+    waiting = Waiting(wakeups)
+    streams = [waiting.follow(None, table.read, 0, pause_seconds=0.3) for _ in range(2)]
+
+    async def add(*numbers: int) -> None:
+        for number in numbers:
+            table.add(number)
+            wakeups.wake("run")
+            await asyncio.sleep(0.01)
+
+    async def take_one(stream: AsyncGenerator[Batch]) -> list[int]:
+        return [frame.seq for frame in await anext(stream)]
+
+    async def take() -> list[list[int]]:
+        return await asyncio.gather(*[take_one(stream) for stream in streams])
+
+    taking = asyncio.create_task(take())
+    await asyncio.sleep(0.05)
+    await add(1)
+    async with asyncio.timeout(0.2):
+        assert await taking == [[1], [1]], "at once after a quiet moment"
+    taking = asyncio.create_task(take())
+    await add(2, 3, 4)
+    async with asyncio.timeout(2):
+        assert await taking == [[2, 3, 4]] * 2
+    for stream in streams:
+        await stream.aclose()

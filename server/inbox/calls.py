@@ -163,7 +163,7 @@ async def _read_own_form(request: Request, session: "TheSession") -> Form:
     return form
 
 
-class Visit(NamedTuple):
+class PageVisit(NamedTuple):
     """One call of a page: who calls, and what of the queue they look at."""
 
     request: Request
@@ -186,8 +186,8 @@ async def _begin_visit(
     hitl: TheOrchestrator,
     session: TheSession,
     filters: Annotated[Filters, Depends(_read_filters)],
-) -> Visit:
-    return Visit(request, hitl, session, filters)
+) -> PageVisit:
+    return PageVisit(request, hitl, session, filters)
 
 
-TheVisit = Annotated[Visit, Depends(_begin_visit)]
+TheVisit = Annotated[PageVisit, Depends(_begin_visit)]

@@ -15,8 +15,8 @@ from hitl_orchestrator.server.inbox.calls import (
     Form,
     OwnForm,
     PageRoute,
+    PageVisit,
     TheVisit,
-    Visit,
     find_status,
 )
 from hitl_orchestrator.server.inbox.desk import get_now_ms, render_again
@@ -34,7 +34,7 @@ RECEIPT = "receipt"  # field of what was held back: another question is open by 
 TO_CONFIRM = {"approve", "edit", CANCEL}
 
 
-async def _need_decider(visit: TheVisit) -> Visit:
+async def _need_decider(visit: TheVisit) -> PageVisit:
     if not visit.session.may_decide:
         raise Forbidden(f"The key {visit.session.operator.id} may read, not decide.")
     return visit
@@ -42,7 +42,7 @@ async def _need_decider(visit: TheVisit) -> Visit:
 
 @router.post("/q/{request_id}")
 async def decide(
-    visit: Annotated[Visit, Depends(_need_decider)], request_id: str, form: OwnForm
+    visit: Annotated[PageVisit, Depends(_need_decider)], request_id: str, form: OwnForm
 ) -> Response:
     if LIST_BUTTONS & form.keys():
         return await _change_lists(visit, request_id, form)
@@ -69,7 +69,7 @@ async def decide(
     return await render_again(visit, asked, 422)
 
 
-async def _change_lists(visit: Visit, request_id: str, form: Form) -> Response:
+async def _change_lists(visit: PageVisit, request_id: str, form: Form) -> Response:
     """Add an item to a list of the form, or take one out. Nothing is decided."""
     asked = await load_asked(visit.hitl, request_id)
     typed = edit_lists(asked.schema, form)
@@ -77,7 +77,7 @@ async def _change_lists(visit: Visit, request_id: str, form: Form) -> Response:
     return await render_again(visit, asked)
 
 
-async def _answer(visit: Visit, asked: ShownQuestion, form: Form) -> None:
+async def _answer(visit: PageVisit, asked: ShownQuestion, form: Form) -> None:
     by = visit.session.sign(_read_note(form))
     response = read_response(asked, form, _read_shown(form))
     if by.operator:
@@ -88,7 +88,7 @@ async def _answer(visit: Visit, asked: ShownQuestion, form: Form) -> None:
     await _log(visit, "hitl_resume_api", asked, visit.hitl.answer(ref, request_id, [response], by))
 
 
-async def _cancel(visit: Visit, asked: ShownQuestion, form: Form) -> None:
+async def _cancel(visit: PageVisit, asked: ShownQuestion, form: Form) -> None:
     by = visit.session.sign(_read_note(form))
     reason = form.get("reason", "").strip() or CANCELLED
     if len(reason) > LONGEST_REASON:
@@ -98,7 +98,7 @@ async def _cancel(visit: Visit, asked: ShownQuestion, form: Form) -> None:
 
 
 async def _log(
-    visit: Visit, name: str, asked: ShownQuestion, act: Coroutine[Any, Any, Any]
+    visit: PageVisit, name: str, asked: ShownQuestion, act: Coroutine[Any, Any, Any]
 ) -> None:
     """Await the act, and log how it ended, also where it was refused."""
     status = 200
@@ -158,7 +158,7 @@ def _word(error: Invalid, asked: ShownQuestion) -> dict[str, str]:
     return word_mismatches(found, asked.schema) or {"": error.detail}
 
 
-async def _say_not_taken(visit: Visit, request_id: str, form: Form) -> Response:
+async def _say_not_taken(visit: PageVisit, request_id: str, form: Form) -> Response:
     """Somebody was first, or its run is held: show it as it is now, with what was typed."""
     asked = await load_asked(visit.hitl, request_id, form)
     if RECEIPT in form:
@@ -166,7 +166,7 @@ async def _say_not_taken(visit: Visit, request_id: str, form: Form) -> Response:
     return await render_again(visit, asked.but(problem="Not taken."), 409)
 
 
-async def _go_on(visit: Visit, request_id: str, form: Form) -> Response:
+async def _go_on(visit: PageVisit, request_id: str, form: Form) -> Response:
     """Show the next question, and what was decided. To what was held back: the latter alone."""
     done = await load_asked(visit.hitl, request_id)
     if RECEIPT in form:
@@ -191,5 +191,5 @@ async def _go_on(visit: Visit, request_id: str, form: Form) -> Response:
     return page
 
 
-def _render_receipt(visit: Visit, asked: ShownQuestion, status: int = 200) -> Response:
+def _render_receipt(visit: PageVisit, asked: ShownQuestion, status: int = 200) -> Response:
     return visit.show("receipt.html", status, asked=asked, is_ours=status == HTTPStatus.OK)

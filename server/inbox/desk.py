@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
 from hitl_orchestrator.server.inbox.asked import ShownQuestion, load_asked
-from hitl_orchestrator.server.inbox.calls import Form, OwnForm, PageRoute, TheVisit, Visit
+from hitl_orchestrator.server.inbox.calls import Form, OwnForm, PageRoute, PageVisit, TheVisit
 from hitl_orchestrator.server.inbox.fields import read_fields
 from hitl_orchestrator.server.inbox.queue import (
     MOST_ROWS,
@@ -91,26 +91,26 @@ async def show_changes(visit: TheVisit, request_id: str, form: OwnForm) -> Respo
     return visit.show("changes.html", changes=find_changes(before, after), unread=len(unread))
 
 
-async def show_question(visit: Visit, request_id: str, typed: Form) -> Response:
+async def show_question(visit: PageVisit, request_id: str, typed: Form) -> Response:
     """Show the whole page with what was typed before the session ended."""
     asked = await load_asked(visit.hitl, request_id, typed)
     is_edit = typed.get("decision") == "edit" and asked.can_edit
     return await _render_desk(visit, asked.but(editing=is_edit, problem=ENDED_SESSION))
 
 
-async def render_again(visit: Visit, asked: ShownQuestion, status: int = 200) -> Response:
+async def render_again(visit: PageVisit, asked: ShownQuestion, status: int = 200) -> Response:
     """Show the question once more, with what was typed."""
     if is_htmx(visit.request):
         return _render_question(visit, asked, status)
     return await _render_desk(visit, asked, status=status)
 
 
-def _render_question(visit: Visit, asked: ShownQuestion, status: int = 200) -> Response:
+def _render_question(visit: PageVisit, asked: ShownQuestion, status: int = 200) -> Response:
     return visit.show("question.html", status, asked=asked, shown_at=get_now_ms())
 
 
 async def _render_desk(
-    visit: Visit,
+    visit: PageVisit,
     asked: ShownQuestion | None,
     *,
     is_list: bool = False,

@@ -10,7 +10,7 @@ from hitl_orchestrator.domain.hitl import RequestStatus
 from hitl_orchestrator.domain.keys import Scope
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import ENDED, Run, RunStatus
-from hitl_orchestrator.server.inbox.calls import OwnForm, PageRoute, TheVisit, Visit
+from hitl_orchestrator.server.inbox.calls import OwnForm, PageRoute, PageVisit, TheVisit
 from hitl_orchestrator.server.inbox.deciding import CANCELLED
 from hitl_orchestrator.server.inbox.outcomes import find_outcome, read_audit
 from hitl_orchestrator.server.inbox.picture import draw_plan
@@ -75,7 +75,9 @@ def may_cancel(session: Session, run: Run) -> bool:
     return run.status not in ENDED and session.caller.may(scope)
 
 
-async def _render_run(visit: Visit, run_id: str, status: int = 200, problem: str = "") -> Response:
+async def _render_run(
+    visit: PageVisit, run_id: str, status: int = 200, problem: str = ""
+) -> Response:
     run = await visit.hitl.run(run_id)
     frames = await visit.hitl.read_frames(run_id, FRAMES)
     audit = read_audit(run)

@@ -16,8 +16,8 @@ from hitl_orchestrator.server.inbox.calls import (
     SIGN_IN,
     OwnForm,
     PageRoute,
+    PageVisit,
     TheOrchestrator,
-    Visit,
     find_session,
     is_from_elsewhere,
     read_form,
@@ -76,7 +76,7 @@ async def sign_in(request: Request, hitl: TheOrchestrator, sessions: TheSessions
     if not caller.may(Scope.READ):
         return _show(request, sessions, to, draft, 403, MAY_NOT_READ)
     operator = _read_operator(form, caller)
-    done = await _go_on(Visit(request, hitl, sessions.open(caller, operator)), to, draft)
+    done = await _go_on(PageVisit(request, hitl, sessions.open(caller, operator)), to, draft)
     _set_cookie(request, done, COOKIE, sessions.write(caller, operator), SESSION_SECONDS)
     if caller.name is None:
         remembered = sessions.write_remembered(operator)
@@ -103,7 +103,7 @@ def _show(
     return render(request, "sign-in.html", status, to=to, draft=draft, wrong=wrong, who=who)
 
 
-async def _go_on(visit: Visit, to: str, draft: str) -> Response:
+async def _go_on(visit: PageVisit, to: str, draft: str) -> Response:
     """Lead to where the caller wanted to be, with what was typed there before the session ended."""
     question = OF_QUESTION.match(to)
     if not draft or question is None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from playwright.async_api import Route
 
 from tests.api.calls import Json, answering
 from tests.inbox.browser import HOLD_MS, Inbox, Window, approval, until
@@ -173,6 +174,54 @@ async def test_leaving_the_page_sends_what_is_held_back(inbox: Inbox) -> None:
         await window.until_title("Q1?")
         await window.page.goto("/inbox/runs")
         await until(lambda: _is_answered(inbox, first), 3)
+
+
+async def test_nothing_decides_the_question_that_is_being_left(inbox: Inbox) -> None:
+    first, second, _ = await ask_some(inbox, 3)
+    async with inbox.open() as window:
+        await window.page.route("**/inbox/q/*", _answer_late)
+        await window.settle()
+        await window.press("j", "j", "a")
+        await window.until_title("Q2?")
+        assert await types_of(inbox, first, second) == [[], []]
+        await window.page.unroute("**/inbox/q/*")
+        window.allow("net::ERR_")
+        await window.page.route("**/inbox/q/*", lambda route: route.abort())
+        await window.settle()
+        await window.press("k")
+        await until(lambda: _says(window, "#receipt", "The server cannot be reached."))
+        await window.page.unroute("**/inbox/q/*")
+        await window.press("e", "a", "r", "Control+Enter")  # the one that is still open
+        await until(lambda: _says(window, "#receipt", "The server cannot be reached."))
+
+
+async def _answer_late(route: Route) -> None:
+    await asyncio.sleep(0.3)
+    await route.continue_()
+
+
+async def test_an_urgent_one_that_came_meanwhile_is_next_once(inbox: Inbox) -> None:
+    await ask_some(inbox, 3)
+    await inbox.ask(approval("Passed by", urgency="high"))
+    async with inbox.open() as window:
+        await window.until_title("Passed by?")
+        await window.settle()
+        await window.press("j")
+        await window.until_title("Q0?")
+        await inbox.ask(approval("Urgent", urgency="high"))
+        await window.page.wait_for_selector("#rows .row >> text=Urgent?")
+        await window.settle()
+        await window.press("a")
+        await window.until_title("Urgent?")
+        await window.settle()
+        await window.press("j", "j")
+        await window.until_title("Q2?")
+        await window.settle()
+        await window.press("k")
+        await window.until_title("Q1?")
+        await window.settle()
+        await window.press("r", "Control+Enter")
+        await window.until_title("Q2?")
 
 
 async def test_waking_from_sleep_sends_nothing(inbox: Inbox) -> None:

@@ -6,7 +6,7 @@ const SETTLE_MS = 400; // so long after a question took another's place nothing 
 const HOLD_MS = 4000; // so long an approval or a choice can be taken back
 const ARMED_MS = 4000; // so long a button waits for its second press
 const ASLEEP_MS = 5000; // a timer that is so late was stopped meanwhile
-const REFRESH_MS = 500; // between two reads of the list
+const REFRESH_MS = 500, SPREAD_MS = 250; // between two reads of the list; so much later, for other pages' sake
 const HELD_BACK = { approve: "Approving", choose: "Sending the choice", no: "Sending No" };
 const UNREACHABLE = "Not sent: the server cannot be reached. What you wrote is still here; try again.";
 
@@ -18,6 +18,7 @@ let appearedAt = -SETTLE_MS; // when a question took the place of another
 let switchedAt = -SETTLE_MS; // when other buttons took the place of those that were there
 let shownSince = 0, shownId = $("#question")?.dataset.id; // since when the open one is on the screen
 let seen = new Set($$("#rows .row").map((row) => row.id)); // that waited when the open one was opened
+let opening = "", openedAt = 0; // which is being opened, since when
 let held = null; // {id, address, values, timer, at}: decided, not sent yet
 let position = 0; // of the open question in the list, also once it is gone from it
 const decided = new Set(); // ids whose rows are hidden although the list may still have them
@@ -103,7 +104,7 @@ function findNext() {
 }
 
 function markRows() {
-  const open = $("#open")?.value;
+  const open = isOpening() ? opening : $("#open")?.value;
   for (const row of $$("#rows .row")) {
     row.classList.toggle("held", decided.has(row.id.slice(4)));
     row.toggleAttribute("aria-current", false);
@@ -120,12 +121,15 @@ function showRow() {
 // -- deciding
 
 addEventListener("click", (event) => {
+  const link = event.target.closest("a[hx-target='#question']");
+  if (link && (event.ctrlKey || event.metaKey || event.shiftKey)) return event.stopPropagation(); // a tab of its own
+  if (link) opensNow(link.pathname.split("/").at(-1));
   const button = event.target.closest("#decide button, #decide [data-back], [data-next], button[data-key='?']");
   if (!button) return;
   if (button.dataset.key === "?") return $("#keys").showModal();
   if (button.matches("[data-next]")) return goOn(event);
   const isSecondClick = event.detail > 0 && performance.now() - switchedAt < SETTLE_MS;
-  if (performance.now() - appearedAt < SETTLE_MS || isSecondClick) return stop(event);
+  if (isOpening() || performance.now() - appearedAt < SETTLE_MS || isSecondClick) return stop(event);
   if ("mode" in button.dataset && button.form.dataset.now !== button.dataset.mode) {
     stop(event);
     return switchTo(button.dataset.mode);
@@ -347,7 +351,20 @@ document.addEventListener("htmx:afterSettle", (event) => {
   fold();
 });
 
+// The list is ahead of the question: `j` `j` goes two rows. Meanwhile nothing decides the one that
+// is left, nor does an edit that is to come.
+function opensNow(id) {
+  opening = id;
+  openedAt = performance.now();
+  markRows();
+}
+
+function isOpening() {
+  return opening && performance.now() - openedAt < HOLD_MS;
+}
+
 function appear(parameters) {
+  if (opening === $("#question").dataset.id) opening = "";
   const id = $("#question").dataset.id;
   appearedAt = performance.now();
   if (id !== shownId) {
@@ -368,6 +385,7 @@ function lastField(list) {
 }
 
 document.addEventListener("htmx:sendError", (event) => {
+  opensNow("");
   if (event.detail.elt.id === "decide") return say("not-taken", UNREACHABLE);
   if (!event.detail.elt.matches(".row")) return;
   if (held && held.id === $("#open")?.value) letGo(), markRows(), say("not-taken", UNREACHABLE);
@@ -375,6 +393,7 @@ document.addEventListener("htmx:sendError", (event) => {
 });
 
 document.addEventListener("htmx:responseError", (event) => {
+  opensNow("");
   const { elt, xhr } = event.detail;
   if (elt.id === "decide") say("not-taken", `Not sent: the server answered ${xhr.status}. What you wrote is still here; try again.`);
   else if (elt.matches(".row, [data-back]")) say("not-taken", `The server answered ${xhr.status}. Try again.`);
@@ -403,9 +422,10 @@ function hear({ state, number, opened, runs, over }) {
 }
 
 // Not a debounce, which a steady stream would put off for ever: the first at once, the others at
-// most twice a second.
+// most twice a second, and not all pages in the same moment.
 function refreshSoon() {
-  const wait = Math.max(0, refreshedAt + REFRESH_MS - performance.now());
+  const left = refreshedAt + REFRESH_MS - performance.now();
+  const wait = left > 0 ? left + Math.random() * SPREAD_MS : 0;
   due ||= setTimeout(() => {
     due = 0;
     refreshedAt = performance.now();
