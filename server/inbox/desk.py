@@ -15,9 +15,7 @@ from hitl_orchestrator.server.inbox.queue import (
     Paging,
     SharedLists,
     View,
-    find_digest,
-    load_queue,
-    write_list,
+    load_list,
 )
 from hitl_orchestrator.server.inbox.rendering import NO_STORE, get_root, is_htmx
 from hitl_orchestrator.server.inbox.words import find_changes
@@ -51,10 +49,10 @@ async def show_rows(
     paging = Paging(min(shown, MOST_ROWS), cursor or None)
     view = View(get_root(visit.request), visit.filters, paging)
     lists: SharedLists = visit.request.app.state.lists
-    written = await lists.get(view, heard, lambda: write_list(visit.hitl, view))
-    if digest == written.digest:
-        return HTMLResponse(written.counts, headers={**NO_STORE, "HX-Reswap": "none"})
-    return HTMLResponse(written.rows + written.counts, headers=NO_STORE)
+    found = await lists.get(view, heard, lambda: load_list(visit.hitl, view))
+    if digest == found.digest:
+        return HTMLResponse(found.counts, headers={**NO_STORE, "HX-Reswap": "none"})
+    return HTMLResponse(found.rows + found.counts, headers=NO_STORE)
 
 
 @router.get("/q/{request_id}")
@@ -119,7 +117,8 @@ async def _render_desk(
     status: int = 200,
 ) -> Response:
     """Show the queue, with that question open. `is_list`: with its first one."""
-    queue = await load_queue(visit.hitl, visit.filters, paging)
+    found = await load_list(visit.hitl, View(get_root(visit.request), visit.filters, paging))
+    queue = found.queue
     if is_list and queue.rows:
         asked = await load_asked(visit.hitl, queue.rows[0].request_id)
     return visit.show(
@@ -127,7 +126,7 @@ async def _render_desk(
         status,
         queue=queue,
         counts=queue.counts,
-        digest=find_digest(queue),
+        digest=found.digest,
         asked=asked,
         is_list=is_list,
         decided=decided,

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2s
 from time import monotonic
 from typing import Any, NamedTuple
@@ -44,14 +46,6 @@ class View(NamedTuple):
     paging: Paging
 
 
-class WrittenList(NamedTuple):
-    """`digest`: of what the rows show, their age aside."""
-
-    rows: str
-    counts: str
-    digest: str
-
-
 async def load_queue(hitl: Orchestrator, filters: Filters, paging: Paging) -> QueuePage:
     counts = await hitl.counts()
     page = await hitl.summaries.queue(**filters.wanted, limit=paging.shown, cursor=paging.cursor)
@@ -60,56 +54,71 @@ async def load_queue(hitl: Orchestrator, filters: Filters, paging: Paging) -> Qu
     return QueuePage(page.rows, page.next_cursor, counts, labels)
 
 
-async def write_list(hitl: Orchestrator, view: View) -> WrittenList:
-    queue = await load_queue(hitl, view.filters, view.paging)
-    digest = find_digest(queue)
-    counts = queue.counts
-    values = {"filters": view.filters, "paging": view.paging, "queue": queue, "digest": digest}
-    rows = write("rows.html", view.root, open="", counts=counts, **values)
-    return WrittenList(rows, write("counts.html", view.root, counts=counts, hx=True), digest)
+@dataclass(frozen=True)
+class ShownList:
+    """The list as a page shows it; each part is written when the first one needs it."""
+
+    view: View
+    queue: QueuePage
+
+    @cached_property
+    def digest(self) -> str:
+        """Return that of what the rows show, their age aside."""
+        shown = self.queue.rows, self.queue.next_cursor
+        return blake2s(repr(shown).encode(), digest_size=12).hexdigest()
+
+    @cached_property
+    def rows(self) -> str:
+        values = {"filters": self.view.filters, "paging": self.view.paging, "queue": self.queue}
+        known = {"counts": self.queue.counts, "digest": self.digest, "open": ""}
+        return write("rows.html", self.view.root, **values, **known)
+
+    @cached_property
+    def counts(self) -> str:
+        return write("counts.html", self.view.root, counts=self.queue.counts, hx=True)
 
 
-def find_digest(queue: QueuePage) -> str:
-    return blake2s(repr((queue.rows, queue.next_cursor)).encode(), digest_size=12).hexdigest()
+async def load_list(hitl: Orchestrator, view: View) -> ShownList:
+    return ShownList(view, await load_queue(hitl, view.filters, view.paging))
 
 
-class _Made(NamedTuple):
+class _Loaded(NamedTuple):
     heard: str
     at: float
-    written: asyncio.Future[WrittenList]
+    list: asyncio.Future[ShownList]
 
 
 class SharedLists:
-    """What many ask for after the same news is written once.
+    """What many ask for after the same news is read once.
 
-    `heard` names the news that the caller came after: what is written for the first who has heard
-    of it was begun afterwards, so it fits all of them.
+    `heard` names the news that the caller came after: what is read for the first who has heard of
+    it was begun afterwards, so it fits all of them.
     """
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
-        self._made = dict[View, _Made]()
+        self._kept = dict[View, _Loaded]()
 
     async def get(
-        self, view: View, heard: str, write: Callable[[], Coroutine[Any, Any, WrittenList]]
-    ) -> WrittenList:
-        """`heard`: empty if the caller has heard of nothing; then it is written anew."""
-        made = self._made.get(view)
-        if made is None or not heard or made.heard != heard or self._is_old(made):
-            made = self._begin(view, heard, asyncio.create_task(write()))
-        return await asyncio.shield(made.written)
+        self, view: View, heard: str, load: Callable[[], Coroutine[Any, Any, ShownList]]
+    ) -> ShownList:
+        """`heard`: empty if the caller has heard of nothing; then it is read anew."""
+        loaded = self._kept.get(view)
+        if loaded is None or not heard or loaded.heard != heard or self._is_old(loaded):
+            loaded = self._begin(view, heard, asyncio.create_task(load()))
+        return await asyncio.shield(loaded.list)
 
-    def _begin(self, view: View, heard: str, written: asyncio.Future[WrittenList]) -> _Made:
-        kept = [(one, made) for one, made in self._made.items() if not self._is_old(made)]
-        made = _Made(heard, self._now(), written)
-        self._made = {**dict(kept[-MOST_KEPT:]), view: made}
-        written.add_done_callback(lambda _: self._drop_failed(view, made))
-        return made
+    def _begin(self, view: View, heard: str, list_: asyncio.Future[ShownList]) -> _Loaded:
+        kept = [(one, loaded) for one, loaded in self._kept.items() if not self._is_old(loaded)]
+        loaded = _Loaded(heard, self._now(), list_)
+        self._kept = {**dict(kept[-MOST_KEPT:]), view: loaded}
+        list_.add_done_callback(lambda _: self._drop_failed(view, loaded))
+        return loaded
 
-    def _is_old(self, made: _Made) -> bool:
-        return made.at < self._now() - KEPT_SECONDS
+    def _is_old(self, loaded: _Loaded) -> bool:
+        return loaded.at < self._now() - KEPT_SECONDS
 
-    def _drop_failed(self, view: View, made: _Made) -> None:
-        has_failed = made.written.cancelled() or made.written.exception()
-        if has_failed and self._made.get(view) is made:
-            del self._made[view]
+    def _drop_failed(self, view: View, loaded: _Loaded) -> None:
+        has_failed = loaded.list.cancelled() or loaded.list.exception()
+        if has_failed and self._kept.get(view) is loaded:
+            del self._kept[view]

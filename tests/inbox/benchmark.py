@@ -4,6 +4,8 @@ import asyncio
 import os
 import random
 import statistics
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -180,9 +182,9 @@ async def measure_list(inbox: Inbox) -> None:
 
 
 async def measure_load(stack: AsyncExitStack) -> None:
-    """Pages and what looks at them have a core of their own, so that the server's times are told.
+    """Pages and what looks at them have a core of their own: operators' browsers are elsewhere.
 
-    An operator's browser takes nothing from the server either.
+    That alone makes the server slower here, as any busy core does, so it is busy in all of it.
     """
     with on_core(1):
         browser = await stack.enter_async_context(chromium())
@@ -191,15 +193,27 @@ async def measure_load(stack: AsyncExitStack) -> None:
         inbox, _ = await stack.enter_async_context(opening(address, browser))
         load = stack.enter_context(Load(inbox))
     with on_core(1):
-        alone = await load.measure()
+        await load.measure("without pages")
+        with busy():
+            alone = await load.measure("without pages, the other core busy")
         windows = [await stack.enter_async_context(inbox.open()) for _ in range(PAGES)]
-        together = await load.measure()
+        together = await load.measure(f"with {PAGES} pages")
         await asyncio.sleep(3)
         counts = (await inbox.api.get("/api/hitl/requests/counts")).json()["pending"]
         shown = [await window.page.get_attribute("#counts", "data-total") for window in windows]
     stale = sum(one != str(counts) for one in shown)
-    tell(f"{PAGES} pages, {stale} stale at the end")
+    tell(f"{stale} pages stale at the end")
     tell(f"p95 of resume with the pages against without: {together / alone:.2f} times")
+
+
+@contextmanager
+def busy() -> Generator[None]:
+    spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        spinning.kill()
+        spinning.wait()
 
 
 class Load:
@@ -216,12 +230,12 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._process.shutdown()
 
-    async def measure(self) -> float:
+    async def measure(self, name: str) -> float:
         """Return the p95 of an answer, in seconds."""
         loop = asyncio.get_running_loop()
         times, seconds = await loop.run_in_executor(self._process, run_load, *self._server)
         tell(
-            f"{len(times) * QUESTIONS_A_RUN / seconds:.0f} questions a second,"
+            f"{name}: {len(times) * QUESTIONS_A_RUN / seconds:.0f} questions a second,"
             f" {len(times) / seconds:.0f} answers: {write_times(times)}"
         )
         return find_p95(times)

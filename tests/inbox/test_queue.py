@@ -6,71 +6,74 @@ import re
 import pytest
 
 from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.hitl import QueueCounts
 from hitl_orchestrator.server.inbox.calls import Filters
 from hitl_orchestrator.server.inbox.queue import (
     KEPT_SECONDS,
     MOST_KEPT,
     Paging,
+    QueuePage,
     SharedLists,
+    ShownList,
     View,
-    WrittenList,
 )
 from tests.inbox.browser import Inbox, approval
 
 ALL = View("", Filters(), Paging())
+NO_COUNTS = QueueCounts(pending=0, high=0, oldestAt=None, byAgent={}, byUrgency={})
 HIGH = View("", Filters(urgency="high"), Paging())
 
 
-class Written:
-    """Lists that are numbered as they are made, one clock for all."""
+class Lists:
+    """Lists that are numbered as they are loaded, and a clock."""
 
     def __init__(self) -> None:
         self.now, self.number, self.fails = 0.0, 0, False
         self.lists = SharedLists(lambda: self.now)
 
-    async def write(self) -> WrittenList:
+    async def load(self) -> ShownList:
         self.number += 1
         number = self.number
         await asyncio.sleep(0)
         if self.fails:
             raise StoreUnavailable("The database is out of reach.")
-        return WrittenList(str(number), "", "")
+        return ShownList(ALL, QueuePage([], str(number), NO_COUNTS, {}))
 
-    async def get(self, heard: str, view: View = ALL) -> str:
-        return (await self.lists.get(view, heard, self.write)).rows
+    async def get(self, heard: str, view: View = ALL) -> str | None:
+        return (await self.lists.get(view, heard, self.load)).queue.next_cursor
 
 
 async def test_who_has_heard_the_same_gets_the_same_list() -> None:
-    written = Written()
-    assert await asyncio.gather(written.get("7"), written.get("7")) == ["1", "1"]
-    assert await written.get("7") == "1"
-    assert await written.get("8") == "2", "something has happened since"
-    assert await written.get("7") == "3", "what was begun for others is not older than its news"
-    assert await written.get("7", HIGH) == "4"
-    assert [await written.get(""), await written.get("")] == ["5", "6"], "nothing was heard of"
+    lists = Lists()
+    assert await asyncio.gather(lists.get("7"), lists.get("7")) == ["1", "1"]
+    assert await lists.get("7") == "1"
+    assert await lists.get("8") == "2", "something has happened since"
+    assert await lists.get("7") == "3", "what was begun for others is not older than its news"
+    assert await lists.get("7", HIGH) == "4"
+    assert [await lists.get(""), await lists.get("")] == ["5", "6"], "nothing was heard of"
 
 
 async def test_a_list_is_not_kept_for_long_nor_where_it_could_not_be_made() -> None:
-    written = Written()
-    assert await written.get("7") == "1"
-    written.now = KEPT_SECONDS + 0.1
-    assert await written.get("7") == "2"
-    written.fails = True
+    lists = Lists()
+    assert await lists.get("7") == "1"
+    lists.now = KEPT_SECONDS + 0.1
+    assert await lists.get("7") == "2"
+    lists.fails = True
     with pytest.raises(StoreUnavailable):
-        await written.get("8")
-    written.fails = False
-    assert await written.get("8") == "4"
+        await lists.get("8")
+    lists.fails = False
+    assert await lists.get("8") == "4"
     for number in range(2 * MOST_KEPT):
-        await written.get("8", View("", Filters(text=str(number)), Paging()))
-    assert await written.get("8") == str(written.number), "the oldest made place"
+        await lists.get("8", View("", Filters(text=str(number)), Paging()))
+    assert await lists.get("8") == str(lists.number), "the oldest made place"
 
 
 async def test_who_leaves_does_not_take_the_list_from_the_others() -> None:
-    written = Written()
-    leaving = asyncio.create_task(written.get("7"))
+    lists = Lists()
+    leaving = asyncio.create_task(lists.get("7"))
     await asyncio.sleep(0)
     leaving.cancel()
-    assert await written.get("7") == "1"
+    assert await lists.get("7") == "1"
 
 
 async def test_rows_that_are_there_already_are_not_sent_again(inbox: Inbox) -> None:

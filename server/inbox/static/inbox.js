@@ -6,7 +6,7 @@ const SETTLE_MS = 400; // so long after a question took another's place nothing 
 const HOLD_MS = 4000; // so long an approval or a choice can be taken back
 const ARMED_MS = 4000; // so long a button waits for its second press
 const ASLEEP_MS = 5000; // a timer that is so late was stopped meanwhile
-const REFRESH_MS = 500, SPREAD_MS = 250; // between two reads of the list; so much later, for other pages' sake
+const REFRESH_MS = 500, SPREAD_MS = 500; // between two reads of the list; so much later, for other pages' sake
 const HELD_BACK = { approve: "Approving", choose: "Sending the choice", no: "Sending No" };
 const UNREACHABLE = "Not sent: the server cannot be reached. What you wrote is still here; try again.";
 
