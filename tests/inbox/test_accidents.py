@@ -195,6 +195,30 @@ async def test_nothing_decides_the_question_that_is_being_left(inbox: Inbox) -> 
         await until(lambda: _says(window, "#receipt", "The server cannot be reached."))
 
 
+async def test_what_was_typed_for_a_question_that_was_left_is_there_again(inbox: Inbox) -> None:
+    first, second, _ = await ask_some(inbox, 3)
+    async with inbox.open() as window:
+        await window.settle()
+        await window.press("r")
+        await window.write("because it")
+        await window.page.click("#rows .row >> text=Q1?")
+        await window.until_title("Q1?")
+        assert not await window.page.is_visible("#reason")
+        await window.page.click("#rows .row >> text=Q0?")
+        await window.until_title("Q0?")
+        assert await window.focused() == "title"
+        assert await window.page.input_value("#reason") == "because it"
+        await window.settle()
+        await window.page.focus("#reason")
+        await window.press("End")
+        await window.write(" is late")
+        await window.press("Control+Enter")
+        await window.until_title("Q1?")
+        assert await types_of(inbox, first, second) == [["rejection"], []]
+        [response] = (await inbox.read(first))["responses"]
+        assert response["freeformText"] == "because it is late"
+
+
 async def _answer_late(route: Route) -> None:
     await asyncio.sleep(0.3)
     await route.continue_()

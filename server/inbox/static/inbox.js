@@ -21,6 +21,7 @@ let seen = new Set($$("#rows .row").map((row) => row.id)); // that waited when t
 let opening = "", openedAt = 0; // which is being opened, since when
 let held = null; // {id, address, values, timer, at}: decided, not sent yet
 let position = 0; // of the open question in the list, also once it is gone from it
+const drafts = new Map(); // what was typed for questions that were left, by id
 const decided = new Set(); // ids whose rows are hidden although the list may still have them
 
 document.documentElement.classList.remove("no-js");
@@ -123,7 +124,11 @@ function showRow() {
 addEventListener("click", (event) => {
   const link = event.target.closest("a[hx-target='#question']");
   if (link && (event.ctrlKey || event.metaKey || event.shiftKey)) return event.stopPropagation(); // a tab of its own
-  if (link) opensNow(link.pathname.split("/").at(-1));
+  if (link) {
+    const id = link.pathname.split("/").at(-1);
+    if (id !== shownId) keepDraft();
+    opensNow(id);
+  }
   const button = event.target.closest("#decide button, #decide [data-back], [data-next], button[data-key='?']");
   if (!button) return;
   if (button.dataset.key === "?") return $("#keys").showModal();
@@ -363,6 +368,22 @@ function isOpening() {
   return opening && performance.now() - openedAt < HOLD_MS;
 }
 
+// What was typed for a question that is left for another is there when it is opened again.
+function keepDraft() {
+  const boxes = $$("textarea, input:not([type=hidden], [type=radio], [type=checkbox])").filter((one) => one.form?.id === "decide");
+  const typed = boxes.filter((one) => one.value !== one.defaultValue);
+  drafts.set(shownId, new Map(typed.map((one) => [one.id, one.value])));
+}
+
+function restoreDraft(id) {
+  for (const [name, value] of drafts.get(id) ?? []) {
+    const box = document.getElementById(name);
+    if (box?.form?.id !== "decide" || box.value !== box.defaultValue) continue;
+    box.value = value;
+    switchTo(box.closest(".extra")?.className.match(/on-(\w+)/)[1] ?? "");
+  }
+}
+
 function appear(parameters) {
   if (opening === $("#question").dataset.id) opening = "";
   const id = $("#question").dataset.id;
@@ -373,6 +394,7 @@ function appear(parameters) {
   }
   shownId = id;
   document.body.className = "at-question";
+  restoreDraft(id);
   markRows();
   showRow();
   const read = (name) => parameters?.get?.(name) ?? parameters?.[name];
