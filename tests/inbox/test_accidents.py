@@ -209,7 +209,14 @@ async def test_what_was_typed_for_a_question_that_was_left_is_there_again(inbox:
         assert await window.focused() == "title"
         assert await window.page.input_value("#reason") == "because it"
         await window.settle()
-        await window.page.focus("#reason")
+        await window.press("Escape", "e")
+        await window.page.wait_for_selector("text=Approve with changes")
+        assert not await window.page.is_visible("#reason")
+        await window.press("Escape")
+        await window.page.wait_for_selector("[value=approve]")
+        await window.settle()
+        await window.press("r")
+        await window.write("because it")
         await window.press("End")
         await window.write(" is late")
         await window.press("Control+Enter")

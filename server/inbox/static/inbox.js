@@ -376,9 +376,11 @@ function keepDraft() {
 }
 
 function restoreDraft(id) {
-  for (const [name, value] of drafts.get(id) ?? []) {
+  const draft = drafts.get(id) ?? new Map();
+  for (const [name, value] of draft) {
     const box = document.getElementById(name);
-    if (box?.form?.id !== "decide" || box.value !== box.defaultValue) continue;
+    if (box?.form?.id !== "decide" || box.value !== box.defaultValue) continue; // what was edited waits for the edit
+    draft.delete(name);
     box.value = value;
     switchTo(box.closest(".extra")?.className.match(/on-(\w+)/)[1] ?? "");
   }
