@@ -7,8 +7,6 @@ import asyncio
 import os
 import random
 import statistics
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -185,10 +183,7 @@ async def measure_list(inbox: Inbox) -> None:
 
 
 async def measure_load(stack: AsyncExitStack) -> None:
-    """Pages and what looks at them have a core of their own: operators' browsers are elsewhere.
-
-    That alone makes the server slower here, as any busy core does, so it is busy in all of it.
-    """
+    """Pages and what looks at them have a core of their own: operators' browsers are elsewhere."""
     with on_core(1):
         browser = await stack.enter_async_context(chromium())
     with on_core(0):
@@ -196,9 +191,7 @@ async def measure_load(stack: AsyncExitStack) -> None:
         inbox, _ = await stack.enter_async_context(opening(address, browser))
         load = stack.enter_context(Load(inbox))
     with on_core(1):
-        await load.measure("without pages")
-        with busy():
-            alone = await load.measure("without pages, the other core busy")
+        alone = await load.measure("without pages")
         windows = [await stack.enter_async_context(inbox.open()) for _ in range(PAGES)]
         together = await load.measure(f"with {PAGES} pages")
         await asyncio.sleep(3)
@@ -207,16 +200,6 @@ async def measure_load(stack: AsyncExitStack) -> None:
     stale = sum(one != str(counts) for one in shown)
     tell(f"{stale} pages stale at the end")
     tell(f"p95 of resume with the pages against without: {together / alone:.2f} times")
-
-
-@contextmanager
-def busy() -> Generator[None]:
-    spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        yield
-    finally:
-        spinning.kill()
-        spinning.wait()
 
 
 class Load:

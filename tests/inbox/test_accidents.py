@@ -212,6 +212,7 @@ async def test_what_was_typed_for_a_question_that_was_left_is_there_again(inbox:
         await window.press("Escape", "e")
         await window.page.wait_for_selector("text=Approve with changes")
         assert not await window.page.is_visible("#reason")
+        await window.settle()
         await window.press("Escape")
         await window.page.wait_for_selector("[value=approve]")
         await window.settle()

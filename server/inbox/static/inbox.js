@@ -6,7 +6,7 @@ const SETTLE_MS = 400; // so long after a question took another's place nothing 
 const HOLD_MS = 4000; // so long an approval or a choice can be taken back
 const ARMED_MS = 4000; // so long a button waits for its second press
 const ASLEEP_MS = 5000; // a timer that is so late was stopped meanwhile
-const REFRESH_MS = 500, SPREAD_MS = 500; // between two reads of the list; so much later, for other pages' sake
+const REFRESH_MS = 500, SPREAD_MS = 1000; // between two reads of the list; and up to so much more where much happens
 const HELD_BACK = { approve: "Approving", choose: "Sending the choice", no: "Sending No" };
 const UNREACHABLE = "Not sent: the server cannot be reached. What you wrote is still here; try again.";
 
@@ -124,11 +124,7 @@ function showRow() {
 addEventListener("click", (event) => {
   const link = event.target.closest("a[hx-target='#question']");
   if (link && (event.ctrlKey || event.metaKey || event.shiftKey)) return event.stopPropagation(); // a tab of its own
-  if (link) {
-    const id = link.pathname.split("/").at(-1);
-    if (id !== shownId) keepDraft();
-    opensNow(id);
-  }
+  if (link && !link.matches("[data-back]")) leaveFor(link.pathname.split("/").at(-1));
   const button = event.target.closest("#decide button, #decide [data-back], [data-next], button[data-key='?']");
   if (!button) return;
   if (button.dataset.key === "?") return $("#keys").showModal();
@@ -356,8 +352,13 @@ document.addEventListener("htmx:afterSettle", (event) => {
   fold();
 });
 
+function leaveFor(id) {
+  if (id !== shownId) keepDraft();
+  opensNow(id);
+}
+
 // The list is ahead of the question: `j` `j` goes two rows. Meanwhile nothing decides the one that
-// is left, nor does an edit that is to come.
+// is left.
 function opensNow(id) {
   opening = id;
   openedAt = performance.now();
@@ -427,7 +428,7 @@ document.addEventListener("htmx:responseError", (event) => {
 // stream for each tab the seventh would hang, so one tab listens for all.
 
 const channel = new BroadcastChannel("hitl-inbox");
-let listening = null, due = 0, refreshedAt = 0;
+let listening = null, due = 0, refreshedAt = 0, isSteady = false;
 let heard = ""; // the number of the newest news: who has heard the same gets the same list
 
 channel.onmessage = ({ data }) => {
@@ -446,11 +447,13 @@ function hear({ state, number, opened, runs, over }) {
 }
 
 // Not a debounce, which a steady stream would put off for ever: the first at once, the others at
-// most twice a second, and not all pages in the same moment.
+// most twice a second; while it goes on like this more seldom, and not all pages in one moment.
 function refreshSoon() {
+  if (due) return;
   const left = refreshedAt + REFRESH_MS - performance.now();
-  const wait = left > 0 ? left + Math.random() * SPREAD_MS : 0;
-  due ||= setTimeout(() => {
+  const wait = left > 0 ? left + (isSteady ? Math.random() * SPREAD_MS : 0) : 0;
+  isSteady = left > 0;
+  due = setTimeout(() => {
     due = 0;
     refreshedAt = performance.now();
     document.body.dispatchEvent(new Event("hitl:queue"));
