@@ -221,7 +221,7 @@ async def count_pending(conn: Connection) -> QueueCounts:
     return QueueCounts(
         pending=sum(by_urgency.values()),
         high=by_urgency[Urgency.HIGH],
-        oldestAt=min((row["oldest_at"] for row in rows), default=None),
+        oldestAt=rows[0]["oldest_at"] if rows else None,
         byAgent=by_agent,
         byUrgency=by_urgency,
     )

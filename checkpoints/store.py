@@ -59,17 +59,13 @@ from hitl_orchestrator.domain.ports import (
 from hitl_orchestrator.domain.run import Run, RunStatus
 
 # What is scraped every few seconds counts so many rows at most; above that it is what Postgres
-# estimates. The oldest of each urgency is the first of its index.
+# estimates.
 COUNTED_AT_MOST = 1_000
-_DEPTH = """SELECT CASE WHEN n < %(most)s THEN n ELSE greatest(n, (SELECT reltuples FROM pg_class
+_DEPTH = f"""SELECT CASE WHEN n < %(most)s THEN n ELSE greatest(n, (SELECT reltuples FROM pg_class
         WHERE oid = 'hitl_requests_waiting'::regclass))::bigint END AS depth,
-    coalesce(extract(epoch FROM now() - oldest_at), 0)::float AS oldest
+    coalesce(extract(epoch FROM now() - {requests.OLDEST}), 0)::float AS oldest
     FROM (SELECT count(*) AS n FROM (SELECT FROM hitl_requests WHERE status = 'pending'
-        LIMIT %(most)s) AS limited) AS counted,
-    (SELECT min(oldest.created_at) AS oldest_at FROM (VALUES (-2), (-1), (0)) AS u (urgent),
-        LATERAL (SELECT created_at FROM hitl_requests WHERE status = 'pending'
-            AND CASE urgency WHEN 'high' THEN -2 WHEN 'normal' THEN -1 ELSE 0 END = u.urgent
-            ORDER BY created_at LIMIT 1) AS oldest) AS found"""
+        LIMIT %(most)s) AS limited) AS counted"""  # noqa: S608
 _HELD = """SELECT count(*) AS held FROM (SELECT FROM orchestrator_runs WHERE held IS NOT NULL
     LIMIT %(most)s) AS limited"""
 

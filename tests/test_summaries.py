@@ -405,6 +405,7 @@ PLANS: list[tuple[sql.SQL, LiteralString, str]] = [
     (summaries.QUEUE, requests.OF_AGENT, "hitl_requests_waiting"),
     (summaries.QUEUE, requests.AS_URGENT, "hitl_requests_waiting"),
     (summaries.QUEUE, summaries.HAS_WORDS, "hitl_requests_waiting"),
+    (sql.SQL(requests.COUNTS), "true", "hitl_requests_pending"),
     (summaries.ENDED, "true", "hitl_requests_ended"),
     (summaries.ENDED, summaries.BEFORE_ENDED, "hitl_requests_ended"),
     (summaries.ENDED, summaries.BY, "hitl_requests_ended_by"),
