@@ -4,7 +4,7 @@ import asyncio
 from socket import socket
 
 import httpx
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from tests.api.calls import answering
 from tests.inbox.browser import Inbox, approval, until
@@ -41,6 +41,21 @@ async def test_eight_tabs_share_one_stream(inbox: Inbox) -> None:
         await inbox.ask(approval("For the others"))
         for page in pages[1:]:
             await page.wait_for_selector("#rows .row >> text=For the others?")
+
+
+async def test_what_came_while_a_tab_was_being_opened_is_on_it(inbox: Inbox) -> None:
+    async with inbox.open() as window:
+        await window.page.wait_for_selector("#live >> text=Live")
+        page = await window.context.new_page()
+
+        async def ask_first(route: Route) -> None:
+            await inbox.ask(approval("Between"))
+            await window.page.wait_for_selector("#rows .row >> text=Between?")
+            await route.continue_()
+
+        await page.route("**/inbox.js", ask_first)
+        await page.goto("/inbox")
+        await page.wait_for_selector("#rows .row >> text=Between?")
 
 
 async def test_a_steady_stream_still_refreshes_the_list(inbox: Inbox) -> None:

@@ -433,7 +433,7 @@ let heard = ""; // the number of the newest news: who has heard the same gets th
 
 channel.onmessage = ({ data }) => {
   if (!data.hello) hear(data);
-  else if (listening?.readyState === EventSource.OPEN) channel.postMessage({ state: ["Live", "on"] });
+  else if (listening?.readyState === EventSource.OPEN) channel.postMessage({ state: ["Live", "on"], number: heard, opened: true });
 };
 
 function hear({ state, number, opened, runs, over }) {
