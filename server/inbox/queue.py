@@ -46,14 +46,6 @@ class View(NamedTuple):
     paging: Paging
 
 
-async def load_queue(hitl: Orchestrator, filters: Filters, paging: Paging) -> QueuePage:
-    counts = await hitl.counts()
-    page = await hitl.summaries.queue(**filters.wanted, limit=paging.shown, cursor=paging.cursor)
-    known = {one.capabilityId: one.displayName for one in hitl.capabilities.values()}
-    labels = {agent: known.get(agent, agent) for agent in counts.byAgent}
-    return QueuePage(page.rows, page.next_cursor, counts, labels)
-
-
 @dataclass(frozen=True)
 class ShownList:
     """The list as a page shows it; each part is written when the first one needs it."""
@@ -64,7 +56,8 @@ class ShownList:
     @cached_property
     def digest(self) -> str:
         """Return that of what the rows show, their age aside."""
-        shown = self.queue.rows, self.queue.next_cursor
+        rows, next_cursor, counts, _ = self.queue
+        shown = rows or counts.pending, next_cursor  # without rows it says how many others wait
         return blake2s(repr(shown).encode(), digest_size=12).hexdigest()
 
     @cached_property
@@ -79,7 +72,12 @@ class ShownList:
 
 
 async def load_list(hitl: Orchestrator, view: View) -> ShownList:
-    return ShownList(view, await load_queue(hitl, view.filters, view.paging))
+    filters, (shown, cursor) = view.filters, view.paging
+    counts = await hitl.counts()
+    page = await hitl.summaries.queue(**filters.wanted, limit=shown, cursor=cursor)
+    known = {one.capabilityId: one.displayName for one in hitl.capabilities.values()}
+    labels = {agent: known.get(agent, agent) for agent in counts.byAgent}
+    return ShownList(view, QueuePage(page.rows, page.next_cursor, counts, labels))
 
 
 class _Loaded(NamedTuple):
