@@ -56,10 +56,11 @@ AFTER_OVER = """(r.created_at, r.request_id) < (%(at)s::timestamptz, %(request_i
 HAS_TEXT = """strpos(lower(concat_ws(chr(10), r.request->>'question',
     r.request->>'additionalContext', r.request->'action'->>'name')), lower(%(text)s)) > 0"""
 # The oldest of each urgency is the first of its index.
-OLDEST = """(SELECT min(oldest.created_at) FROM (VALUES (-2), (-1), (0)) AS u (urgent),
-    LATERAL (SELECT created_at FROM hitl_requests WHERE status = 'pending'
-        AND CASE urgency WHEN 'high' THEN -2 WHEN 'normal' THEN -1 ELSE 0 END = u.urgent
-        ORDER BY created_at LIMIT 1) AS oldest)"""
+OLDEST = (
+    "(SELECT min(oldest.created_at) FROM (VALUES (-2), (-1), (0)) AS u (urgent),"  # noqa: S608
+    " LATERAL (SELECT r.created_at FROM hitl_requests r WHERE r.status = 'pending'"
+    " AND " + _URGENT + " = u.urgent ORDER BY r.created_at LIMIT 1) AS oldest)"
+)
 # Counted in an index alone, where the rows have been vacuumed.
 COUNTS = (
     "SELECT origin_agent, urgency, count(*) AS number, "  # noqa: S608

@@ -227,6 +227,21 @@ async def test_what_was_typed_for_a_question_that_was_left_is_there_again(inbox:
         assert response["freeformText"] == "because it is late"
 
 
+async def test_an_edit_that_was_left_is_there_again_however_often_it_is_left(inbox: Inbox) -> None:
+    await inbox.ask(approval("Edited") | {"action": {"name": "pay", "arguments": {"to": "A"}}})
+    await ask_some(inbox, 1)
+    async with inbox.open() as window:
+        await window.press("e")
+        await window.page.fill(".fields input[name='/to']", "B")
+        for _ in range(2):
+            await window.page.click("#rows .row >> text=Q0?")
+            await window.until_title("Q0?")
+            await window.page.click("#rows .row >> text=Edited?")
+            await window.until_title("Edited?")
+        await window.press("e")
+        assert await window.page.input_value(".fields input[name='/to']") == "B"
+
+
 async def _answer_late(route: Route) -> None:
     await asyncio.sleep(0.3)
     await route.continue_()

@@ -4,6 +4,7 @@
 
 const SETTLE_MS = 400; // so long after a question took another's place nothing decides it: a double click or a second tap was meant for the one before
 const HOLD_MS = 4000; // so long an approval or a choice can be taken back
+const OPENING_MS = 4000; // so long at most the one that is left waits for the one that is being opened
 const ARMED_MS = 4000; // so long a button waits for its second press
 const ASLEEP_MS = 5000; // a timer that is so late was stopped meanwhile
 const REFRESH_MS = 500, SPREAD_MS = 1000; // between two reads of the list; and up to so much more where much happens
@@ -366,14 +367,14 @@ function opensNow(id) {
 }
 
 function isOpening() {
-  return opening && performance.now() - openedAt < HOLD_MS;
+  return opening && performance.now() - openedAt < OPENING_MS;
 }
 
 // What was typed for a question that is left for another is there when it is opened again.
 function keepDraft() {
   const boxes = $$("textarea, input:not([type=hidden], [type=radio], [type=checkbox])").filter((one) => one.form?.id === "decide");
   const typed = boxes.filter((one) => one.value !== one.defaultValue);
-  drafts.set(shownId, new Map(typed.map((one) => [one.id, one.value])));
+  drafts.set(shownId, new Map([...(drafts.get(shownId) ?? []), ...typed.map((one) => [one.id, one.value])]));
 }
 
 function restoreDraft(id) {
