@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -122,6 +123,12 @@ def working(
         environment=environment,
         says="Driving runs from the queue",
     )
+
+
+def find_free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def _with_agents(agents: tuple[str, ...]) -> dict[str, str]:

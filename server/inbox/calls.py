@@ -23,6 +23,7 @@ from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx, render
 from hitl_orchestrator.server.inbox.session import COOKIE, Session, Sessions
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.proxies import find_user
+from hitl_orchestrator.server.sse import EventStream
 
 MOST_FIELDS = 2000  # of a form
 SIGN_IN, QUEUE = "/login", "/inbox"
@@ -92,7 +93,7 @@ def show_problem(request: Request, status: int, detail: str) -> Response:
 async def _ask_to_sign_in(request: Request) -> Response:
     """Lead to the sign-in and back. What was being sent goes along: nothing typed is lost."""
     to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    if request.headers.get(BACKGROUND):
+    if request.headers.get(BACKGROUND) or request.headers.get("Accept") == EventStream.media_type:
         return Response(status_code=401, headers={"HX-Reswap": "none"})
     if request.method == "POST":
         if is_from_elsewhere(request):

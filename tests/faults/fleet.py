@@ -4,7 +4,6 @@ by another in its place.
 
 import asyncio
 import signal
-import socket
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
@@ -14,6 +13,7 @@ from psycopg import AsyncConnection
 
 from tests.faults.crowd import AGENTS
 from tests.faults.forked import Forked, finished, serving, working
+from tests.processes import find_free_port
 
 COUNT = "SELECT count(*) FROM audit_entries WHERE body::json->>'action' = %s"
 RESTART_SECONDS = 60.0
@@ -140,7 +140,7 @@ def open_server(
     keep: Path | None = None,
 ) -> Place:
     """Always at the same address."""
-    settings = {"HITL_TEST_LOG": str(log), "PORT": str(_free_port()), **QUICK, **settings}
+    settings = {"HITL_TEST_LOG": str(log), "PORT": str(find_free_port()), **QUICK, **settings}
     return Place(lambda agents: serving(database_url, *agents, **settings), keep, agents)
 
 
@@ -159,12 +159,6 @@ def open_worker(
 ) -> Place:
     settings = {"HITL_TEST_LOG": str(log), **QUICK, **settings}
     return Place(lambda agents: working(database_url, *agents, **settings), keep, agents)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def assert_audit_verifies(database_url: str) -> None:

@@ -20,6 +20,7 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.processes import find_free_port
 from tests.repository import ROOT
 
 RUNBOOK = ROOT / "docs" / "runbook.md"
@@ -65,7 +66,7 @@ def nginx(server_url: str, user: str | None = None) -> Generator[Nginx]:
     with TemporaryDirectory() as made, _signing_in(user) as sign_in_url:
         folder = Path(made)
         certificate, key = _make_certificate(folder)
-        port = _find_free_port()
+        port = find_free_port()
         block = fill_in(
             read_block(signs_in=user is not None),
             {
@@ -203,9 +204,3 @@ def _find_program(name: str) -> str:
 def _is_listening(port: int) -> bool:
     with socket.socket() as trying:
         return trying.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _find_free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]

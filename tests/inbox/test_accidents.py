@@ -443,6 +443,24 @@ async def test_a_server_that_fails_loses_nothing(inbox: Inbox, status: int) -> N
         await until(lambda: _is_answered(inbox, run))
 
 
+async def test_a_question_opened_after_the_session_ended_is_there_after_the_sign_in(
+    inbox: Inbox,
+) -> None:
+    await inbox.ask({"question": "First?"})
+    await inbox.ask({"question": "Second?"})
+    async with inbox.open() as window:
+        window.allow("401 Unauthorized: GET")
+        await window.context.clear_cookies()
+        await window.press("j")
+        await window.page.wait_for_selector("#key")
+        await window.page.fill("#key", inbox.server.api_key)
+        await window.page.fill("#operator", "ada")
+        await window.page.click("text=Sign in >> nth=-1")
+        await window.page.wait_for_selector("#title >> text=Second?")
+        await window.press("k")
+        await window.page.wait_for_selector("#title >> text=First?")
+
+
 @pytest.mark.parametrize("script", [True, False])
 async def test_a_session_that_ended_loses_nothing(inbox: Inbox, script: bool) -> None:
     run = await inbox.ask({"question": "Still here?", "kind": "freeform"})

@@ -1,14 +1,14 @@
 """What happens is on every page at once, by one stream for all tabs of a browser."""
 
 import asyncio
-from socket import socket
 
 import httpx
 from playwright.async_api import Browser, Route
 
 from tests.api.calls import answering
 from tests.inbox.browser import Inbox, approval, until
-from tests.processes import serving
+from tests.inbox.conftest import serving_inbox
+from tests.processes import find_free_port, serving
 
 TABS = 8  # two more than the connections that a browser opens to one server
 
@@ -83,9 +83,7 @@ async def test_a_steady_stream_still_refreshes_the_list(inbox: Inbox) -> None:
 
 
 async def test_what_was_missed_is_asked_for(browser: Browser, database_url: str) -> None:
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(find_free_port())
     with serving(database_url, "asks.py:agent", PORT=port) as server:
         async with httpx.AsyncClient(base_url=server.url) as client:
             client.headers["Authorization"] = f"Bearer {server.api_key}"
@@ -102,6 +100,22 @@ async def test_what_was_missed_is_asked_for(browser: Browser, database_url: str)
                     await window.page.wait_for_selector("#rows .row >> text=Second?")
                     await window.page.wait_for_selector("#decide >> text=approved this")
                     await window.page.wait_for_selector("#live >> text=Live")
+
+
+async def test_a_stream_that_comes_back_after_the_session_ended_says_so(
+    browser: Browser, database_url: str
+) -> None:
+    port = str(find_free_port())
+    async with (
+        serving_inbox(database_url, browser, PORT=port) as inbox,
+        inbox.open() as window,
+    ):
+        window.allow("401 Unauthorized: GET", "ERR_")
+        await window.page.wait_for_selector("#live >> text=Live")
+        await window.context.clear_cookies()
+        inbox.server.kill()
+        with serving(database_url, PORT=port):
+            await window.page.wait_for_selector("#live >> text=Signed out")
 
 
 async def test_a_run_is_followed_until_it_ends(inbox: Inbox) -> None:

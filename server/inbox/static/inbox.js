@@ -123,7 +123,7 @@ function showRow() {
 // -- deciding
 
 addEventListener("click", (event) => {
-  const link = event.target.closest("a[hx-target='#question']");
+  const link = event.target.closest(".row, a[hx-target='#question']");
   if (link && (event.ctrlKey || event.metaKey || event.shiftKey)) return event.stopPropagation(); // a tab of its own
   if (link && !link.matches("[data-back]")) leaveFor(link.pathname.split("/").at(-1));
   const button = event.target.closest("#decide button, #decide [data-back], [data-next], button[data-key='?']");
@@ -476,7 +476,9 @@ function listen(address) {
   listening.onerror = () => {
     opened = true;
     tell({ state: ["Reconnecting…", "off"] });
-    if (listening.readyState === EventSource.CLOSED) setTimeout(listen, 3000, address);
+    if (listening.readyState !== EventSource.CLOSED) return;
+    setTimeout(listen, 3000, address); // until then the list is asked for, and says whether the session has ended
+    refreshSoon();
   };
 }
 
