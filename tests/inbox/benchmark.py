@@ -25,7 +25,7 @@ from tests.repository import ROOT
 from tests.temporary import temporary_database, temporary_postgres
 
 MIXED, MANY, PAGES = 100, 10_000, 20
-SAMPLES = 10
+SAMPLES = 20
 RUNS_A_SECOND, QUESTIONS_A_RUN, LOAD_SECONDS = 10, 5, 60
 SETTLE_MS = 420
 STATIC = ROOT / "server" / "inbox" / "static"

@@ -123,7 +123,7 @@ function showRow() {
 // -- deciding
 
 addEventListener("click", (event) => {
-  const link = event.target.closest(".row, a[hx-target='#question']");
+  const link = event.target.closest("a[hx-target='#question']");
   if (link && (event.ctrlKey || event.metaKey || event.shiftKey)) return event.stopPropagation(); // a tab of its own
   if (link && !link.matches("[data-back]")) leaveFor(link.pathname.split("/").at(-1));
   const button = event.target.closest("#decide button, #decide [data-back], [data-next], button[data-key='?']");
