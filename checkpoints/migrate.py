@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.errors import InsufficientPrivilege, InvalidSchemaName
 from psycopg.rows import DictRow
 
+from hitl_orchestrator.checkpoints.memories import open_memories
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.domain.errors import ConfigurationError
@@ -64,6 +65,8 @@ async def _migrate(pool: Pool, saver: BufferedSaver) -> list[str]:
                     "INSERT INTO hitl_migrations (version, name) VALUES (%s, %s)", (version, name)
                 )
         await saver.setup()
+        async with open_memories(conn) as memories:
+            await memories.setup()
         await _apply_queue_schema(conn)
         return [name for _, name, _ in fresh]
 

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from hitl_orchestrator.domain.capability import Capability
+from hitl_orchestrator.domain.capability import Capability, Registry
 
+_MAX_NAMED = 50  # facets, and sentences, of an explanation
 _MAX_TRIES = 20_000  # of the search; past it the best plan found so far is taken
 
 
@@ -35,6 +36,57 @@ def chain(
     )
     # each could be made alone, but those that make them disagree
     return Unreachable(alone or tuple(goal))
+
+
+def explain(
+    unreachable: Unreachable,
+    registry: Registry,
+    capabilities: Sequence[Capability],
+    at_hand: Collection[str],
+) -> str:
+    """Say why these facets cannot be made, and what would help. `capabilities`: those allowed."""
+    makeable = reachable(capabilities, at_hand)
+    makers: dict[str, Capability] = {}
+    for capability in capabilities:
+        makers = {**dict.fromkeys(capability.outputFacets, capability), **makers}
+    open_facets, told, said = list(unreachable.facets), set[str](), list[str]()
+    while open_facets and len(said) < _MAX_NAMED:
+        facet = open_facets.pop(0)
+        if facet in told:
+            continue
+        told.add(facet)
+        if facet not in makers:
+            said.append(f"{_name_missing(facet, registry)}.")
+            continue
+        missing = [one for one in makers[facet].inputFacets if one not in makeable]
+        if not missing:
+            said.append(f"What makes {facet} needs a facet that others make in another shape.")
+            continue
+        needs = [one if one in makers else _name_need(one, registry) for one in missing]
+        if told.issuperset(missing):
+            needs[-1] += ", so each waits for the other: give one of them as an input"
+        said.append(f"{makers[facet].capabilityId} makes {facet}, but needs {' and '.join(needs)}.")
+        open_facets += [one for one in missing if one in makers]
+    if not all(_list_makers(one, registry) for one in unreachable.facets):
+        known = sorted(facet for facet in makeable if facet in makers)
+        said.append(f"What can be made: {', '.join(known[:_MAX_NAMED]) or 'nothing'}.")
+    return " ".join(said)
+
+
+def _name_missing(facet: str, registry: Registry) -> str:
+    """Say of a facet that no allowed capability makes it."""
+    others = _list_makers(facet, registry)
+    return f"{others[0]} makes {facet}, but is not allowed" if others else f"Nobody makes {facet}"
+
+
+def _name_need(facet: str, registry: Registry) -> str:
+    others = _list_makers(facet, registry)
+    who = f"only {others[0]} makes, which is not allowed" if others else "nobody makes"
+    return f"{facet}, which {who}: give it as an input"
+
+
+def _list_makers(facet: str, registry: Registry) -> list[str]:
+    return [name for name, capability in registry.items() if facet in capability.outputFacets]
 
 
 def in_order(chosen: Collection[Capability], at_hand: Collection[str]) -> list[Capability]:

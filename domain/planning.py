@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from hitl_orchestrator.domain.capability import Capability, Registry
-from hitl_orchestrator.domain.chaining import Unreachable, chain, disagree, reachable
+from hitl_orchestrator.domain.chaining import Unreachable, chain, disagree, explain, reachable
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import Answered, ResponseType
 from hitl_orchestrator.domain.plan import MAX_REVISIONS, MAX_STEPS, Plan, Step, StepStatus
@@ -46,11 +46,13 @@ def check_start(
         raise Invalid(
             f"Unknown capability: {', '.join(unknown)}. There are: {', '.join(registry) or 'none'}."
         )
-    plan = chain(allowed(registry, agents), outputs, at_hand)
+    capabilities = allowed(registry, agents)
+    plan = chain(capabilities, outputs, at_hand)
     if isinstance(plan, Unreachable):
         raise Invalid(
             f"No allowed capability can make {', '.join(plan.facets)} "
-            f"of what is at hand: {', '.join(sorted(at_hand))}."
+            f"of what is at hand: {', '.join(sorted(at_hand))}. "
+            + explain(plan, registry, capabilities, at_hand)
         )
     return plan
 

@@ -162,14 +162,16 @@ class Snapshot(Record):
     reports: dict[str, Report] = Field(default_factory=dict)
     questions: dict[str, Asked] = Field(default_factory=dict)
     result: Ending | None = None
+    metadata: JsonObject = Field(default_factory=dict)
     is_partial: bool = Field(default=False, exclude=True)
 
     @classmethod
-    def first(cls, run: RunSettings) -> "Snapshot":
-        """Return the state before the planner has seen it."""
+    def first(cls, run: RunSettings, metadata: JsonObject | None = None) -> "Snapshot":
+        """Return the state before the planner has seen it. `metadata`: the caller's, of the run."""
         at_hand = {OBJECTIVE: run.objective, **run.inputs}
         return cls(
             run=run,
+            metadata=metadata or {},
             facets={name: Facet(value=value, producedBy=INPUT) for name, value in at_hand.items()},
         )
 

@@ -16,6 +16,7 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
 
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.graph.channel import State
@@ -40,15 +41,16 @@ def build(
     saver: BaseCheckpointSaver[Any],
     propose: Propose | None = None,
     checks: Checks | None = None,
+    store: BaseStore | None = None,
 ) -> Graph:
     """Compile the orchestrator over these agents.
 
     Plugged-in graphs keep their own threads in the same saver. `checks`: of the whole process;
-    None: of these agents alone.
+    None: of these agents alone. `store`: of those that have none.
     """
     checks = checks or Checks()
     catalogue = build_catalogue(agents)
-    works = {name: embed_agent(agent, saver, checks) for name, agent in catalogue.items()}
+    works = {name: embed_agent(agent, saver, checks, store) for name, agent in catalogue.items()}
     return assemble(build_registry(agents), works, saver, propose)
 
 

@@ -97,7 +97,7 @@ class _Drive:
         return self._is_given_back
 
     async def _choose(self, locked: Locked, config: RunnableConfig) -> Next:
-        first = Snapshot.first(locked.run.settings)
+        first = Snapshot.first(locked.run.settings, locked.run.metadata)
         if self._unit.is_new:
             self._state = first
             return Begin(first)

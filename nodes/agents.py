@@ -4,9 +4,12 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from langchain_core.runnables import Runnable
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
 from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from hitl_orchestrator.domain.capability import Capability, FacetName, contract_of
 from hitl_orchestrator.domain.checking import refers_to_itself
@@ -15,12 +18,12 @@ from hitl_orchestrator.domain.hitl import Contract
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.domain.schemas import schema_error
 from hitl_orchestrator.domain.state import PARTS
+from hitl_orchestrator.nodes.bare import describe_graph, take_whole
 from hitl_orchestrator.nodes.fingerprint import take_fingerprint
-from hitl_orchestrator.nodes.loading import describe, load_entry, names_file
+from hitl_orchestrator.nodes.loading import describe, load_entry, names_file, names_manifest
 from hitl_orchestrator.nodes.plain import make_plain
-
-AgentGraph = Pregel[Any, Any, Any, Any]
-AgentRun = AgentGraph | Callable[[Any], Any]  # a function, sync or async
+from hitl_orchestrator.nodes.run_kinds import AgentRun, NotAnAgent, compile_graph, read_run
+from hitl_orchestrator.nodes.surroundings import find_needed_context
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Agent:
     """What a mapping says. `schemas`: by facet, JSON Schemas.
 
     `input` and `output` replace how a graph is given its task and how its facets are found; `ask`,
-    `answer` and `denied` how it asks, and how an answer and a refusal are said to it.
+    `answer` and `denied` how it asks, and how an answer and a refusal are said to it. `context` and
+    `config` make, of its task, what it is run with; `store`: its own, besides the graph's.
     """
 
     capability: Capability
@@ -39,14 +43,26 @@ class Agent:
     ask: Callable[[Any], Any] | None = None
     answer: Callable[[Any, Any], Any] | None = None
     denied: Callable[[str], Any] | None = None  # from the reason
+    context: Callable[[JsonObject], Any] | None = None
+    config: Callable[[JsonObject], Any] | None = None
+    store: BaseStore | None = None
 
 
 _schemas = TypeAdapter(dict[FacetName, JsonObject])
 _OPTIONAL = ("input", "output", "ask", "answer")
+_VALUES = ("context", "config")  # or a function of the task
+_LISTS = ("inputFacets", "optionalInputFacets", "outputFacets", "reworks")
 # LangGraph gives a node and a channel of one graph no common name
 _TAKEN = {"planner", "guard", *PARTS, "result", "events"}
 _OURS = {"contract", "disagreesWith", "fingerprint"}  # of a capability: what we find out ourselves
-_KEYS = Capability.model_fields.keys() - _OURS | {"facets", "run", "denied", *_OPTIONAL}
+_KEYS = Capability.model_fields.keys() - _OURS | {
+    "facets",
+    "run",
+    "denied",
+    "store",
+    *_OPTIONAL,
+    *_VALUES,
+}
 
 
 def load_agents(entries: Sequence[str], settings: object) -> list[Agent]:
@@ -59,27 +75,60 @@ def load_agents(entries: Sequence[str], settings: object) -> list[Agent]:
     agents: list[Agent] = []
     for entry in entries:
         where = f"HITL_AGENTS: {entry}"
-        agents += _read_all(_call_factory(named[entry], settings, where), where)
+        found = named[entry]
+        if not names_manifest(entry):
+            found = _call_factory(found, settings, where)
+        agents += _read_all(found, where, entry.rpartition(":")[2])
     return agents
 
 
-def read_agent(mapping: object, where: str) -> Agent:
-    """Check the mapping. Raises ConfigurationError, with `where` first in what it says."""
-    if not isinstance(mapping, Mapping):
-        raise ConfigurationError(
-            f"{where} is no mapping that describes an agent, but of type {type(mapping).__name__}"
-        )
-    given = dict(cast(Mapping[str, Any], mapping))
+def read_agent(described: object, where: str, name: str | None = None) -> Agent:
+    """Check the mapping. Raises ConfigurationError, with `where` first in what it says.
+
+    A graph that stands for itself is `name`d so, if it has no name of its own.
+    """
     try:
-        _check_keys(given)
-        run = _read_run(given.pop("run", None))
-        schemas = _read_schemas(given.pop("facets", {}))
-        callables = {key: _read_callable(key, given.pop(key, None)) for key in _OPTIONAL}
-        callables["denied"] = _read_denied(given)
-        capability = _read_capability(given, schemas).but(fingerprint=take_fingerprint(run))
-        return Agent(capability, schemas, run, **callables)
-    except _Unfit as error:
+        given = _describe(described, name)
+        if given is None:
+            kind = type(described).__name__
+            raise ConfigurationError(
+                f"{where} is no mapping that describes an agent, but of type {kind}"
+            )
+        return _read_mapping(given)
+    except NotAnAgent as error:
         raise ConfigurationError(f"{where}: {error}") from error
+
+
+def _describe(described: object, name: str | None) -> dict[str, Any] | None:
+    """Return the mapping, or that of a graph that stands for itself; None: it is neither."""
+    if isinstance(described, StateGraph):
+        described = compile_graph(cast("StateGraph[Any]", described))
+    if isinstance(described, Pregel):
+        return describe_graph(cast("Pregel[Any, Any, Any, Any]", described), name)
+    return dict(cast(Mapping[str, Any], described)) if isinstance(described, Mapping) else None
+
+
+def _read_mapping(given: dict[str, Any]) -> Agent:
+    _check_keys(given)
+    described = given.pop("run", None)
+    run = read_run(described)
+    schemas = _read_schemas(given.pop("facets", {}))
+    callables: dict[str, Any] = {
+        key: _read_callable(key, given.pop(key, None)) for key in _OPTIONAL
+    }
+    callables["denied"] = _read_denied(given)
+    callables |= {key: _read_value(given.pop(key, None)) for key in _VALUES}
+    store = _read_store(given.pop("store", None))
+    capability = _read_capability(given, schemas).but(fingerprint=take_fingerprint(run))
+    needed = [] if callables["context"] else find_needed_context(run)
+    if needed:
+        raise NotAnAgent(
+            f"the graph's context needs {', '.join(needed)}: give a `context`, task -> context"
+        )
+    is_chain = isinstance(described, Runnable) and not isinstance(described, Pregel)
+    if is_chain and callables["output"] is None and len(capability.outputFacets) == 1:
+        callables["output"] = take_whole(capability.outputFacets[0])
+    return Agent(capability, schemas, run, store=store, **callables)
 
 
 def build_catalogue(agents: Sequence[Agent]) -> dict[str, Agent]:
@@ -128,9 +177,9 @@ def _call_factory(found: object, settings: object, where: str) -> object:
     return cast(object, made)
 
 
-def _read_all(found: object, where: str) -> list[Agent]:
+def _read_all(found: object, where: str, name: str) -> list[Agent]:
     if not isinstance(found, list | tuple):
-        return [read_agent(found, where)]
+        return [read_agent(found, where, name)]
     mappings = cast(Sequence[object], found)
     if not mappings:
         raise ConfigurationError(f"{where} names no agent: it is an empty list")
@@ -157,45 +206,54 @@ def _differs(maker: Agent, schemas: Mapping[str, JsonObject]) -> bool:
     return False
 
 
-class _Unfit(Exception):
-    """Why a mapping describes no agent."""
-
-
 def _check_keys(given: Mapping[str, Any]) -> None:
     if unknown := [str(key) for key in given if key not in _KEYS]:
-        raise _Unfit(f"unknown key {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
-
-
-def _read_run(run: object) -> AgentRun:
-    graph = _compile(cast(StateGraph[Any], run)) if isinstance(run, StateGraph) else run
-    if isinstance(graph, Pregel):
-        return cast(AgentGraph, graph)
-    if not callable(graph):
-        raise _Unfit(
-            "`run` must be a function, a compiled LangGraph graph or a StateGraph,"
-            f" not {type(graph).__name__}"
-        )
-    return graph
-
-
-def _compile(graph: StateGraph[Any]) -> object:
-    try:
-        return graph.compile()
-    except Exception as error:  # foreign code: what it raises is the reason
-        raise _Unfit(f"`run` is a graph that does not compile: {describe(error)}") from error
+        raise NotAnAgent(f"unknown key {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
 
 
 def _read_schemas(given: object) -> dict[str, JsonObject]:
     try:
-        schemas = _schemas.validate_python(given)
+        schemas = _schemas.validate_python(_write_schemas(given))
     except ValidationError as error:
-        raise _Unfit(describe_misfit(error, "facets")) from error
+        raise NotAnAgent(describe_misfit(error, "facets")) from error
     for name, schema in schemas.items():
         if problem := schema_error(schema):
-            raise _Unfit(f"`facets.{name}` is not a JSON Schema: {problem}")
+            raise NotAnAgent(f"`facets.{name}` is not a JSON Schema: {problem}")
         if refers_to_itself(schema):
-            raise _Unfit(f"`facets.{name}` cannot be checked: it refers to itself without end")
+            raise NotAnAgent(f"`facets.{name}` cannot be checked: it refers to itself without end")
     return schemas
+
+
+def _write_schemas(given: object) -> object:
+    """Return them with the JSON Schema of each class that stands for one."""
+    if not isinstance(given, Mapping):
+        return given
+    facets = cast(Mapping[object, object], given)
+    return {
+        name: _write_schema(kind, f"facets.{name}") if isinstance(kind, type) else kind
+        for name, kind in facets.items()
+    }
+
+
+def _write_schema(kind: type, where: str) -> JsonObject:
+    try:
+        return TypeAdapter(kind).json_schema()
+    except PydanticUserError as error:
+        reason = describe(error)
+        raise NotAnAgent(f"`{where}` is a class without a JSON Schema: {reason}") from error
+
+
+def _read_value(given: object) -> Callable[[JsonObject], Any] | None:
+    """Return what makes it of a task; of a value that is the same for all tasks, too."""
+    if given is None or (callable(given) and not isinstance(given, type)):
+        return cast("Callable[[JsonObject], Any] | None", given)
+    return lambda task: given
+
+
+def _read_store(given: object) -> BaseStore | None:
+    if given is None or isinstance(given, BaseStore):
+        return given
+    raise NotAnAgent(f"`store` must be a LangGraph store, not {type(given).__name__}")
 
 
 def _read_denied(given: dict[str, Any]) -> Callable[[str], Any] | None:
@@ -211,21 +269,24 @@ def _read_denied(given: dict[str, Any]) -> Callable[[str], Any] | None:
     try:
         plain = make_plain("`denied`", denied)
     except Invalid as error:
-        raise _Unfit(f"{error.detail}; or give a function of the reason") from error
+        raise NotAnAgent(f"{error.detail}; or give a function of the reason") from error
     return lambda reason: plain
 
 
 def _read_callable(key: str, given: object) -> Callable[..., Any] | None:
     if given is None or callable(given):
         return given
-    raise _Unfit(f"`{key}` must be a function, not {type(given).__name__}")
+    raise NotAnAgent(f"`{key}` must be a function, not {type(given).__name__}")
 
 
 def _read_capability(given: Mapping[str, Any], schemas: Mapping[str, JsonObject]) -> Capability:
+    named = {key: (given[key],) for key in _LISTS if isinstance(given.get(key), str)}
     try:
-        capability = Capability.model_validate({**given, "contract": Contract(input={}, output={})})
+        capability = Capability.model_validate(
+            {**given, **named, "contract": Contract(input={}, output={})}
+        )
     except ValidationError as error:
-        raise _Unfit(describe_misfit(error)) from error
+        raise NotAnAgent(describe_misfit(error)) from error
     _check_once((*capability.inputFacets, *capability.optionalInputFacets))
     _check_once(capability.outputFacets)
     return capability.but(contract=_build_contract(capability, schemas))
@@ -233,7 +294,7 @@ def _read_capability(given: Mapping[str, Any], schemas: Mapping[str, JsonObject]
 
 def _check_once(names: Sequence[str]) -> None:
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise _Unfit(f"the facet {', '.join(twice)} is named twice")
+        raise NotAnAgent(f"the facet {', '.join(twice)} is named twice")
 
 
 def _build_contract(capability: Capability, schemas: Mapping[str, JsonObject]) -> Contract:

@@ -11,6 +11,7 @@ import inspect
 import itertools
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.messages import HumanMessage
@@ -20,13 +21,15 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.func import entrypoint
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
+from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
 from langgraph.types import Command, Interrupt, StateSnapshot
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
 from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
-from hitl_orchestrator.nodes.agents import Agent, AgentGraph, AgentRun
+from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.approvals import RefusalNotAllowed
 from hitl_orchestrator.nodes.blocking import hand_over
 from hitl_orchestrator.nodes.calls import tell_way_out
@@ -38,8 +41,10 @@ from hitl_orchestrator.nodes.notes import note, recall
 from hitl_orchestrator.nodes.outputs import report_outputs, shorten
 from hitl_orchestrator.nodes.pauses import PauseLost, Pauses, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
+from hitl_orchestrator.nodes.run_kinds import AgentGraph, AgentRun, find_injected
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.stops import Stop, find_stops, is_raised, pass_stop, read_stop
+from hitl_orchestrator.nodes.surroundings import add_config, build_context
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 from hitl_orchestrator.nodes.told import add_told, check_told, keep_told, read_told
 
@@ -48,13 +53,16 @@ NOTHING = StateSnapshot({}, (), {"configurable": {}}, None, None, None, (), ())
 
 
 def embed_agent(
-    agent: Agent, saver: BaseCheckpointSaver[Any], checks: Checks | None = None
+    agent: Agent,
+    saver: BaseCheckpointSaver[Any],
+    checks: Checks | None = None,
+    store: BaseStore | None = None,
 ) -> Work:
     """Return what the agent does at a visit. Its thread is kept in the saver.
 
-    `checks`: of the whole process; None: there are no others.
+    `checks`: of the whole process; None: there are no others. `store`: of an agent without one.
     """
-    graph = prepare_graph(agent.run, saver)
+    graph = prepare_graph(agent.run, saver, agent.store or store)
     checks = checks or Checks()
 
     async def work(task: Task, answers: Answers) -> Report:
@@ -69,19 +77,23 @@ def _fail(reason: str) -> Report:
     return Report(outcome=Outcome.FAILED, reason=shorten(reason))
 
 
-def prepare_graph(run: AgentRun, saver: BaseCheckpointSaver[Any]) -> AgentGraph:
-    """Put it on our saver, whatever it was compiled with."""
+def prepare_graph(
+    run: AgentRun, saver: BaseCheckpointSaver[Any], store: BaseStore | None = None
+) -> AgentGraph:
+    """Put it on our saver, whatever it was compiled with; on the store if it has none."""
     if isinstance(run, Pregel):
         graph = cast(AgentGraph, run)
         # which types of its state may be read back; copy() forgets them
         types = getattr(graph, "_serde_allowlist", None)
-        kept = graph.copy({"checkpointer": saver.with_allowlist(types) if types else saver})
-        return watch_pauses(kept)
+        saver = saver.with_allowlist(types) if types else saver
+        return watch_pauses(graph.copy({"checkpointer": saver, "store": graph.store or store}))
 
-    async def function(task: Any) -> Any:
-        return make_plain("What it returned", await _call(run, task))
+    async def function(task: Any, *, runtime: Runtime[Any]) -> Any:
+        call = partial(run, **find_injected(run, runtime))
+        return make_plain("What it returned", await _call(call, task))
 
-    return watch_pauses(cast(AgentGraph, entrypoint(checkpointer=saver)(function)))
+    begin = entrypoint(checkpointer=saver, store=store)
+    return watch_pauses(cast(AgentGraph, begin(function)))
 
 
 async def _call(run: Callable[[Any], Any], task: Any) -> object:
@@ -212,10 +224,16 @@ class _Visit:
                 self.undelivered = []
             pauses = Pauses()
             written = keep_told(pauses.within(config), self._told)
-            await self._graph.ainvoke(step, written, durability="sync")
+            await self._invoke(step, written)
             self._passed |= {ask.key for _, ask in stops}
             state, ran = await read_state(self._agent, self._graph, config), True
             pauses.check_rest(state)
+
+    async def _invoke(self, step: Any, config: RunnableConfig) -> None:
+        task = self._task.json_object()
+        context = build_context(self._agent.context, self._graph, task)
+        config = add_config(self._agent.config, task, config)
+        await self._graph.ainvoke(step, config, context=context, durability="sync")
 
     def _ask_to_go_on(self, stop: Stop) -> Ask:
         """Return the question whether to go on; the next one, where the last yes did not help."""

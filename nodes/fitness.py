@@ -17,9 +17,10 @@ from langgraph.types import Interrupt, Send, StateSnapshot
 from pydantic import BaseModel, ValidationError
 
 from hitl_orchestrator.domain.errors import OrchestratorError, Unfit
-from hitl_orchestrator.nodes.agents import Agent, AgentGraph
+from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.fingerprint import find_subgraphs, list_channel_types
 from hitl_orchestrator.nodes.loading import describe
+from hitl_orchestrator.nodes.run_kinds import AgentGraph
 from hitl_orchestrator.nodes.unreadable import find_unreadable
 
 MARK = "hitl_agent"  # in the metadata of each checkpoint: the fingerprint of who wrote it

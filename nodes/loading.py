@@ -11,7 +11,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -20,24 +20,27 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.nodes.manifest import find_graph, make_graph
 
 # lie in many folders, and no agent imports them
 _NOT_TO_IMPORT = {"__main__", "__mp_main__", "conftest", "setup", "tests"}
 
 
 def load_entry(entry: str) -> object:
-    """Return what `package.module:name` or `path/to/file.py:name` names.
+    """Return what `package.module:name`, `path/to/file.py:name` or `langgraph.json:name` names.
 
     Raises ConfigurationError: foreign code runs here, and whatever it raises, one line says so.
     """
     place, _, name = entry.rpartition(":")
     if not place or not name:
         raise ConfigurationError(
-            f"HITL_AGENTS: {entry!r} is neither `package.module:name` nor `path/to/file.py:name`"
+            f"HITL_AGENTS: {entry!r} is none of `package.module:name`, `path/to/file.py:name`"
+            " and `path/to/langgraph.json:name`"
         )
     try:
-        module = _load_file(Path(place)) if names_file(entry) else _load_module(place)
-        return getattr(module, name)
+        if names_manifest(entry):
+            return make_graph(_load(*find_graph(Path(place), name)))
+        return _load(entry, [Path.cwd()])
     except (Exception, SystemExit) as error:
         reason = describe(error)
         if names_file(entry):
@@ -46,12 +49,24 @@ def load_entry(entry: str) -> object:
 
 
 def names_file(entry: str) -> bool:
-    return entry.rpartition(":")[0].endswith(".py")
+    return entry.rpartition(":")[0].endswith((".py", ".json"))
+
+
+def names_manifest(entry: str) -> bool:
+    return entry.rpartition(":")[0].endswith(".json")
 
 
 def describe(error: BaseException) -> str:
     """Return what was raised in one line."""
     return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")
+
+
+def _load(entry: str, roots: Sequence[Path]) -> object:
+    """`roots`: where a file's imports are looked for, if they are not beside it."""
+    place, _, name = entry.rpartition(":")
+    if place.endswith(".py"):
+        return getattr(_load_file(Path(place), roots), name)
+    return getattr(_load_module(place), name)
 
 
 def _load_module(name: str) -> ModuleType:
@@ -65,8 +80,12 @@ def _load_module(name: str) -> ModuleType:
     return module
 
 
-def _load_file(path: Path) -> ModuleType:
-    """Import the file under the name that Python gives it when something beside it imports it."""
+def _load_file(path: Path, roots: Sequence[Path]) -> ModuleType:
+    """Import the file under the name that Python gives it when something beside it imports it.
+
+    A file of a package that knows itself as such is imported as its module; what it imports may
+    lie in a folder above, up to a root: `src/agent/graph.py` has `from agent.state import State`.
+    """
     file = path.resolve()
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -76,11 +95,51 @@ def _load_file(path: Path) -> ModuleType:
         raise ImportError(
             f"Python or an installed package has a module `{file.stem}`: rename {file}"
         )
-    with _plug_in(file.parent):
-        module = importlib.import_module(file.stem)
+    name, folders = file.stem, [file.parent]
+    while True:
+        try:
+            return _import(name, file, folders)
+        except ImportError as error:
+            if "no known parent package" in str(error) and name == file.stem:
+                name, folder = _name_in_package(file)
+            elif (above := _find_above(error, file, roots)) and above not in folders:
+                folder = above
+            else:
+                raise
+            folders.append(folder)
+
+
+def _import(name: str, file: Path, folders: Sequence[Path]) -> ModuleType:
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(_plug_in(folder))
+        module = importlib.import_module(name)
         if (found := _find_place(module)) != file:
-            raise ImportError(f"`{file.stem}` is {found} here, not {file}: rename one of them")
+            raise ImportError(f"`{name}` is {found} here, not {file}: rename one of them")
     return module
+
+
+def _name_in_package(file: Path) -> tuple[str, Path]:
+    """Return its name as a module of its package, and the folder that the package lies in."""
+    parts, folder = [file.stem, file.parent.name], file.parent.parent
+    while (folder / "__init__.py").is_file():
+        parts.append(folder.name)
+        folder = folder.parent
+    return ".".join(reversed(parts)), folder
+
+
+def _find_above(error: ImportError, file: Path, roots: Sequence[Path]) -> Path | None:
+    """Return the nearest folder above the file, within a root, that has what was not found."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    top = error.name.partition(".")[0]
+    above: list[Path] = []
+    for root in roots:
+        above += [one for one in file.parents[1:] if one.is_relative_to(root)]
+    for folder in (*above, *roots):
+        if _find(top, folder):
+            return folder
+    return None
 
 
 class _Neighbours(MetaPathFinder):

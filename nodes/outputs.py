@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from langchain_core.messages import BaseMessage
 from langgraph.graph.state import CompiledStateGraph
 
 from hitl_orchestrator.domain.checking import Checked, knowing
@@ -12,9 +11,10 @@ from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.schemas import mismatches
 from hitl_orchestrator.domain.state import Outcome, Report
-from hitl_orchestrator.nodes.agents import Agent, AgentGraph
+from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.checks import Checks
-from hitl_orchestrator.nodes.plain import make_plain
+from hitl_orchestrator.nodes.plain import list_said, make_plain
+from hitl_orchestrator.nodes.run_kinds import AgentGraph
 
 MAX_FACET_BYTES = 1024 * 1024
 MAX_TEXT_LENGTH = 2000  # of an agent's error, and of each of its warnings
@@ -55,24 +55,11 @@ def _find_in_state(agent: Agent, state: Mapping[str, Any]) -> Mapping[str, Any]:
     outputs = agent.capability.outputFacets
     found = {name: state[name] for name in outputs if name in state}
     if not found and len(outputs) == 1:
-        for said in _find_said(state, agent.schemas.get(outputs[0], {})):
+        schema = agent.schemas.get(outputs[0], {})
+        # the one that fits first; if none does, the first says why it does not
+        for said in sorted(list_said(state), key=lambda each: bool(mismatches(each, schema)))[:1]:
             found = {outputs[0]: said}
     return {name: state[name] for name in ("warnings",) if name in state} | found
-
-
-def _find_said(state: Mapping[str, Any], schema: JsonObject) -> list[Json]:
-    """Return the structured response or the text of the last message, whichever fits first.
-
-    If none fits, the first is returned, to say why it does not. Empty: it said nothing.
-    """
-    last = (state.get("messages") or [None])[-1]
-    text = last.text if isinstance(last, BaseMessage) else None
-    said = [
-        make_plain("What it said", each)
-        for each in (state.get("structured_response"), text)
-        if each is not None
-    ]
-    return sorted(said, key=lambda each: bool(mismatches(each, schema)))[:1]
 
 
 def _build_report(agent: Agent, made: Mapping[str, Any]) -> Report:

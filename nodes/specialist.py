@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from langgraph.types import interrupt
+from pydantic import Field
 
 from hitl_orchestrator.domain import events
 from hitl_orchestrator.domain.capability import Capability
@@ -39,6 +40,7 @@ class Task(Record):
     runId: str
     threadId: str
     stepId: str
+    metadata: JsonObject = Field(default_factory=dict)  # of the run, its caller's
 
 
 class Visit(Record):
@@ -76,6 +78,7 @@ def build_visit(state: Snapshot, step: Step) -> Visit:
         runId=state.run.runId,
         threadId=state.run.threadId,
         stepId=step.stepId,
+        metadata=state.metadata,
     )
     asked = tuple(questions_of(state, step.stepId))
     return Visit(task=task, asked=asked)

@@ -23,9 +23,9 @@ from hitl_orchestrator.domain.asking import check_size, parse_question
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import Answer, Answered, Decision, Denied, Kind, Question
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
-from hitl_orchestrator.nodes.agents import AgentGraph
 from hitl_orchestrator.nodes.approvals import RefusalNotAllowed
 from hitl_orchestrator.nodes.plain import make_plain
+from hitl_orchestrator.nodes.run_kinds import AgentGraph
 
 _OWN_ID = re.compile(r"[0-9a-f]{32}")  # as interrupt() gives them; a NodeInterrupt has another
 _messages = TypeAdapter(list[AnyMessage])

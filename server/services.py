@@ -21,6 +21,7 @@ from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.embedded.keeper import Keeper
 from hitl_orchestrator.checkpoints.embedded.postgres import DataDir, EmbeddedPostgres, data_dir
 from hitl_orchestrator.checkpoints.lifeline import Lifeline
+from hitl_orchestrator.checkpoints.memories import open_memories
 from hitl_orchestrator.checkpoints.migrate import check_migrated, migrate
 from hitl_orchestrator.checkpoints.pool import (
     Pool,
@@ -165,7 +166,9 @@ async def open_services(
             settings.claim_seconds,
         )
         checks = Checks()
-        graph = build(agents, saver, build_proposer(model) if model else None, checks)
+        memories = await stack.enter_async_context(open_memories(pools.driving))
+        propose = build_proposer(model) if model else None
+        graph = build(agents, saver, propose, checks, memories)
 
         def rehydrated(run_id: str) -> None:
             telemetry.log("run_rehydrated", runId=run_id)

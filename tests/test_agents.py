@@ -145,7 +145,7 @@ def test_run_may_be_whatever_is_called(called: Any) -> None:
         ({"displayName": 5}, "`displayName`: Input should be a valid string"),
         ({"outputFacets": None}, "`outputFacets`: Field required"),
         ({"outputFacets": []}, "`outputFacets`: Tuple should have at least 1 item"),
-        ({"outputFacets": "brief"}, "`outputFacets`: Input should be a valid tuple"),
+        ({"outputFacets": 5}, "`outputFacets`: Input should be a valid tuple"),
         ({"inputFacets": ["__start__"]}, "`inputFacets.0`: String should match"),
         ({"inputFacets": ["a", "a"]}, "the facet a is named twice"),
         ({"inputFacets": ["a"], "optionalInputFacets": ["a"]}, "the facet a is named twice"),
@@ -178,7 +178,7 @@ def test_run_may_be_whatever_is_called(called: Any) -> None:
         ({"output": 5}, "`output` must be a function, not int"),
         (
             {"inputFacet": ["objective"]},
-            "unknown key inputFacet; known are answer, ask, capabilityId, denied, displayName",
+            "unknown key inputFacet; known are answer, ask, capabilityId, config, context, denied",
         ),
         ({"contract": {"input": {}, "output": {}}}, "unknown key contract"),
     ],

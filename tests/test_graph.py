@@ -38,8 +38,9 @@ from hitl_orchestrator.domain.hitl import (
 from hitl_orchestrator.domain.progress import plan_with_statuses
 from hitl_orchestrator.domain.state import RUN, Outcome, Snapshot
 from hitl_orchestrator.graph.build import build
-from hitl_orchestrator.nodes.agents import Agent, AgentRun
+from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.planner import Proposal
+from hitl_orchestrator.nodes.run_kinds import AgentRun
 from tests.contracts import capability
 from tests.stepping import Stepping, pending, stepping
 

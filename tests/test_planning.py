@@ -234,12 +234,15 @@ def test_two_that_wait_for_each_other_need_a_third_and_nobody_else() -> None:
         (
             None,
             ["published", "film"],
-            "No allowed capability can make film of what is at hand: objective.",
+            "No allowed capability can make film of what is at hand: objective. Nobody makes film."
+            " What can be made: brief, drafts, published, review.",
         ),
         (
             ["writer"],
             ["drafts"],
-            "No allowed capability can make drafts of what is at hand: objective.",
+            "No allowed capability can make drafts of what is at hand: objective."
+            " writer makes drafts, but needs brief, which only strategist makes, which is not"
+            " allowed: give it as an input.",
         ),
     ],
 )
@@ -249,6 +252,47 @@ def test_a_start_that_cannot_come_to_anything_is_refused(
     with pytest.raises(Invalid) as refused:
         check_start(DESK, agents, outputs, [OBJECTIVE])
     assert refused.value.detail == named
+
+
+@pytest.mark.parametrize(
+    ("lines", "agents", "says"),
+    [
+        (
+            ["sales.discount: price -> x"],
+            None,
+            "sales.discount makes x, but needs price, which nobody makes: give it as an input.",
+        ),
+        (
+            ["a: y, n -> x", "b: z -> y"],
+            None,
+            "a makes x, but needs y and n, which nobody makes: give it as an input."
+            " b makes y, but needs z, which nobody makes: give it as an input.",
+        ),
+        (["a: -> x", "b: -> y"], ["b"], "a makes x, but is not allowed."),
+        (["a: -> y"], None, "Nobody makes x. What can be made: y."),
+        (["a: q -> y"], None, "Nobody makes x. What can be made: nothing."),
+        (
+            ["a: y -> x", "b: x -> y"],
+            None,
+            "a makes x, but needs y. b makes y, but needs x, so each waits for the other:"
+            " give one of them as an input.",
+        ),
+    ],
+)
+def test_a_refused_start_says_what_would_help(
+    lines: list[str], agents: list[str] | None, says: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_start(registry(*lines), agents, ["x"], [OBJECTIVE])
+    head = "No allowed capability can make x of what is at hand: objective. "
+    assert refused.value.detail == head + says
+
+
+def test_what_makes_its_input_in_another_shape_is_named() -> None:
+    found = registry("a: y -> x", "b: -> y")
+    found = {**found, "a": found["a"].but(disagreesWith=("b",))}
+    with pytest.raises(Invalid, match="What makes x needs a facet that others make in another"):
+        check_start(found, None, ["x"], [OBJECTIVE])
 
 
 def test_a_start_with_what_it_needs() -> None:

@@ -13,25 +13,14 @@ from tests.plugging.folders import refuse, write
 from tests.processes import DESK
 
 AGENTS = """
-from langgraph.graph import START, StateGraph
-from typing_extensions import TypedDict
-
 def mapping(name):
     return {"capabilityId": name, "displayName": name, "outputFacets": [name], "run": dict}
-
-class State(TypedDict):
-    x: str
-
-def work(state):
-    return state
 
 one = mapping("one")
 several = [mapping("left"), mapping("right")]
 pair = (mapping("a"), mapping("b"))
 nothing = []
 mixed = [mapping("left"), "right"]
-builder = StateGraph(State).add_node("n", work).add_edge(START, "n")
-graph = builder.compile()
 
 def made(settings):
     return mapping(settings.name)
@@ -84,8 +73,6 @@ def test_agents_keep_the_order_of_the_entries(file: Path) -> None:
         ("nothing", "names no agent: it is an empty list"),
         ("mixed", ", number 2 is no mapping that describes an agent, but of type str"),
         ("made_later", "is no mapping that describes an agent, but of type coroutine"),
-        ("graph", "is no mapping that describes an agent, but of type CompiledStateGraph"),
-        ("builder", "is no mapping that describes an agent, but of type StateGraph"),
         ("breaks", "fails when it is called with the settings: RuntimeError: no such model"),
         ("exits", "fails when it is called with the settings: SystemExit: 3"),
         ("missing", "cannot be loaded: AttributeError"),
