@@ -6,7 +6,7 @@ from typing import Any, NotRequired
 
 import pytest
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnablePassthrough
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
@@ -21,7 +21,7 @@ from hitl_orchestrator.domain.state import Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.embed import embed_agent
 from hitl_orchestrator.nodes.specialist import Task
-from tests.steps import YES, agent
+from tests.steps import YES, agent, returns
 
 TASK = Task(
     objective="Write to Ann",
@@ -49,8 +49,8 @@ class Tenant:
     region: str = "eu"
 
 
-def graph_of(node: Callable[..., Any], context: type | None = None, **kept: Any) -> Any:
-    builder = StateGraph(State, context_schema=context)
+def graph_of(node: Callable[..., Any], context: type[Any] | None = None, **kept: Any) -> Any:
+    builder: Any = StateGraph(State, context_schema=context)
     return builder.add_node("act", node).add_edge(START, "act").compile(**kept)
 
 
@@ -103,6 +103,10 @@ def taking_nothing() -> Any:
     return {}
 
 
+def taking_more(task: Any, model: Any, *rest: Any, config: Any, mood: str = "") -> Any:
+    return {}
+
+
 async def yielding_later(task: Any) -> AsyncGenerator[int]:
     yield 1
 
@@ -113,7 +117,7 @@ async def yielding_later(task: Any) -> AsyncGenerator[int]:
         (yielding, "`run` is a generator"),
         (yielding_later, "`run` is a generator"),
         (taking_nothing, "`run` takes no argument"),
-        (lambda task, model, *rest, config, mood="": {}, "`run` needs model; it is called with"),
+        (taking_more, "`run` needs model; it is called with"),
     ],
 )
 def test_what_cannot_be_called_with_a_task_stops_the_start(run: Any, says: str) -> None:
@@ -123,17 +127,21 @@ def test_what_cannot_be_called_with_a_task_stops_the_start(run: Any, says: str) 
 # Other Runnables
 
 
+def take_objective(task: Any) -> Any:
+    return {"answer": task["objective"]}
+
+
 @pytest.mark.parametrize(
     ("said", "answer"),
     [
-        (lambda task: {"answer": task["objective"]}, "Write to Ann"),
-        (lambda task: task["objective"].upper(), "WRITE TO ANN"),
-        (lambda task: AIMessage("as a message"), "as a message"),
-        (lambda task: {"other": 1}, {"other": 1}),
+        (take_objective, "Write to Ann"),
+        (returns("a text"), "a text"),
+        (returns(AIMessage("as a message")), "as a message"),
+        (returns({"other": 1}), {"other": 1}),
     ],
 )
 async def test_a_chain_makes_its_one_facet(said: Callable[[Any], Any], answer: Any) -> None:
-    chain = RunnableLambda(said) | RunnableLambda(lambda made: made)
+    chain: Any = RunnableLambda(said) | RunnablePassthrough[Any]()
     assert await finish(agent(chain)) == answer
 
 
@@ -142,7 +150,7 @@ async def test_a_chain_makes_its_one_facet(said: Callable[[Any], Any], answer: A
 
 async def test_what_is_meant_plainly_is_taken() -> None:
     one = agent(
-        lambda task: {"answer": Brief(audience="all")},
+        returns({"answer": Brief(audience="all")}),
         outputFacets="answer",
         inputFacets="objective",
         facets={"answer": Brief},
@@ -150,14 +158,14 @@ async def test_what_is_meant_plainly_is_taken() -> None:
     assert one.capability.outputFacets == ("answer",)
     assert one.schemas["answer"]["required"] == ["audience"]
     assert await finish(one) == {"audience": "all"}
-    wrong = agent(lambda task: {"answer": {}}, facets={"answer": Brief})
+    wrong = agent(returns({"answer": {}}), facets={"answer": Brief})
     assert "breaks the rule `required`" in ((await visit(wrong)).reason or "")
 
 
 def test_a_class_without_a_schema_stops_the_start() -> None:
     class Opaque: ...
 
-    reason = refuse(lambda: agent(lambda task: {}, facets={"answer": Opaque}))
+    reason = refuse(lambda: agent(returns({}), facets={"answer": Opaque}))
     assert "`facets.answer` is a class without a JSON Schema" in reason
 
 
@@ -190,7 +198,7 @@ class Named(TypedDict):
         (Named, {"name": "ann"}, "{'name': 'ann'}"),
         (Tenant, name_tenant, repr(Tenant("acme"))),
         (Tenant, Tenant("fixed"), repr(Tenant("fixed"))),
-        (Tenant, lambda task: {"name": "as a mapping"}, repr(Tenant("as a mapping"))),
+        (Tenant, returns({"name": "as a mapping"}), repr(Tenant("as a mapping"))),
     ],
 )
 async def test_a_graph_has_its_context(schema: Any, given: Any, answer: str) -> None:
@@ -235,14 +243,18 @@ async def test_a_graph_has_its_config_and_the_metadata_of_the_run() -> None:
     assert told == {"model": "acme", "metadata": {"tenant": "acme"}, "tags": ["ours"]}
 
 
+def find_none(task: Any) -> Any:
+    return task["none"]
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [
         ({"model": "small"}, "has model, which is no key of a RunnableConfig"),
         ({"configurable": {"thread_id": "of another"}}, "may not set thread_id"),
         ({"configurable": {"__pregel_resuming": True}}, "may not set __pregel_resuming"),
-        (lambda task: 3, "returned int, not a mapping"),
-        (lambda task: task["none"], "The mapping's `config` raised KeyError"),
+        (returns(3), "returned int, not a mapping"),
+        (find_none, "The mapping's `config` raised KeyError"),
     ],
 )
 async def test_a_config_that_does_not_fit_fails_the_step(config: Any, says: str) -> None:

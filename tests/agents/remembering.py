@@ -21,7 +21,7 @@ async def count(state: State, config: RunnableConfig, *, store: BaseStore) -> St
 
 
 def ask(state: State) -> State:
-    interrupt(f"Visit {state['visits']}. Go on?")
+    interrupt(f"Visit {state.get('visits')}. Go on?")
     return {}
 
 
