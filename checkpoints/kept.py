@@ -51,7 +51,7 @@ class KeptRequest:
         is_refused_by_guard = request.status is RequestStatus.DENIED and self.settled is None
         if request.deliveredAt is not None or is_refused_by_guard:
             return None
-        return Asker(request.originAgent, request.stepId, self.fingerprint)
+        return Asker(request.pendingNodeId, request.stepId, self.fingerprint)
 
 
 class Moment(NamedTuple):

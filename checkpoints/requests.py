@@ -137,7 +137,8 @@ def answered_of(row: DictRow) -> AnsweredRequest:
         answer = settled.answer
     elif row["status"] == RequestStatus.DENIED:
         answer = Denied(reason=row["denial_reason"])
-    return AnsweredRequest.read({**_read_fields(row), "answer": answer})
+    refusal = answer.reason if isinstance(answer, Denied) else None
+    return AnsweredRequest.read({**_read_fields(row), "answer": answer, "refusal": refusal})
 
 
 def _read_fields(row: DictRow) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def parse_question(payload: object) -> Question:
     check_size(fields)
     given = {name: value for name, value in fields.items() if name in _FIELDS and value is not None}
     if "kind" not in given:
-        given["kind"] = _kind_of(given)
+        given["kind"] = infer_kind(given)
     try:
         question = Question.model_validate(given)
     except ValidationError as error:
@@ -138,7 +138,7 @@ def fingerprint(question: Question) -> str:
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
-def _kind_of(given: dict[str, Any]) -> Kind:
+def infer_kind(given: dict[str, Any]) -> Kind:
     if "action" in given:
         return Kind.APPROVAL
     if "options" in given:

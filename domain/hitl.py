@@ -261,9 +261,14 @@ _NO_SUMMARY = ContractSummary(
 
 
 class AnsweredRequest(HitlRequest):
-    """A request with what the agent gets for it; None while it is pending."""
+    """A request with what the agent gets for it; None while it is pending.
 
-    answer: Answered | Denied | None = None
+    An agent elsewhere gets what `interrupt()` would return, so JSON of any kind; None where it was
+    refused and knows no refusal. `refusal`: why it was, by whomever.
+    """
+
+    answer: Answered | Denied | Json = None
+    refusal: str | None = None
 
 
 class QueueCounts(Record):

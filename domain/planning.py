@@ -10,6 +10,7 @@ from hitl_orchestrator.domain.capability import Capability, Registry
 from hitl_orchestrator.domain.chaining import Unreachable, chain, disagree, explain, reachable
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import Answered, ResponseType
+from hitl_orchestrator.domain.outside import OUTSIDE
 from hitl_orchestrator.domain.plan import MAX_REVISIONS, MAX_STEPS, Plan, Step, StepStatus
 from hitl_orchestrator.domain.progress import is_open, questions_of
 from hitl_orchestrator.domain.state import Ending, NotDone, Outcome, Result, RunError, Snapshot
@@ -20,7 +21,8 @@ _NOT_NEEDED = "no longer needed"
 def allowed(
     registry: Registry, agents: Iterable[str] | None, without: Collection[str] = ()
 ) -> list[Capability]:
-    names = set(registry if agents is None else agents) - set(without)
+    everybody = (name for name in registry if name != OUTSIDE)  # that is no work to plan with
+    names = set(everybody if agents is None else agents) - set(without)
     return [capability for capability in registry.values() if capability.capabilityId in names]
 
 

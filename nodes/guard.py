@@ -72,7 +72,7 @@ def _build_request(
         runId=state.run.runId,
         threadId=state.run.threadId,
         stepId=step.stepId,
-        originAgent=capability.capabilityId,
+        originAgent=state.run.originAgent or capability.capabilityId,
         status=RequestStatus.PENDING,
         kind=question.kind,
         question=question.question,
@@ -107,8 +107,9 @@ def word_operator_prompt(state: Snapshot, step: Step, judged: Judged) -> str:
     question = judged.ask.question
     where = f"step {steps.index(step) + 1} of {len(steps)}, plan version {version}"
     follows = f"Then: {', '.join(later)}." if later else "It is the last step."
+    asker = state.run.originAgent or step.label
     return (
-        f"{step.label} ({where}) works on: “{_shorten(state.run.objective)}”."
+        f"{asker} ({where}) works on: “{_shorten(state.run.objective)}”."
         f" It asks: {_shorten(question.question)} {_word_task(question)}. {follows}"
     )
 
@@ -139,9 +140,9 @@ def _shorten(text: str) -> str:
 def _summarize(state: Snapshot, capability: Capability, step: Step) -> ContractSummary:
     return ContractSummary(
         nodeId=capability.capabilityId,
-        nodeLabel=step.label,
+        nodeLabel=state.run.originAgent or step.label,
         capabilityId=capability.capabilityId,
-        capabilityLabel=capability.displayName,
+        capabilityLabel=state.run.originAgent or capability.displayName,
         planVersion=state.plan.version if state.plan else 0,
         facets=FacetNames(input=step.inputFacets, output=step.outputFacets),
         contract=capability.contract,

@@ -17,7 +17,7 @@ from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.keys import Scope
 from hitl_orchestrator.server.garbage import spare_what_stays
 from hitl_orchestrator.server.preflight import check_unfinished
-from hitl_orchestrator.server.services import agents_of, open_place, open_services
+from hitl_orchestrator.server.services import all_agents, open_place, open_services
 from hitl_orchestrator.server.settings import Settings, load_settings
 from hitl_orchestrator.server.signals import end_with_zero
 from hitl_orchestrator.server.steering import drop_steering
@@ -80,7 +80,7 @@ def preflight() -> int:
 
     async def run() -> int:
         settings = load_settings()
-        agents = agents_of(settings)
+        agents = all_agents(settings)
         fitting = misfits = 0
         async with _database(only_looks=True) as pool:
             await check_migrated(pool)

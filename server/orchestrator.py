@@ -17,7 +17,7 @@ from math import nan
 from typing import NamedTuple, NoReturn, Self
 from uuid import uuid4
 
-from hitl_orchestrator.checkpoints import keys
+from hitl_orchestrator.checkpoints import groups, keys
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.pool import connection
 from hitl_orchestrator.checkpoints.summaries import Summaries
@@ -43,11 +43,18 @@ from hitl_orchestrator.domain.hitl import (
     Urgency,
 )
 from hitl_orchestrator.domain.keys import Caller
+from hitl_orchestrator.domain.outside import (
+    Asker,
+    NewQuestion,
+    has_ended_outside,
+    tell_answer,
+)
 from hitl_orchestrator.domain.ports import Frame, Once, Page, RunRef, WaitingRun, Wanted
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import runs
+from hitl_orchestrator.nodes.outside import read_objective
 from hitl_orchestrator.server.drivers import Pause
 from hitl_orchestrator.server.feeds import FRAMES_AT_ONCE, Batch
 from hitl_orchestrator.server.outcomes import Outcome, read_outcome, read_wait, write_outcome
@@ -58,6 +65,12 @@ from hitl_orchestrator.server.waiting import AT_WORK, Waiting
 # when a run rests, the first call with a key is about to be answered; whoever repeats it asks again
 FIRST_CALL_SECONDS, FIRST_CALL_TRIES = 0.05, 20
 
+ASK_SECONDS = 20.0  # until a question of an agent elsewhere has been put
+TELL_SECONDS = 2.0  # until it has its answer, once that was given
+NOT_YET_ASKED = (
+    "The question is kept, and nobody has come to put it yet: send it again with the same"
+    " Idempotency-Key. Without one it would be asked twice."
+)
 STOP_SECONDS = 1.0  # a driver hears at once of a cancel, and ends what can be ended
 
 Wait = Callable[[str, float], Awaitable[Run]]  # a run's id and seconds
@@ -133,6 +146,37 @@ class Orchestrator:
             return await runs.start(tx, self._services.registry, settings, new.metadata, by)
 
         return await self._perform(act, once, wait_seconds)
+
+    async def ask(
+        self, asker: Asker, new: NewQuestion, once: Once | None = None, by: By = NOBODY
+    ) -> Done:
+        """Put a question of an agent elsewhere; its run has the request, or several.
+
+        Raise Invalid: it cannot be asked. Raise StoreUnavailable where nobody has come to it yet;
+        with the same Idempotency-Key it can be asked for again.
+        """
+        settings = self._choose_settings(new.plan_run(read_objective(new, asker.name))).but(
+            originAgent=asker.name
+        )
+        if new.expiresInSeconds is not None:
+            settings = settings.but(requestTtlSeconds=new.expiresInSeconds)
+        group, outside = asker.group, self._services.outside
+
+        async def act(tx: PgTransaction) -> str:
+            if group is None:
+                return await runs.start(tx, outside, settings, new.metadata, by)
+            before = await groups.count_asked(tx.conn, group)
+            counted = settings.but(askedBefore=before)
+            run_id = await runs.start(tx, outside, counted, new.metadata, by)
+            await groups.join(tx.conn, group, run_id)
+            return run_id
+
+        done = await self._perform(act, once, ASK_SECONDS, holds=group is not None)
+        if not done.run.requests:
+            done = done._replace(run=await self.wait(done.run.runId, ASK_SECONDS))
+        if not done.run.requests:
+            raise StoreUnavailable(NOT_YET_ASKED)
+        return done
 
     async def answer(
         self,
@@ -246,7 +290,12 @@ class Orchestrator:
 
         With `wait_seconds`, once it is not pending, or as it is after so many seconds.
         """
-        return await self._waiting.wait_for_answer(self._store, request_id, wait_seconds)
+        until = asyncio.get_running_loop().time() + wait_seconds
+        request = await self._waiting.wait_for_answer(self._store, request_id, wait_seconds)
+        if not has_ended_outside(request):
+            return request
+        left = until - asyncio.get_running_loop().time()
+        return tell_answer(request, await self.wait(request.runId, max(left, TELL_SECONDS)))
 
     async def requests(
         self,
@@ -402,9 +451,14 @@ class Orchestrator:
             requestTtlSeconds=defaults.request_ttl_seconds,
         )
 
-    async def _perform(self, act: Act, once: Once | None, wait_seconds: float = 0) -> Done:
-        """Do it as a whole; return what it came to once that is durable, or raise it."""
-        if once is None and self._store.may_write_alone:
+    async def _perform(
+        self, act: Act, once: Once | None, wait_seconds: float = 0, *, holds: bool = False
+    ) -> Done:
+        """Do it as a whole; return what it came to once that is durable, or raise it.
+
+        `holds`: it needs a transaction of its own, for what it holds until its end.
+        """
+        if once is None and not holds and self._store.may_write_alone:
             run, is_driven = await self._perform_alone(act)
             if wait_seconds and is_driven:
                 with suppress(StoreUnavailable):

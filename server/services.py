@@ -39,6 +39,7 @@ from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.needs import list_offers
+from hitl_orchestrator.domain.outside import OUTSIDE
 from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
@@ -46,6 +47,7 @@ from hitl_orchestrator.nodes.calls import find_calls, tell_way_out
 from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.nodes.model import build_chat_model
+from hitl_orchestrator.nodes.outside import build_outside
 from hitl_orchestrator.nodes.proposal import build_proposer
 from hitl_orchestrator.server.drivers import BEATS_A_LEASE, Drivers, Pause, every
 from hitl_orchestrator.server.fleet import Fleet
@@ -68,7 +70,8 @@ T = TypeVar("T")
 class Services:
     settings: Settings
     store: Store
-    registry: Registry
+    registry: Registry  # of who can be planned with
+    outside: Registry  # of who asks what agents elsewhere ask
     fleet: Fleet
     drivers: Drivers
     wakeups: Wakeups
@@ -129,7 +132,7 @@ async def open_services(
     model = build_chat_model(
         settings.openai_api_key, settings.openai_model, settings.openai_base_url
     )
-    agents = agents_of(settings)
+    agents = all_agents(settings)
     asyncio.get_running_loop().set_default_executor(ThreadACall())
     database_url, session_url = settings.database_url or "", settings.session_url
     async with AsyncExitStack() as stack:
@@ -221,7 +224,8 @@ async def open_services(
         yield Services(
             settings,
             store,
-            registry,
+            {name: one for name, one in registry.items() if name != OUTSIDE},
+            {OUTSIDE: registry[OUTSIDE]},
             fleet,
             drivers,
             wakeups,
@@ -235,6 +239,11 @@ async def open_services(
 def agents_of(settings: Settings) -> list[Agent]:
     """Load those of HITL_AGENTS, in its order: of two that make a facet the first is preferred."""
     return load_agents(settings.agents, settings)
+
+
+def all_agents(settings: Settings) -> list[Agent]:
+    """Return them with what is built in: all that a server or worker can drive."""
+    return [*agents_of(settings), build_outside()]
 
 
 async def _tidy(store: Store, settings: Settings) -> None:

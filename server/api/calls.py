@@ -117,15 +117,15 @@ class Call:
 
 def respond_run(done: Done, history: bool, status: int = 200) -> Response:
     run = done.run if history else drop_history(done.run)
-    return show(run, status, _tell_replay(done))
+    return show(run, status, tell_replay(done))
 
 
 def respond_decided(done: Done, history: bool) -> Response:
     run = done.run if history else drop_history(done.run)
-    return show(Resumed.of(run), 200, _tell_replay(done))
+    return show(Resumed.of(run), 200, tell_replay(done))
 
 
-def _tell_replay(done: Done) -> dict[str, str] | None:
+def tell_replay(done: Done) -> dict[str, str] | None:
     return {REPLAYED: "true"} if done.replayed else None
 
 

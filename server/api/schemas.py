@@ -5,7 +5,7 @@ Fields carry the wire's names; unknown ones are refused.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -18,17 +18,23 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from hitl_orchestrator.domain.asking import infer_kind
 from hitl_orchestrator.domain.capability import OBJECTIVE, Capability, CapabilityId, FacetName
 from hitl_orchestrator.domain.fitting import find_contradiction, infer_type
 from hitl_orchestrator.domain.hitl import (
+    Action,
     By,
     Contract,
     HitlRequest,
     HitlResponse,
     Name,
+    Option,
     Person,
     ResponseType,
+    Text,
+    Urgency,
 )
+from hitl_orchestrator.domain.outside import NewQuestion
 from hitl_orchestrator.domain.plan import Plan
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import Json, JsonObject, Record
@@ -36,6 +42,11 @@ from hitl_orchestrator.domain.run import NewRun, Run, RunStatus, StoredRun, curr
 from hitl_orchestrator.domain.state import Facet
 
 MOST_ITEMS = 100
+MOST_TTL_SECONDS = 366 * 86400
+OWN_WORDS = (
+    *("question", "kind", "options", "allowFreeForm", "urgency"),
+    *("additionalContext", "action"),
+)
 
 
 # No control, format, line-separating or private-use characters; spelled so that every dialect of
@@ -95,6 +106,60 @@ class StartRun(Body):
             agents=None if self.agents is None else tuple(self.agents),
             threadId=self.threadId,
             maxHitlRequests=self.maxHitlRequests,
+            metadata=self.metadata,
+        )
+
+
+class AskOutside(Body):
+    """A question of an agent elsewhere: in our own words, or whatever it is asked with."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["question"]}, {"required": ["payload"]}]}
+    )
+
+    question: Text | None = None
+    kind: Literal["approval", "choice", "freeform", "form"] | None = None
+    options: Annotated[list[Option], Field(max_length=MOST_ITEMS)] | None = None
+    allowFreeForm: StrictBool | None = None
+    urgency: Urgency | None = None
+    additionalContext: str | None = None
+    action: Action | None = None
+    payload: Json = None
+    responseSchema: JsonObject | None = None
+    originAgent: Id | None = None
+    group: Id | None = None
+    maxHitlRequests: Annotated[WholeNumber, Field(ge=0, le=1000)] | None = None
+    expiresInSeconds: Annotated[float, Field(gt=0, le=MOST_TTL_SECONDS)] | None = None
+    metadata: JsonObject = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Self:
+        if self.question is None and "payload" not in self.model_fields_set:
+            raise ValueError("`question` or `payload` is needed")
+        if "payload" in self.model_fields_set and self._own:
+            raise ValueError(f"`{next(iter(self._own))}` does not go with `payload`")
+        if "auditLog" in self.metadata:
+            raise ValueError(
+                "`metadata` cannot have `auditLog`: the run's own audit log is shown there"
+            )
+        return self
+
+    @property
+    def _own(self) -> JsonObject:
+        """Return what it says in our words."""
+        said = self.model_dump(mode="json", include={*OWN_WORDS}, exclude_none=True)
+        return {name: said[name] for name in OWN_WORDS if name in said}
+
+    def read(self) -> NewQuestion:
+        payload, schema = self.payload, self.responseSchema
+        if self.question is not None:
+            own = self._own if schema is None else {**self._own, "responseSchema": schema}
+            payload, schema = {"kind": infer_kind(own).value, **own}, None
+        return NewQuestion(
+            payload=payload,
+            responseSchema=schema,
+            maxHitlRequests=self.maxHitlRequests,
+            expiresInSeconds=self.expiresInSeconds,
             metadata=self.metadata,
         )
 

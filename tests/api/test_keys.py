@@ -38,6 +38,7 @@ CALLS: dict[tuple[str, str], tuple[set[str], int]] = {
     ("POST", "/api/runs"): ({"ask", "admin"}, 422),
     ("POST", f"/api/runs/{NOBODY}/cancel"): ({"admin"}, 422),
     ("POST", f"/api/runs/{NOBODY}/retry"): ({"admin"}, 404),
+    ("POST", "/api/hitl/requests"): ({"ask", "admin"}, 422),
     ("POST", "/api/hitl/resume"): ({"decide", "admin"}, 422),
     ("POST", "/api/hitl/remove"): ({"decide", "admin"}, 422),
     ("POST", "/api/hitl/deny"): ({"decide", "admin"}, 422),

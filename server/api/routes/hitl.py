@@ -5,8 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from hitl_orchestrator.domain.errors import Invalid
-from hitl_orchestrator.domain.hitl import AnsweredRequest, QueueCounts, RequestStatus, Urgency
-from hitl_orchestrator.server.api.calls import Route, TheCall, respond_decided
+from hitl_orchestrator.domain.hitl import (
+    NOBODY,
+    AnsweredRequest,
+    HitlRequest,
+    QueueCounts,
+    RequestStatus,
+    Urgency,
+)
+from hitl_orchestrator.domain.outside import OUTSIDE, Asker
+from hitl_orchestrator.server.api.calls import Route, TheCall, respond_decided, tell_replay
 from hitl_orchestrator.server.api.openapi import EVENTS, problems
 from hitl_orchestrator.server.api.problems import show
 from hitl_orchestrator.server.api.routes import (
@@ -22,6 +30,7 @@ from hitl_orchestrator.server.api.routes import (
     WaitForAnswer,
 )
 from hitl_orchestrator.server.api.schemas import (
+    AskOutside,
     Deny,
     Id,
     PausedRun,
@@ -111,6 +120,26 @@ async def deny(body: Deny, call: TheCall, wait: Wait, history: History = True) -
     act = call.hitl.deny(body.ref, body.requestId, body.reason, by, call.once, wait)
     done = await call.log("hitl_deny_api", body.ref, body.requestId, by.operator, act)
     return respond_decided(done, history)
+
+
+@router.post(
+    "/requests",
+    status_code=202,
+    response_model=HitlRequest,
+    responses=problems(409, 413, 422),
+    response_description="The request.",
+)
+async def ask(body: AskOutside, call: TheCall) -> Response:
+    """Ask, from wherever the agent runs.
+
+    The request waits in the queue; where a guard says no, it is born `denied`. Wait for its
+    `answer` by `GET /api/hitl/requests/{requestId}?wait=60`.
+    """
+    name = body.originAgent or call.caller.name or OUTSIDE
+    group = body.group and f"{call.caller.name or ''}/{body.group}"
+    by = call.caller.sign(NOBODY)
+    done = await call.hitl.ask(Asker(name, group), body.read(), call.once, by)
+    return show(done.run.requests[0], 202, tell_replay(done))
 
 
 @router.get(
