@@ -49,7 +49,7 @@ def judge(
     them. What a guard or an operator denied stays denied; what a person answered or rejected may
     be asked again.
     """
-    admitted = run.askedBefore + sum(1 for asked in known if counts(asked))
+    admitted = sum(1 for asked in known if counts(asked))
     denials: dict[tuple[str, str], Asked] = {}
     for asked in known:
         if _is_denied_for_good(asked):

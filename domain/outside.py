@@ -7,12 +7,13 @@ from pydantic import Field
 from hitl_orchestrator.domain.hitl import AnsweredRequest, HitlRequest, RequestStatus
 from hitl_orchestrator.domain.records import Json, JsonObject, Record
 from hitl_orchestrator.domain.run import NewRun, Run
+from hitl_orchestrator.domain.state import RunSettings
 
 OUTSIDE = "outside.question"  # the capability
 ASKED, ANSWER = "outside.asked", "outside.answer"  # its facets
 
 
-class Asker(NamedTuple):
+class OutsideAgent(NamedTuple):
     """Who asks, and within which group of questions the limit counts; None: each by itself."""
 
     name: str
@@ -31,15 +32,28 @@ class NewQuestion(Record):
     expiresInSeconds: float | None = None
     metadata: JsonObject = Field(default_factory=dict)
 
-    def plan_run(self, objective: str) -> NewRun:
+    def plan_run(self, objective: str, asker: str) -> NewRun:
+        asked: JsonObject = {
+            "payload": self.payload,
+            "responseSchema": self.responseSchema,
+            "originAgent": asker,
+        }
         return NewRun(
             objective=objective,
-            inputs={ASKED: {"payload": self.payload, "responseSchema": self.responseSchema}},
+            inputs={ASKED: asked},
             outputs=(ANSWER,),
             agents=(OUTSIDE,),
             maxHitlRequests=self.maxHitlRequests,
             metadata=self.metadata,
         )
+
+
+def find_asker(run: RunSettings) -> str | None:
+    """Return who asks; None: the agents here do."""
+    if run.agents != (OUTSIDE,):
+        return None
+    asked = run.inputs.get(ASKED)
+    return str(asked["originAgent"]) if isinstance(asked, dict) else None
 
 
 def has_ended_outside(request: HitlRequest) -> bool:

@@ -35,8 +35,6 @@ class RunSettings(Record):
     """What a run was started with; never changed, so that a replay reaches the same verdicts.
 
     `retriedAt`: in the graph's state, the plan's version when the run was last retried.
-    `originAgent`: who asks, if none of the agents here; `askedBefore`: how many questions of its
-    group count for the limit already.
     """
 
     runId: str
@@ -49,8 +47,6 @@ class RunSettings(Record):
     hitlEnabled: bool = True
     requestTtlSeconds: float | None = None
     retriedAt: int | None = None
-    originAgent: str | None = None
-    askedBefore: int = 0
 
 
 class Facet(Record):

@@ -18,6 +18,7 @@ from hitl_orchestrator.domain.hitl import (
     Question,
     RequestStatus,
 )
+from hitl_orchestrator.domain.outside import find_asker
 from hitl_orchestrator.domain.plan import Step
 from hitl_orchestrator.domain.progress import asking, is_open
 from hitl_orchestrator.domain.state import Asked, Delta, Snapshot, mark_shape
@@ -72,7 +73,7 @@ def _build_request(
         runId=state.run.runId,
         threadId=state.run.threadId,
         stepId=step.stepId,
-        originAgent=state.run.originAgent or capability.capabilityId,
+        originAgent=find_asker(state.run) or capability.capabilityId,
         status=RequestStatus.PENDING,
         kind=question.kind,
         question=question.question,
@@ -107,7 +108,7 @@ def word_operator_prompt(state: Snapshot, step: Step, judged: Judged) -> str:
     question = judged.ask.question
     where = f"step {steps.index(step) + 1} of {len(steps)}, plan version {version}"
     follows = f"Then: {', '.join(later)}." if later else "It is the last step."
-    asker = state.run.originAgent or step.label
+    asker = find_asker(state.run) or step.label
     return (
         f"{asker} ({where}) works on: “{_shorten(state.run.objective)}”."
         f" It asks: {_shorten(question.question)} {_word_task(question)}. {follows}"
@@ -140,9 +141,9 @@ def _shorten(text: str) -> str:
 def _summarize(state: Snapshot, capability: Capability, step: Step) -> ContractSummary:
     return ContractSummary(
         nodeId=capability.capabilityId,
-        nodeLabel=state.run.originAgent or step.label,
+        nodeLabel=find_asker(state.run) or step.label,
         capabilityId=capability.capabilityId,
-        capabilityLabel=state.run.originAgent or capability.displayName,
+        capabilityLabel=find_asker(state.run) or capability.displayName,
         planVersion=state.plan.version if state.plan else 0,
         facets=FacetNames(input=step.inputFacets, output=step.outputFacets),
         contract=capability.contract,

@@ -44,8 +44,8 @@ from hitl_orchestrator.domain.hitl import (
 )
 from hitl_orchestrator.domain.keys import Caller
 from hitl_orchestrator.domain.outside import (
-    Asker,
     NewQuestion,
+    OutsideAgent,
     has_ended_outside,
     tell_answer,
 )
@@ -148,16 +148,15 @@ class Orchestrator:
         return await self._perform(act, once, wait_seconds)
 
     async def ask(
-        self, asker: Asker, new: NewQuestion, once: Once | None = None, by: By = NOBODY
+        self, asker: OutsideAgent, new: NewQuestion, once: Once | None = None, by: By = NOBODY
     ) -> Done:
         """Put a question of an agent elsewhere; its run has the request, or several.
 
         Raise Invalid: it cannot be asked. Raise StoreUnavailable where nobody has come to it yet;
         with the same Idempotency-Key it can be asked for again.
         """
-        settings = self._choose_settings(new.plan_run(read_objective(new, asker.name))).but(
-            originAgent=asker.name
-        )
+        objective = read_objective(new, asker.name)
+        settings = self._choose_settings(new.plan_run(objective, asker.name))
         if new.expiresInSeconds is not None:
             settings = settings.but(requestTtlSeconds=new.expiresInSeconds)
         group, outside = asker.group, self._services.outside
@@ -165,9 +164,9 @@ class Orchestrator:
         async def act(tx: PgTransaction) -> str:
             if group is None:
                 return await runs.start(tx, outside, settings, new.metadata, by)
-            before = await groups.count_asked(tx.conn, group)
-            counted = settings.but(askedBefore=before)
-            run_id = await runs.start(tx, outside, counted, new.metadata, by)
+            left = settings.maxHitlRequests - await groups.count_asked(tx.conn, group)
+            limited = settings.but(maxHitlRequests=max(left, 0))
+            run_id = await runs.start(tx, outside, limited, new.metadata, by)
             await groups.join(tx.conn, group, run_id)
             return run_id
 

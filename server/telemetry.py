@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from hitl_orchestrator.domain.events import VOICES, Cause, Event, EventKind
 from hitl_orchestrator.domain.hitl import ResponseType
-from hitl_orchestrator.domain.outside import OUTSIDE
+from hitl_orchestrator.domain.outside import OUTSIDE, find_asker
 from hitl_orchestrator.domain.run import ENDED, RunStatus, StoredRun
 from hitl_orchestrator.server.steering import escape_steering
 from hitl_orchestrator.server.tracing import Trace
@@ -153,7 +153,7 @@ class Telemetry:
     def _count(self, run: StoredRun, event: Event) -> None:
         if event.kind in (EventKind.QUESTION_ASKED, EventKind.QUESTION_DENIED):
             # what agents elsewhere call themselves has no end
-            is_outside = run.settings.originAgent is not None
+            is_outside = find_asker(run.settings) is not None
             self._requests.labels(OUTSIDE if is_outside else event.originAgent).inc()
         if event.cause is not None:
             self._denied.labels(event.cause.value).inc()

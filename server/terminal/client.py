@@ -19,7 +19,6 @@ from hitl_orchestrator.server.terminal.errors import (
 from hitl_orchestrator.server.terminal.transport import EventSource, connect_sse, httpx
 from hitl_orchestrator.server.terminal.wire import (
     LAST_FRAMES,
-    AnsweredRequestJson,
     FrameJson,
     JsonObject,
     QueueJson,
@@ -89,7 +88,7 @@ class Api:
         """Return how many runs wait for agents that are not plugged in."""
         return self._call("GET", "/readyz").get("heldRuns", 0)
 
-    def request(self, request_id: str) -> AnsweredRequestJson:
+    def request(self, request_id: str) -> RequestJson:
         return self._call("GET", f"/api/hitl/requests/{_encode_id(request_id)}")
 
     def resume(

@@ -60,10 +60,6 @@ class RequestJson(TypedDict):
     responses: NotRequired[list[JsonObject]]
 
 
-class AnsweredRequestJson(RequestJson):
-    answer: NotRequired[JsonObject | None]
-
-
 class StepJson(TypedDict):
     capabilityId: str
     label: str

@@ -103,10 +103,11 @@ async def test_in_our_words_the_answer_is_as_an_agent_here_gets_it(
 
 
 async def test_a_refusal_never_looks_like_consent(api: httpx.AsyncClient) -> None:
-    for body, answer in (
+    cases: list[tuple[Json, str | None]] = [
         ({"payload": "Go on?"}, None),
         ({"question": "Go on?", "kind": "approval"}, "denied"),
-    ):
+    ]
+    for body, answer in cases:
         asked = await ask(api, **body)
         await decide(api, asked, approved=False, freeformText="Not today")
         got, refusal = await find_answer(api, asked)
@@ -164,7 +165,7 @@ async def test_what_cannot_be_asked_is_said_at_once(
 
 
 async def test_a_plan_never_has_it(api: httpx.AsyncClient) -> None:
-    body = {"objective": "x", "inputs": {"outside.asked": {}}, "outputs": ["outside.answer"]}
+    body: Json = {"objective": "x", "inputs": {"outside.asked": 1}, "outputs": ["outside.answer"]}
     refused = await api.post("/api/runs", json=body)
     assert (refused.status_code, "Nobody makes outside.answer" in refused.text) == (422, True)
     refused = await api.post("/api/runs", json={**body, "agents": ["outside.question"]})

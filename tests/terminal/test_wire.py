@@ -29,7 +29,6 @@ COMPONENTS = {
     "FacetNamesJson": "FacetNames",
     "ContractSummaryJson": "ContractSummary",
     "RequestJson": "HitlRequest",
-    "AnsweredRequestJson": "AnsweredRequest",
     "StepJson": "Step",
     "PlanJson": "Plan",
     "NotDoneJson": "NotDone",

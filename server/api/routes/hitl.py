@@ -13,7 +13,7 @@ from hitl_orchestrator.domain.hitl import (
     RequestStatus,
     Urgency,
 )
-from hitl_orchestrator.domain.outside import OUTSIDE, Asker
+from hitl_orchestrator.domain.outside import OUTSIDE, OutsideAgent
 from hitl_orchestrator.server.api.calls import Route, TheCall, respond_decided, tell_replay
 from hitl_orchestrator.server.api.openapi import EVENTS, problems
 from hitl_orchestrator.server.api.problems import show
@@ -138,7 +138,7 @@ async def ask(body: AskOutside, call: TheCall) -> Response:
     name = body.originAgent or call.caller.name or OUTSIDE
     group = body.group and f"{call.caller.name or ''}/{body.group}"
     by = call.caller.sign(NOBODY)
-    done = await call.hitl.ask(Asker(name, group), body.read(), call.once, by)
+    done = await call.hitl.ask(OutsideAgent(name, group), body.read(), call.once, by)
     return show(done.run.requests[0], 202, tell_replay(done))
 
 
