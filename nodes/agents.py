@@ -18,11 +18,17 @@ from hitl_orchestrator.domain.hitl import Contract
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.domain.schemas import schema_error
 from hitl_orchestrator.domain.state import PARTS
-from hitl_orchestrator.nodes.bare import describe_graph, take_whole
+from hitl_orchestrator.nodes.bare import describe_graph, name_graph, take_whole
 from hitl_orchestrator.nodes.fingerprint import take_fingerprint
 from hitl_orchestrator.nodes.loading import describe, load_entry, names_file, names_manifest
 from hitl_orchestrator.nodes.plain import make_plain
-from hitl_orchestrator.nodes.run_kinds import AgentRun, NotAnAgent, compile_graph, read_run
+from hitl_orchestrator.nodes.run_kinds import (
+    AgentGraph,
+    AgentRun,
+    NotAnAgent,
+    compile_graph,
+    read_run,
+)
 from hitl_orchestrator.nodes.surroundings import find_needed_context
 
 
@@ -75,17 +81,18 @@ def load_agents(entries: Sequence[str], settings: object) -> list[Agent]:
     agents: list[Agent] = []
     for entry in entries:
         where = f"HITL_AGENTS: {entry}"
-        found = named[entry]
+        found, name = named[entry], entry.rpartition(":")[2]
         if not names_manifest(entry):
             found = _call_factory(found, settings, where)
-        agents += _read_all(found, where, entry.rpartition(":")[2])
+            name = _name(found) or name
+        agents += _read_all(found, where, name)
     return agents
 
 
 def read_agent(described: object, where: str, name: str | None = None) -> Agent:
     """Check the mapping. Raises ConfigurationError, with `where` first in what it says.
 
-    A graph that stands for itself is `name`d so, if it has no name of its own.
+    `name`: of a graph that stands for itself; None: its own.
     """
     try:
         given = _describe(described, name)
@@ -99,12 +106,17 @@ def read_agent(described: object, where: str, name: str | None = None) -> Agent:
         raise ConfigurationError(f"{where}: {error}") from error
 
 
+def _name(found: object) -> str | None:
+    """Return the name that a graph has itself."""
+    return name_graph(cast(AgentGraph, found)) if isinstance(found, Pregel) else None
+
+
 def _describe(described: object, name: str | None) -> dict[str, Any] | None:
     """Return the mapping, or that of a graph that stands for itself; None: it is neither."""
     if isinstance(described, StateGraph):
         described = compile_graph(cast("StateGraph[Any]", described))
     if isinstance(described, Pregel):
-        return describe_graph(cast("Pregel[Any, Any, Any, Any]", described), name)
+        return describe_graph(cast(AgentGraph, described), name)
     return dict(cast(Mapping[str, Any], described)) if isinstance(described, Mapping) else None
 
 

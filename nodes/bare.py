@@ -22,11 +22,11 @@ _FOR_WORDS = ("input", "question", "query", "prompt", "task", "request", "topic"
 
 
 def describe_graph(graph: AgentGraph, name: str | None) -> dict[str, Any]:
-    """Return a mapping for it. `name`: by which it is plugged in, if it has none of its own.
+    """Return a mapping for it. `name`: what it is called; None: by its own name.
 
     Raise NotAnAgent where nothing says what it is to be called, or where the objective goes.
     """
-    given = name if graph.get_name() == _NAMELESS else graph.get_name()
+    given = name or name_graph(graph)
     if not given:
         raise NotAnAgent("a graph in a list needs a name, as in compile(name=…), or a mapping")
     id_ = _NOT_OF_AN_ID.sub("_", given)
@@ -39,6 +39,11 @@ def describe_graph(graph: AgentGraph, name: str | None) -> dict[str, Any]:
         "input": _find_input(graph),
         "output": _find_output(graph, id_),
     }
+
+
+def name_graph(graph: AgentGraph) -> str | None:
+    """Return the name that it was given; None: none."""
+    return None if graph.get_name() == _NAMELESS else graph.get_name()
 
 
 def take_whole(facet: str) -> Callable[[Any], Any]:

@@ -39,8 +39,8 @@ def load_entry(entry: str) -> object:
         )
     try:
         if names_manifest(entry):
-            return make_graph(_load(*find_graph(Path(place), name)))
-        return _load(entry, [Path.cwd()])
+            return make_graph(_load(*find_graph(Path(place), name), in_package=True))
+        return _load(entry, [Path.cwd()], in_package=False)
     except (Exception, SystemExit) as error:
         reason = describe(error)
         if names_file(entry):
@@ -61,11 +61,11 @@ def describe(error: BaseException) -> str:
     return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")
 
 
-def _load(entry: str, roots: Sequence[Path]) -> object:
+def _load(entry: str, roots: Sequence[Path], *, in_package: bool) -> object:
     """`roots`: where a file's imports are looked for, if they are not beside it."""
     place, _, name = entry.rpartition(":")
     if place.endswith(".py"):
-        return getattr(_load_file(Path(place), roots), name)
+        return getattr(_load_file(Path(place), roots, in_package=in_package), name)
     return getattr(_load_module(place), name)
 
 
@@ -80,33 +80,37 @@ def _load_module(name: str) -> ModuleType:
     return module
 
 
-def _load_file(path: Path, roots: Sequence[Path]) -> ModuleType:
+def _load_file(path: Path, roots: Sequence[Path], *, in_package: bool) -> ModuleType:
     """Import the file under the name that Python gives it when something beside it imports it.
 
-    A file of a package that knows itself as such is imported as its module; what it imports may
-    lie in a folder above, up to a root: `src/agent/graph.py` has `from agent.state import State`.
+    A file of a package that knows itself as such is imported as its module (`in_package`: at
+    once, if it is in one); what it imports may lie in a folder above, up to a root:
+    `src/agent/graph.py` has `from agent.state import State`.
     """
     file = path.resolve()
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     if "." in file.stem:
         raise ImportError(f"{file.name} has a dot in its name: no module can be named so")
-    if _is_installed(file.stem):
+    in_package = in_package and (file.parent / "__init__.py").is_file()
+    name, folder = _name_in_package(file) if in_package else (file.stem, file.parent)
+    if not in_package and _is_installed(file.stem):
         raise ImportError(
             f"Python or an installed package has a module `{file.stem}`: rename {file}"
         )
-    name, folders = file.stem, [file.parent]
+    folders = [folder]
     while True:
         try:
             return _import(name, file, folders)
         except ImportError as error:
-            if "no known parent package" in str(error) and name == file.stem:
+            above = _find_above(error, file, roots)
+            if name == file.stem and _knows_its_package(error, file):
                 name, folder = _name_in_package(file)
-            elif (above := _find_above(error, file, roots)) and above not in folders:
-                folder = above
+                folders = [folder]
+            elif above and above not in folders:
+                folders.append(above)
             else:
                 raise
-            folders.append(folder)
 
 
 def _import(name: str, file: Path, folders: Sequence[Path]) -> ModuleType:
@@ -128,18 +132,29 @@ def _name_in_package(file: Path) -> tuple[str, Path]:
     return ".".join(reversed(parts)), folder
 
 
+def _knows_its_package(error: ImportError, file: Path) -> bool:
+    """Tell whether it missed the package that it lies in."""
+    if "no known parent package" in str(error):
+        return True
+    package = _name_in_package(file)[0].partition(".")[0]
+    return (file.parent / "__init__.py").is_file() and _name_missing(error) == package
+
+
+def _name_missing(error: ImportError) -> str:
+    """Return the package or module that was not found; empty: it was something else."""
+    is_missing = isinstance(error, ModuleNotFoundError)
+    return (error.name or "").partition(".")[0] if is_missing else ""
+
+
 def _find_above(error: ImportError, file: Path, roots: Sequence[Path]) -> Path | None:
-    """Return the nearest folder above the file, within a root, that has what was not found."""
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return None
-    top = error.name.partition(".")[0]
-    above: list[Path] = []
+    """Return the nearest folder, from the file's up to a root, that has what was not found."""
+    missing = _name_missing(error)
+    folders: list[Path] = [file.parent]
     for root in roots:
-        above += [one for one in file.parents[1:] if one.is_relative_to(root)]
-    for folder in (*above, *roots):
-        if _find(top, folder):
-            return folder
-    return None
+        folders += [one for one in file.parents if one.is_relative_to(root)]
+    if not missing:
+        return None
+    return next((one for one in (*folders, *roots) if _find(missing, one)), None)
 
 
 class _Neighbours(MetaPathFinder):

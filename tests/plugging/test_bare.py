@@ -163,6 +163,26 @@ async def test_what_a_file_of_a_package_imports_is_found(
     assert await finish(agent) == {"graph": "found"}
 
 
+@pytest.mark.parametrize("by_manifest", [True, False])
+async def test_a_file_may_be_called_as_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_manifest: bool
+) -> None:
+    body = HEAD + "from desk.state import WORD\n@entrypoint()\ndef graph(text: str): return WORD"
+    modules = {"app/desk/__init__": "", "app/desk/desk": body, "app/desk/state": "WORD = 'found'"}
+    write(tmp_path, **modules)
+    manifest = write_manifest(tmp_path, graphs={"graph": "./app/desk/desk.py:graph"})
+    monkeypatch.chdir(tmp_path)
+    [agent] = load(f"{manifest}:graph" if by_manifest else "app/desk/desk.py:graph")
+    assert await finish(agent) == {"graph": "found"}
+
+
+async def test_in_a_manifest_a_graph_is_called_as_it_is_there(tmp_path: Path) -> None:
+    write(tmp_path, flow=HEAD + CHAT + "graph = graph.compile(name='Its own')")
+    [agent] = load(write_manifest(tmp_path, graphs={"Deep desk": "./flow.py:graph"}) + ":Deep desk")
+    described = describe(agent)
+    assert (described["id"], described["name"]) == ("Deep_desk", "Deep desk")
+
+
 @pytest.mark.parametrize("made_by", ["def make():", "def make(config):"])
 async def test_a_function_that_makes_a_graph_is_called(tmp_path: Path, made_by: str) -> None:
     write(tmp_path, flow=HEAD + CHAT + f"{made_by}\n    return graph.compile()")
