@@ -4,16 +4,16 @@ Its id is its name, it takes the objective, and it makes one facet named after i
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast, get_type_hints
 
 from langgraph.constants import START
 from langgraph.graph.state import CompiledStateGraph
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
-from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.nodes.plain import list_said
 from hitl_orchestrator.nodes.run_kinds import AgentGraph, NotAnAgent
+from hitl_orchestrator.nodes.surroundings import list_required
 
 _NAMELESS = "LangGraph"  # the name of a graph that was given none
 _NOT_OF_AN_ID = re.compile(r"[^A-Za-z0-9_.\-]+")
@@ -33,10 +33,9 @@ def describe_graph(graph: AgentGraph, name: str | None) -> dict[str, Any]:
     return {
         "capabilityId": id_,
         "displayName": given,
-        "inputFacets": (OBJECTIVE,),
         "outputFacets": (id_,),
         "run": graph,
-        "input": _find_input(graph),
+        **_describe_input(graph),
         "output": _find_output(graph, id_),
     }
 
@@ -56,35 +55,48 @@ def take_whole(facet: str) -> Callable[[Any], Any]:
     return find
 
 
-def _find_input(graph: AgentGraph) -> Callable[[JsonObject], Any] | None:
-    """Return how it is given its task; None: as any graph is."""
+def _describe_input(graph: AgentGraph) -> dict[str, Any]:
+    """Return which facets it takes, and how it is given them."""
+    objective = {"inputFacets": (OBJECTIVE,)}
     if not isinstance(graph, CompiledStateGraph):
         start = cast(Mapping[str, object], graph.channels)[START]
         takes_text = getattr(start, "typ", None) is str
-        return (lambda task: task[OBJECTIVE]) if takes_text else None
+        return {**objective, "input": (lambda task: task[OBJECTIVE]) if takes_text else None}
     schema = graph.builder.input_schema
     channels = [*cast(Mapping[str, object], graph.builder.schemas[schema])]
     if OBJECTIVE in channels or "messages" in channels:
-        return None
-    channel = _find_channel(schema, channels)
-    return lambda task: {
-        **{one: task[one] for one in channels if one in task},
-        channel: task[OBJECTIVE],
+        return objective
+    if channel := _find_text(schema, channels):
+        return {**objective, "input": lambda task: {channel: task[OBJECTIVE]}}
+    if len(channels) != 1 and schema is graph.builder.state_schema:
+        raise _build_refusal(channels)  # some of them are what it makes
+    required = [one for one in channels if one in list_required(schema)]
+    return {
+        "inputFacets": required,
+        "optionalInputFacets": [one for one in channels if one not in required],
+        "input": lambda task: {
+            one: task["facets"][one] for one in channels if one in task["facets"]
+        },
     }
 
 
-def _find_channel(schema: type, channels: list[str]) -> str:
-    """Return where the objective goes."""
-    if named := [one for one in _FOR_WORDS if one in channels]:
-        return named[0]
+def _find_text(schema: type, channels: Sequence[str]) -> str | None:
+    """Return where the objective goes; None: nothing says it."""
     try:
         hints = get_type_hints(schema)
     except (NameError, TypeError):  # LangGraph reads it its own way
         hints = dict[str, object]()
-    texts = [one for one in channels if hints.get(one) is str]
-    if len(texts) == 1:
-        return texts[0]
-    raise NotAnAgent(
+    texts = [one for one in channels if hints.get(one) in (str, str | None)]
+    named = [one for one in _FOR_WORDS if one in texts]
+    return named[0] if named else _take_only(texts)
+
+
+def _take_only(texts: Sequence[str]) -> str | None:
+    return texts[0] if len(texts) == 1 else None
+
+
+def _build_refusal(channels: Sequence[str]) -> NotAnAgent:
+    return NotAnAgent(
         f"nothing says which of {', '.join(channels) or 'no channels'} is given the objective:"
         ' plug it in by a mapping with an `input`, as {"capabilityId": …, "displayName": …,'
         ' "outputFacets": […], "run": graph, "input": lambda task: {…: task["objective"]}}'

@@ -20,10 +20,12 @@ Build = Callable[[JsonObject], Any]  # from a task
 
 def find_needed_context(run: AgentRun) -> list[str]:
     """Return the fields without which the graph's context cannot be made."""
-    given = getattr(run, "context_schema", None)
-    if not isinstance(given, type):
-        return []
-    schema = cast("type[Any]", given)
+    schema = getattr(run, "context_schema", None)
+    return list_required(cast("type[Any]", schema)) if isinstance(schema, type) else []
+
+
+def list_required(schema: type[Any]) -> list[str]:
+    """Return the fields that have no default."""
     if is_typeddict(schema):
         return sorted(getattr(schema, "__required_keys__", ()))
     if issubclass(schema, BaseModel):

@@ -117,6 +117,26 @@ def test_a_graph_of_which_nothing_says_where_the_objective_goes_is_refused(tmp_p
     assert '"input": lambda task: {…: task["objective"]}' in reason
 
 
+async def test_a_graph_that_takes_no_text_takes_facets_that_are_called_as_its_channels(
+    tmp_path: Path,
+) -> None:
+    body = (
+        "from typing import NotRequired\n"
+        "class In(TypedDict):\n    mail: dict\n    rerun: NotRequired[bool]\n"
+        "class State(In):\n    answer: dict\n"
+        "graph = chain(State, lambda s: {'answer': {**s['mail'], **s}}, input_schema=In)"
+    )
+    write(tmp_path, flow=HEAD + body)
+    [agent] = load(f"{tmp_path}/flow.py:graph")
+    capability = agent.capability
+    assert (capability.inputFacets, capability.optionalInputFacets) == (("mail",), ("rerun",))
+    task = TASK.but(facets={"mail": {"to": "ann"}, "other": 1})
+    report = await embed_agent(agent, InMemorySaver())(task, {})
+    made = report.facets["graph"]
+    assert isinstance(made, dict)
+    assert made["answer"] == {"to": "ann", "mail": {"to": "ann"}}
+
+
 def test_in_a_list_a_graph_needs_a_name(tmp_path: Path) -> None:
     write(
         tmp_path,
