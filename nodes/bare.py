@@ -11,6 +11,7 @@ from langgraph.constants import START
 from langgraph.graph.state import CompiledStateGraph
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
+from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.nodes.plain import list_said
 from hitl_orchestrator.nodes.run_kinds import AgentGraph, NotAnAgent
 from hitl_orchestrator.nodes.surroundings import list_required
@@ -61,23 +62,37 @@ def _describe_input(graph: AgentGraph) -> dict[str, Any]:
     if not isinstance(graph, CompiledStateGraph):
         start = cast(Mapping[str, object], graph.channels)[START]
         takes_text = getattr(start, "typ", None) is str
-        return {**objective, "input": (lambda task: task[OBJECTIVE]) if takes_text else None}
+        return {**objective, "input": _give_text if takes_text else None}
     schema = graph.builder.input_schema
     channels = [*cast(Mapping[str, object], graph.builder.schemas[schema])]
     if OBJECTIVE in channels or "messages" in channels:
         return objective
     if channel := _find_text(schema, channels):
-        return {**objective, "input": lambda task: {channel: task[OBJECTIVE]}}
+        return {**objective, "input": _give_text_as(channel)}
     if len(channels) != 1 and schema is graph.builder.state_schema:
         raise _build_refusal(channels)  # some of them are what it makes
     required = [one for one in channels if one in list_required(schema)]
     return {
         "inputFacets": required,
         "optionalInputFacets": [one for one in channels if one not in required],
-        "input": lambda task: {
-            one: task["facets"][one] for one in channels if one in task["facets"]
-        },
+        "input": _give_facets(channels),
     }
+
+
+def _give_text(task: JsonObject) -> Any:
+    return task[OBJECTIVE]
+
+
+def _give_text_as(channel: str) -> Callable[[JsonObject], Any]:
+    return lambda task: {channel: task[OBJECTIVE]}
+
+
+def _give_facets(channels: Sequence[str]) -> Callable[[JsonObject], Any]:
+    def give(task: JsonObject) -> Any:
+        facets = cast(JsonObject, task["facets"])
+        return {one: facets[one] for one in channels if one in facets}
+
+    return give
 
 
 def _find_text(schema: type, channels: Sequence[str]) -> str | None:
