@@ -129,7 +129,7 @@ def _find_output(graph: AgentGraph, facet: str) -> Callable[[Any], Any]:
 
     def find(values: Any) -> Any:
         state = cast(Mapping[str, Any], values)
-        said = [] if facet in state else list_said(state)
+        said = [] if facet in state else [one for one in list_said(state) if one != ""]
         return {facet: said[0]} if said else whole(_select_output(graph, state))
 
     return find

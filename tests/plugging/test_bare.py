@@ -87,6 +87,14 @@ def write_manifest(folder: Path, **changes: object) -> str:
             "graph",
             {"fine": True},
         ),
+        (
+            "class State(MessagesState):\n    done: bool\n"
+            "graph = chain(State, lambda s: {'messages': [], 'done': True},"
+            " output_schema=TypedDict('Out', {'done': bool}))"
+            ".add_node('stop', lambda s: {'messages': [AIMessage('')]}).add_edge('act', 'stop')",
+            "graph",
+            {"done": True},
+        ),
         ("@entrypoint()\ndef graph(text: str): return text + '?'", "graph", "Write to Ann?"),
         (
             "@entrypoint()\ndef graph(task): return {'said': task['objective']}",
