@@ -192,7 +192,7 @@ class Settings(BaseModel):
         default=("hitl_orchestrator.desk:agents",),
         min_length=1,
         validation_alias="HITL_AGENTS",
-        description="package.module:name or path/to/file.py:name, comma-separated",
+        description="package.module:name, file.py:name or langgraph.json:name, comma-separated",
     )
     default_outputs: (
         Annotated[tuple[FacetName, ...], BeforeValidator(_items), Field(min_length=1)] | None
