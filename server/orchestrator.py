@@ -293,8 +293,11 @@ class Orchestrator:
         request = await self._waiting.wait_for_answer(self._store, request_id, wait_seconds)
         if not has_ended_outside(request):
             return request
+        run = await self.wait(request.runId, TELL_SECONDS)
         left = until - asyncio.get_running_loop().time()
-        return tell_answer(request, await self.wait(request.runId, max(left, TELL_SECONDS)))
+        if left > 0:  # others of the same payload may wait still
+            run = await self._waiting.wait_for_end(self._store, request.runId, left)
+        return tell_answer(request, run)
 
     async def requests(
         self,

@@ -10,7 +10,7 @@ from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.hitl import AnsweredRequest, RequestStatus
 from hitl_orchestrator.domain.ports import RunRef
-from hitl_orchestrator.domain.run import Run, RunStatus, StoredRun
+from hitl_orchestrator.domain.run import ENDED, Run, RunStatus, StoredRun
 from hitl_orchestrator.server.feeds import Batch, ReadFrames, SharedFeed
 
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
@@ -92,6 +92,14 @@ class Waiting:
             del waiting[rests]
             if not waiting:
                 self._at_rest.pop(run.runId, None)
+
+    async def wait_for_end(self, store: Store, run_id: str, seconds: float) -> Run:
+        """Return the run once it has ended; else as `wait_for_rest` does."""
+
+        async def read() -> Run:
+            return await store.show(RunRef(run_id))
+
+        return await self._wait_while(_has_not_ended, run_id, read, seconds)
 
     async def wait_for_stop(self, store: Store, run_id: str, seconds: float) -> Run:
         """Return the run once nothing works for it any more; else as `wait_for_rest` does."""
@@ -178,6 +186,10 @@ class Waiting:
 
 def _is_at_work(run: Run | StoredRun) -> bool:
     return run.status in AT_WORK and run.held is None
+
+
+def _has_not_ended(run: Run) -> bool:
+    return run.status not in ENDED
 
 
 def _is_still_working(run: Run) -> bool:
