@@ -203,6 +203,14 @@ class Store:
         async with connection(self.pool) as conn:
             return [Frame(*one) for one in await events.of_run(conn, run_id, after, limit)]
 
+    async def frames_without_progress(self, run_id: str, limit: int) -> list[Frame]:
+        async with connection(self.pool) as conn:
+            return [Frame(*one) for one in await events.without_progress(conn, run_id, limit)]
+
+    async def newest_frames(self, run_id: str, limit: int) -> list[Frame]:
+        async with connection(self.pool) as conn:
+            return [Frame(*one) for one in await events.newest(conn, run_id, limit)]
+
     async def queue_frames(self, after: int, limit: int = 500) -> list[Frame]:
         async with connection(self.pool) as conn:
             await events.number_some(conn)

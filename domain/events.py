@@ -74,6 +74,7 @@ VOICES: dict[EventKind, Voice] = {
     EventKind.RUN_FAILED: Voice("fail", "error", "run_failed", queue=True),
     EventKind.RUN_RETRIED: Voice("retry", "start", "run_retried", queue=True),
 }
+PROGRESS = frozenset({"progress", "tokens"})  # in `data`: a step says something while it works
 LAST_FRAMES = frozenset({EventKind.RUN_CANCELLED, EventKind.RUN_COMPLETED, EventKind.RUN_FAILED})
 
 

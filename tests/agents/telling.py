@@ -40,6 +40,16 @@ async def tell_by_call(task: dict[str, Any]) -> dict[str, Any]:
     return {"called.done": True}
 
 
+async def tell_on(task: dict[str, Any], writer: StreamWriter) -> dict[str, Any]:
+    """Count until the test has seen enough."""
+    number = 0
+    while not (Path(task["facets"]["folder"]) / "enough").exists():
+        writer(f"number {number}")
+        number += 1
+        await asyncio.sleep(0.01)
+    return {"counting.done": True}
+
+
 def tell_from_a_thread(task: dict[str, Any]) -> dict[str, Any]:
     get_stream_writer()(f"in a thread: {threading.current_thread() is not threading.main_thread()}")
     return {"thread.done": True}
@@ -96,6 +106,7 @@ def find_done(name: str, state: dict[str, Any]) -> dict[str, Any]:
 named = describe("named", tell)
 called = describe("called", tell_by_call)
 thread = describe("thread", tell_from_a_thread)
+counting = describe("counting", tell_on)
 flooding = describe("flood", flood)
 silent = describe("silent", tell, outputFacets=["named.done"], stream=[])
 nonsense = describe("nonsense", tell_nonsense)

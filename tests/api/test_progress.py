@@ -1,21 +1,26 @@
 """What agents say while they work: frames of the run, as they come and not too many."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import LiteralString
 
 import httpx
 import pytest
+from psycopg import AsyncConnection
 
 from tests.agents import telling
 from tests.api.calls import Json, frames_of, start, started
-from tests.processes import AGENTS, serving
+from tests.processes import AGENTS, API_KEY, serving
 
 NAMES = (
     "named",
     "called",
+    "counting",
     "thread",
     "flooding",
     "silent",
@@ -37,6 +42,26 @@ def wanting(folder: Path, agent: str, output: str | None = None) -> Json:
     wanted = [output or f"{agent}.done"]
     inputs = {"folder": str(folder)}
     return {"objective": "Tell", "inputs": inputs, "outputs": wanted, "agents": [agent]}
+
+
+class Rows:
+    """The database, as a test looks at it and meddles with it."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def execute(self, query: LiteralString) -> None:
+        await self._conn.execute(query)
+
+    async def count(self) -> int:
+        """Return how many frames tell of work."""
+        query = "SELECT count(*) FROM run_events WHERE frame->'data'->'progress' IS NOT NULL"
+        row = await (await self._conn.execute(query)).fetchone()
+        return row[0] if row else 0
+
+    async def wait_for_more(self, number: int) -> None:
+        while await self.count() <= number:  # noqa: ASYNC110  # another process may write it
+            await asyncio.sleep(0.02)
 
 
 def is_progress(frame: Json) -> bool:
@@ -101,6 +126,63 @@ async def test_a_flood_is_ten_frames_a_second_at_most_and_costs_the_run_little(
     assert len(frames) >= 4
     took = datetime.fromisoformat(run["updatedAt"]) - datetime.fromisoformat(run["createdAt"])
     assert took.total_seconds() < 6  # of which it sleeps 1.5
+
+
+@pytest.fixture
+async def rows(database_url: str) -> AsyncGenerator[Rows]:
+    async with await AsyncConnection.connect(database_url, autocommit=True) as conn:
+        yield Rows(conn)
+
+
+async def test_a_run_whose_claim_was_lost_tells_nothing(
+    api: httpx.AsyncClient, tmp_path: Path, rows: Rows
+) -> None:
+    run = await start(api, wanting(tmp_path, "counting"), wait=0)
+    await rows.wait_for_more(0)
+    await rows.execute(
+        "UPDATE orchestrator_runs SET claim_token = 'theirs', claimed_until = now() + '1 hour'"
+    )
+    number = await rows.count()
+    await asyncio.sleep(1)
+    assert await rows.count() == number
+    (tmp_path / "enough").touch()
+    await asyncio.sleep(0.5)
+    assert await rows.count() == number  # nor is the last of it
+    assert (await api.get(f"/api/runs/{run['runId']}")).json()["status"] == "running"
+
+
+async def test_what_is_said_while_the_database_takes_nothing_is_lost_and_the_run_goes_on(
+    api: httpx.AsyncClient, tmp_path: Path, rows: Rows
+) -> None:
+    run = await start(api, wanting(tmp_path, "counting"), wait=0)
+    await rows.wait_for_more(0)
+    await rows.execute("ALTER TABLE run_events RENAME TO away")
+    await asyncio.sleep(1)
+    await rows.execute("ALTER TABLE away RENAME TO run_events")
+    await rows.wait_for_more(await rows.count())
+    (tmp_path / "enough").touch()
+    ended = (await api.get(f"/api/runs/{run['runId']}?wait=20")).json()
+    said = [str(each) for each in await list_said(api, ended)]
+    numbers = [int(each.removeprefix("number ")) for each in said]
+    assert numbers == sorted({*numbers})  # none is told twice
+    assert max(later - number for number, later in pairwise(numbers)) > 40
+
+
+async def test_the_page_of_a_run_shows_the_last_line_of_a_step_at_work(
+    api: httpx.AsyncClient, tmp_path: Path, rows: Rows
+) -> None:
+    form = {"key": API_KEY, "operator": "ada", "name": "Ada"}
+    await api.post("/login", data=form)
+    run = await start(api, wanting(tmp_path, "named"), wait=0)
+    await rows.wait_for_more(0)
+    page = (await api.get(f"/inbox/runs/{run['runId']}")).text
+    assert page.count("one of two") == 1
+    assert '<span class="help saying">one of two</span>' in page
+    (tmp_path / "enough").touch()
+    await api.get(f"/api/runs/{run['runId']}?wait=20")
+    page = (await api.get(f"/inbox/runs/{run['runId']}")).text
+    assert "one of two" not in page
+    assert "Named: completed" in page
 
 
 async def test_a_line_from_a_thread_is_told_with_the_end(
