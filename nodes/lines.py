@@ -6,9 +6,13 @@ cannot be told is left out: no step fails by it.
 
 import asyncio
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import contextmanager, suppress
+from contextvars import Context, ContextVar
 from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.runtime import Runtime
 
 from hitl_orchestrator.domain.events import Event, EventKind
 from hitl_orchestrator.domain.json_values import write_json
@@ -16,6 +20,9 @@ from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.nodes.plain import make_plain
 
 MAX_TEXT, MAX_JSON_BYTES, MAX_LINE = 2_000, 4_096, 200
+# Where LangGraph keeps a task's writer, an internal name: where it means something else,
+# LangGraph's own writer stays, and tests/api/test_progress.py fails.
+RUNTIME = "__pregel_runtime"
 NAMES = ("message", "text", "status")  # of what a mapping says in words
 
 Teller = tuple[str, str]  # a step and its agent
@@ -110,3 +117,37 @@ def hearing(lines: Lines) -> Generator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def freeing_writer(config: RunnableConfig | None) -> Generator[RunnableConfig | None]:
+    """Give the config with a writer that works in threads of the agent's own, too.
+
+    LangGraph's looks for the config where it is called, and raises where there is none. The same
+    holds for what `get_stream_writer()` returns inside.
+    """
+    if find_lines() is None:
+        yield config
+        return
+    token = var_child_runnable_config.set(_free_writer(var_child_runnable_config.get()))
+    try:
+        yield _free_writer(config)
+    finally:
+        var_child_runnable_config.reset(token)
+
+
+def _free_writer(config: RunnableConfig | None) -> RunnableConfig | None:
+    configurable = (config or {}).get("configurable", {})
+    runtime = configurable.get(RUNTIME)
+    if config is None or not isinstance(runtime, Runtime):
+        return config
+    runtime = cast("Runtime[Any]", runtime)
+
+    def write(value: Any) -> None:
+        context = Context()
+        context.run(var_child_runnable_config.set, config)
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            context.run(runtime.stream_writer, value)
+
+    freed = {**configurable, RUNTIME: runtime.override(stream_writer=write)}
+    return {**config, "configurable": freed}

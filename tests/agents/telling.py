@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,11 @@ async def tell_on(task: dict[str, Any], writer: StreamWriter) -> dict[str, Any]:
 
 
 def tell_from_a_thread(task: dict[str, Any]) -> dict[str, Any]:
-    get_stream_writer()(f"in a thread: {threading.current_thread() is not threading.main_thread()}")
+    writer = get_stream_writer()
+    writer(f"in a thread: {threading.current_thread() is not threading.main_thread()}")
+    time.sleep(0.3)
+    with ThreadPoolExecutor() as own:  # which knows nothing of LangGraph
+        own.submit(writer, "in one of its own").result()
     return {"thread.done": True}
 
 

@@ -70,7 +70,7 @@ def is_progress(frame: Json) -> bool:
 
 async def list_progress(api: httpx.AsyncClient, run: Json) -> list[Json]:
     """Return the frames of an ended run that tell of work."""
-    assert run["status"] == "completed", run
+    assert run["status"] == "completed", run["result"]
     stream = frames_of((await api.get(f"/api/runs/{run['runId']}/events")).text)
     assert [frame["seq"] for frame in stream] == [*range(1, len(stream) + 1)]
     return [frame for frame in stream if is_progress(frame)]
@@ -185,11 +185,9 @@ async def test_the_page_of_a_run_shows_the_last_line_of_a_step_at_work(
     assert "Named: completed" in page
 
 
-async def test_a_line_from_a_thread_is_told_with_the_end(
-    api: httpx.AsyncClient, tmp_path: Path
-) -> None:
+async def test_lines_from_threads_are_told(api: httpx.AsyncClient, tmp_path: Path) -> None:
     run = await start(api, wanting(tmp_path, "thread"))
-    assert await list_said(api, run) == ["in a thread: True"]
+    assert await list_said(api, run) == ["in a thread: True", "in one of its own"]
 
 
 async def test_an_agent_that_streams_nothing_is_not_heard(
