@@ -17,6 +17,11 @@ OF_RUN = """(SELECT seq, frame, last FROM run_events
     UNION ALL SELECT 0, NULL, true
         WHERE NOT EXISTS (SELECT FROM orchestrator_runs WHERE run_id = %(run)s)
     ORDER BY seq"""
+_IS_PROGRESS = "(frame->'data'->'progress' IS NOT NULL OR frame->'data'->'tokens' IS NOT NULL)"
+# There may be ten of those a second: a page leaves them out, and shows the newest.
+WITHOUT_PROGRESS = f"""SELECT seq, frame, last FROM run_events
+    WHERE run_id = %s AND NOT {_IS_PROGRESS} ORDER BY seq LIMIT %s"""  # noqa: S608  # a constant
+NEWEST = "SELECT seq, frame, last FROM run_events WHERE run_id = %s ORDER BY seq DESC LIMIT %s"
 TO_NUMBER = "SELECT 1 FROM run_events WHERE queue AND queue_seq IS NULL LIMIT 1"
 # A counter that fell behind (of an older program) would give numbers twice.
 LAST = """SELECT greatest(last, (SELECT max(queue_seq) FROM run_events)) AS last
@@ -80,6 +85,20 @@ async def of_run(
     if any(row["frame"] is None for row in rows):
         raise NotFound(f"There is no run {run_id}.")
     return [(row["seq"], row["frame"], row["last"]) for row in rows]
+
+
+async def without_progress(
+    conn: Connection, run_id: str, limit: int
+) -> list[tuple[int, JsonObject, bool]]:
+    """Return a run's first frames but for those that tell of a step at work."""
+    rows = await (await conn.execute(WITHOUT_PROGRESS, (run_id, limit))).fetchall()
+    return [(row["seq"], row["frame"], row["last"]) for row in rows]
+
+
+async def newest(conn: Connection, run_id: str, limit: int) -> list[tuple[int, JsonObject, bool]]:
+    """Return a run's last frames, in their order."""
+    rows = await (await conn.execute(NEWEST, (run_id, limit))).fetchall()
+    return [(row["seq"], row["frame"], row["last"]) for row in reversed(rows)]
 
 
 async def number_the_queue(conn: Connection) -> int:

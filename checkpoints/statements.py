@@ -30,6 +30,10 @@ UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
         WHEN working_until > now() THEN working_until ELSE claimed_until END
     WHERE run_id = %(run_id)s AND xmin::text = %(version)s
     RETURNING xmin::text AS version, false AS is_new"""
+# The same for frames alone: of the row nothing changes but how many there are.
+COUNT_FRAMES = """UPDATE orchestrator_runs SET event_count = %(event_count)s
+    WHERE run_id = %(run_id)s AND xmin::text = %(version)s
+    RETURNING xmin::text AS version, false AS is_new"""
 # The thread is held beside others who start, not beside a prune of it (retention.py): a run does
 # not begin from checkpoints that are being deleted.
 INSERT = """WITH held AS MATERIALIZED

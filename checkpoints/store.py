@@ -42,6 +42,7 @@ from hitl_orchestrator.checkpoints.transaction import (
 )
 from hitl_orchestrator.checkpoints.writing import Extras
 from hitl_orchestrator.domain.errors import Conflict, Fenced, Invalid, NotFound
+from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.hitl import AnsweredRequest, HitlRequest, QueueCounts
 from hitl_orchestrator.domain.ports import (
     Change,
@@ -61,6 +62,7 @@ from hitl_orchestrator.domain.run import Run, RunStatus
 # What is scraped every few seconds counts so many rows at most; above that it is what Postgres
 # estimates.
 COUNTED_AT_MOST = 1_000
+TELLING_TRIES = 2  # others may write the run in between; then it is lost
 _DEPTH = f"""SELECT CASE WHEN n < %(most)s THEN n ELSE greatest(n, (SELECT reltuples FROM pg_class
         WHERE oid = 'hitl_requests_waiting'::regclass))::bigint END AS depth,
     coalesce(extract(epoch FROM now() - {requests.OLDEST}), 0)::float AS oldest
@@ -200,6 +202,14 @@ class Store:
     async def frames(self, run_id: str, after: int, limit: int = 500) -> list[Frame]:
         async with connection(self.pool) as conn:
             return [Frame(*one) for one in await events.of_run(conn, run_id, after, limit)]
+
+    async def frames_without_progress(self, run_id: str, limit: int) -> list[Frame]:
+        async with connection(self.pool) as conn:
+            return [Frame(*one) for one in await events.without_progress(conn, run_id, limit)]
+
+    async def newest_frames(self, run_id: str, limit: int) -> list[Frame]:
+        async with connection(self.pool) as conn:
+            return [Frame(*one) for one in await events.newest(conn, run_id, limit)]
 
     async def queue_frames(self, after: int, limit: int = 500) -> list[Frame]:
         async with connection(self.pool) as conn:
@@ -372,6 +382,23 @@ class PgUnit:
             remembered = Remembered(run, self._collected.images, self.notes)
             self._store.remembering.keep(remembered)
         return change
+
+    async def tell(self, happened: Sequence[Event]) -> bool:
+        with blaming_the_database():
+            async with self._collected.lock:
+                for _ in range(TELLING_TRIES):
+                    moment = await self._see()
+                    if moment.kept.run.claimToken != self._claim.token:
+                        return False
+                    self._seen = None  # whatever comes of it
+                    async with connection(self._pool) as conn:
+                        written = await writing.tell(conn, moment.kept, happened, moment.now)
+                    if written:
+                        self._seen = Seen(written)
+                        self._store.committed(written.kept.run, happened)
+                        self._store.written(written.kept)
+                        break
+        return True
 
     def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:
         async def flush() -> None:

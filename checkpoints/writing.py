@@ -10,8 +10,14 @@ from hitl_orchestrator.checkpoints.kept import KeptRequest, KeptRun, Moment
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.checkpoints.rowsets import Rowsets
 from hitl_orchestrator.checkpoints.runs import Counters
-from hitl_orchestrator.checkpoints.statements import INSERT, UPDATE, WRITTEN, compose
-from hitl_orchestrator.domain.events import EventKind
+from hitl_orchestrator.checkpoints.statements import (
+    COUNT_FRAMES,
+    INSERT,
+    UPDATE,
+    WRITTEN,
+    compose,
+)
+from hitl_orchestrator.domain.events import Event, EventKind
 from hitl_orchestrator.domain.hitl import RequestStatus, Urgency
 from hitl_orchestrator.domain.json_values import write_json
 from hitl_orchestrator.domain.needs import list_needs
@@ -93,6 +99,27 @@ async def write(
     run = after.run.but(needs=tuple(needs))
     written = replace(after, run=run, counters=counters, version=row["version"], audit=entries)
     return Moment(written, row["now"], row["is_new"])
+
+
+async def tell(
+    conn: Connection, kept: KeptRun, happened: Sequence[Event], now: datetime
+) -> Moment | None:
+    """Write the frames of what happened; None, and nothing written: as `write` has it."""
+    frames = events.write_frames(kept.run, kept.counters.events, happened, now)
+    counters = kept.counters._replace(events=kept.counters.events + len(frames))
+    values: dict[str, Any] = {
+        "run_id": kept.run.runId,
+        "version": kept.version,
+        "event_count": counters.events,
+        "frames": write_json(frames),
+        "now": now,
+        "channels": [],
+    }
+    statement = compose(COUNT_FRAMES, ["frames"], WRITTEN)
+    row = await (await conn.execute(statement, values)).fetchone()
+    if row is None:
+        return None
+    return Moment(replace(kept, counters=counters, version=row["version"]), row["now"])
 
 
 def _write_parts(kept: KeptRun, change: Change, after: KeptRun) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class EventKind(StrEnum):
     PHASE_ENTERED = "phase_entered"
     PLAN_REVISED = "plan_revised"
     STEP_HANDED_OVER = "step_handed_over"
+    STEP_PROGRESSED = "step_progressed"
     STEP_FINISHED = "step_finished"
     WARNED = "warned"
     QUESTION_ASKED = "question_asked"
@@ -53,6 +54,7 @@ VOICES: dict[EventKind, Voice] = {
     EventKind.PHASE_ENTERED: Voice(None, "phase", None),
     EventKind.PLAN_REVISED: Voice(None, "plan_update", None),
     EventKind.STEP_HANDED_OVER: Voice(None, "handoff", None),
+    EventKind.STEP_PROGRESSED: Voice(None, "message", None),
     EventKind.STEP_FINISHED: Voice(None, "message", None),
     EventKind.WARNED: Voice(None, "warning", None),
     EventKind.QUESTION_ASKED: Voice("request", "handoff", "hitl_request_created", queue=True),
@@ -72,6 +74,7 @@ VOICES: dict[EventKind, Voice] = {
     EventKind.RUN_FAILED: Voice("fail", "error", "run_failed", queue=True),
     EventKind.RUN_RETRIED: Voice("retry", "start", "run_retried", queue=True),
 }
+PROGRESS = frozenset({"progress", "tokens"})  # in `data`: a step says something while it works
 LAST_FRAMES = frozenset({EventKind.RUN_CANCELLED, EventKind.RUN_COMPLETED, EventKind.RUN_FAILED})
 
 

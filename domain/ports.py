@@ -192,6 +192,13 @@ class Unit(Protocol):
         """
         ...
 
+    async def tell(self, happened: Sequence[Event]) -> bool:
+        """Write the frames of what happened, and nothing else. Return False: the claim was lost.
+
+        They may be lost, too. Raise StoreUnavailable: nobody knows whether they are written.
+        """
+        ...
+
     def flushing(self, decide: Decide) -> AbstractAsyncContextManager[None]:
         """Meanwhile flush what tasks finished once they are quiet for 0.1 s; at most 0.8 s later.
 

@@ -8,6 +8,7 @@ an end, and soon after a specialist has finished.
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, assert_never, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -41,7 +42,9 @@ from hitl_orchestrator.graph.projection import (
     record,
     resume_map,
 )
+from hitl_orchestrator.graph.telling import telling
 from hitl_orchestrator.nodes.calls import has_running_calls
+from hitl_orchestrator.nodes.lines import Lines, hearing
 from hitl_orchestrator.nodes.notes import taking_notes
 
 _log = logging.getLogger("hitl.drive")
@@ -82,6 +85,7 @@ class _Drive:
         self._claim = claim
         self._control = control
         self._is_given_back = False
+        self._lines = Lines()
 
     async def to_rest(self) -> bool:
         locked = await self._unit.look()
@@ -148,10 +152,14 @@ class _Drive:
 
     async def _invoke(self, given: Any, config: RunnableConfig) -> Stop:
         try:
-            async with self._unit.flushing(self._record):
-                output = await self._graph.ainvoke(
-                    given, config, durability="async", version="v2", control=self._control
-                )
+            async with (
+                telling(self._lines, self._unit.tell),
+                self._unit.flushing(self._record),
+            ):
+                with hearing(self._lines):
+                    output = await self._graph.ainvoke(
+                        given, config, durability="async", version="v2", control=self._control
+                    )
         except GraphDrained:
             return Drained()
         except Unfit as misfit:
@@ -171,6 +179,7 @@ class _Drive:
     async def _flush(self, stop: Stop) -> ResumeWith | None:
         """Flush; while the database is out of reach keep what was collected and try again."""
         following: ResumeWith | None = None
+        said = self._lines.take()
 
         def decide(locked: Locked, updates: Sequence[Update]) -> Change:
             nonlocal following
@@ -184,7 +193,7 @@ class _Drive:
             )
             if isinstance(stop, Stopped):
                 self._unit.notes[_REST] = Noted(self._state, stop.interrupts)
-            return change
+            return replace(change, events=[*said, *change.events])
 
         while True:
             try:
@@ -192,4 +201,5 @@ class _Drive:
                 self._is_given_back = run.claimToken is None and not run.stillWorking
                 return following
             except StoreUnavailable:
+                said.clear()  # they may be written: lost rather than told twice
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, cast
 
 from langchain_core.runnables import Runnable
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore
+from langgraph.types import StreamMode
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
@@ -39,6 +41,7 @@ class Agent:
     `input` and `output` replace how a graph is given its task and how its facets are found; `ask`,
     `answer` and `denied` how it asks, and how an answer and a refusal are said to it. `context` and
     `config` make, of its task, what it is run with; `store`: its own, besides the graph's.
+    `stream`: LangGraph's modes of what it tells while it works.
     """
 
     capability: Capability
@@ -52,9 +55,12 @@ class Agent:
     context: Callable[[JsonObject], Any] | None = None
     config: Callable[[JsonObject], Any] | None = None
     store: BaseStore | None = None
+    stream: tuple[StreamMode, ...] = ("custom",)
 
 
 _schemas = TypeAdapter(dict[FacetName, JsonObject])
+# what a mapping names, and what LangGraph calls it
+_STREAMS: Mapping[str, StreamMode] = MappingProxyType({"custom": "custom", "tokens": "messages"})
 _OPTIONAL = ("input", "output", "ask", "answer")
 _VALUES = ("context", "config")  # or a function of the task
 _LISTS = ("inputFacets", "optionalInputFacets", "outputFacets", "reworks")
@@ -66,6 +72,7 @@ _KEYS = Capability.model_fields.keys() - _OURS | {
     "run",
     "denied",
     "store",
+    "stream",
     *_OPTIONAL,
     *_VALUES,
 }
@@ -131,6 +138,7 @@ def _read_mapping(given: dict[str, Any]) -> Agent:
     callables["denied"] = _read_denied(given)
     callables |= {key: _read_value(given.pop(key, None)) for key in _VALUES}
     store = _read_store(given.pop("store", None))
+    stream = _read_stream(given.pop("stream", ["custom"]))
     capability = _read_capability(given, schemas).but(fingerprint=take_fingerprint(run))
     needed = [] if callables["context"] else find_needed_context(run)
     if needed:
@@ -140,7 +148,7 @@ def _read_mapping(given: dict[str, Any]) -> Agent:
     is_chain = isinstance(described, Runnable) and not isinstance(described, Pregel)
     if is_chain and callables["output"] is None and len(capability.outputFacets) == 1:
         callables["output"] = take_whole(capability.outputFacets[0])
-    return Agent(capability, schemas, run, store=store, **callables)
+    return Agent(capability, schemas, run, store=store, stream=stream, **callables)
 
 
 def build_catalogue(agents: Sequence[Agent]) -> dict[str, Agent]:
@@ -266,6 +274,14 @@ def _read_store(given: object) -> BaseStore | None:
     if given is None or isinstance(given, BaseStore):
         return given
     raise NotAnAgent(f"`store` must be a LangGraph store, not {type(given).__name__}")
+
+
+def _read_stream(given: object) -> tuple[StreamMode, ...]:
+    names = cast("Sequence[object]", given if isinstance(given, list | tuple) else [given])
+    known = [name for name in _STREAMS if name in names]
+    if len(known) < len(names):
+        raise NotAnAgent(f"`stream` must be a list of {', '.join(_STREAMS)}; [] tells nothing")
+    return tuple(_STREAMS[name] for name in known)
 
 
 def _read_denied(given: dict[str, Any]) -> Callable[[str], Any] | None:

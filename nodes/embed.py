@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import run_in_executor, var_child_runnable_config
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -36,6 +36,7 @@ from hitl_orchestrator.nodes.calls import tell_way_out
 from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.fitness import read_state, sign
+from hitl_orchestrator.nodes.lines import find_lines
 from hitl_orchestrator.nodes.mishaps import tell_mishap
 from hitl_orchestrator.nodes.notes import note, recall
 from hitl_orchestrator.nodes.outputs import report_outputs, shorten
@@ -233,7 +234,18 @@ class _Visit:
         task = self._task.json_object()
         context = build_context(self._agent.context, self._graph, task)
         config = add_config(self._agent.config, task, config)
-        await self._graph.ainvoke(step, config, context=context, durability="sync")
+        lines, modes = find_lines(), self._agent.stream
+        if lines is None or not modes:
+            await self._graph.ainvoke(step, config, context=context, durability="sync")
+            return
+        # as ainvoke does, whose modes are others. It is read from the thread what came of it.
+        async for _, mode, said in self._graph.astream(
+            step, config, context=context, durability="sync", stream_mode=[*modes], subgraphs=True
+        ):
+            if mode == "custom":
+                lines.say(self._task.stepId, self.of[1], said)
+            elif isinstance(message := said[0], AIMessageChunk):
+                lines.add_tokens(self._task.stepId, self.of[1], message.text)
 
     def _ask_to_go_on(self, stop: Stop) -> Ask:
         """Return the question whether to go on; the next one, where the last yes did not help."""

@@ -384,8 +384,12 @@ class Orchestrator:
             await batches.aclose()
 
     async def read_frames(self, run_id: str, limit: int) -> Batch:
-        """Return a run's first frames. Raise NotFound."""
-        return await self._store.frames(run_id, 0, limit)
+        """Return a run's first frames, but for what its steps say while they work."""
+        return await self._store.frames_without_progress(run_id, limit)
+
+    async def read_newest_frames(self, run_id: str, limit: int) -> Batch:
+        """Return a run's last frames, in their order."""
+        return await self._store.newest_frames(run_id, limit)
 
     def run_batches(self, run_id: str, after: int = 0) -> AsyncGenerator[Batch]:
         """Yield what `frames` does, several at a time where they come together."""

@@ -16,7 +16,7 @@ from hitl_orchestrator.server.inbox.outcomes import find_outcome, read_audit
 from hitl_orchestrator.server.inbox.picture import draw_plan
 from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx
 from hitl_orchestrator.server.inbox.session import Session
-from hitl_orchestrator.server.inbox.timeline import write_timeline
+from hitl_orchestrator.server.inbox.timeline import find_last_lines, write_timeline
 
 router = APIRouter(prefix="/inbox", include_in_schema=False, route_class=PageRoute)
 ROWS, FRAMES = 50, 500
@@ -81,6 +81,8 @@ async def _render_run(
     run = await visit.hitl.run(run_id)
     frames = await visit.hitl.read_frames(run_id, FRAMES)
     audit = read_audit(run)
+    is_at_work = run.status in AT_WORK or run.stillWorking
+    newest = await visit.hitl.read_newest_frames(run_id, FRAMES) if is_at_work else ()
     return visit.show(
         "run-body.html" if is_htmx(visit.request) else "run.html",
         status,
@@ -94,7 +96,8 @@ async def _render_run(
         timeline=write_timeline(frames),
         is_cut=len(frames) == FRAMES,
         picture=draw_plan(run.plan.steps) if run.plan else None,
-        at_work=run.status in AT_WORK or run.stillWorking,
+        at_work=is_at_work,
+        lines=find_last_lines(newest),
         cancellable=may_cancel(visit.session, run),
         problem=problem,
     )

@@ -1,9 +1,10 @@
 """What happened to a run, a line a frame, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from hitl_orchestrator.domain.events import PROGRESS
 from hitl_orchestrator.domain.ports import Frame
 
 LEFT_OUT = {"metrics"}  # types of frames that tell a person nothing
@@ -17,6 +18,13 @@ class TimelineEntry(NamedTuple):
 
 def write_timeline(frames: Sequence[Frame]) -> list[TimelineEntry]:
     return [_describe(frame.body) for frame in frames if frame.body["type"] not in LEFT_OUT]
+
+
+def find_last_lines(frames: Iterable[Frame]) -> dict[str, str]:
+    """Return, by step, what each said last while it worked."""
+    bodies: list[dict[str, Any]] = [frame.body for frame in frames]
+    told = [body for body in bodies if not PROGRESS.isdisjoint(body["data"])]
+    return {body["data"]["stepId"]: body["message"] for body in told}
 
 
 def _describe(body: Mapping[str, Any]) -> TimelineEntry:

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -14,7 +15,13 @@ from hitl_orchestrator.server.terminal.keyboard import Keyboard, Left, Withdrawn
 from hitl_orchestrator.server.terminal.prompts import ask_for_answer
 from hitl_orchestrator.server.terminal.question_views import draw_question, make_answer_command
 from hitl_orchestrator.server.terminal.run_views import draw_frame, draw_plan
-from hitl_orchestrator.server.terminal.wire import FrameJson, RequestJson, RunJson, select_pending
+from hitl_orchestrator.server.terminal.wire import (
+    FrameJson,
+    RequestJson,
+    RunJson,
+    is_progress,
+    select_pending,
+)
 
 
 def follow(api: Api, run: RunJson, operator: str | None, terminal: Terminal) -> RunJson:
@@ -74,24 +81,34 @@ class Feed(threading.Thread):
 
 
 def _watch(api: Api, run: RunJson, feed: Feed, terminal: Terminal) -> RunJson:
-    """Show the plan, and the frames above it, until the run asks or has ended."""
-    with Live(_draw_progress(run), console=terminal, transient=True, refresh_per_second=8) as live:
+    """Show the plan, and the frames above it, until the run asks or has ended.
+
+    What a step says while it works stands beside it, the newest only.
+    """
+    lines = dict[str, str]()
+    shown = _draw_progress(run, lines)
+    with Live(shown, console=terminal, transient=True, refresh_per_second=8) as live:
         while True:
-            for frame in feed.take(wait=not select_pending(run)):
+            frames = feed.take(wait=not select_pending(run))
+            said = filter(is_progress, frames)
+            lines |= {each["data"]["stepId"]: each["message"] for each in said}
+            others = [frame for frame in frames if not is_progress(frame)]
+            for frame in others:
                 terminal.print(draw_frame(frame))
             if select_pending(run) and not feed.ended:
                 return run
-            run = api.run(run["runId"])
-            live.update(_draw_progress(run))
+            if others or feed.ended:
+                run = api.run(run["runId"])
+            live.update(_draw_progress(run, lines))
             if feed.ended:
                 return run
 
 
-def _draw_progress(run: RunJson) -> RenderableType:
+def _draw_progress(run: RunJson, lines: Mapping[str, str]) -> RenderableType:
     footer = Text(f"{run['runId']} · {run['status']} · Ctrl-C leaves it going", "dim")
     if not run["plan"]:
         return Group(Text("planning …", "dim"), footer)
-    return Group(draw_plan(run["plan"]["steps"], live=True), footer)
+    return Group(draw_plan(run["plan"]["steps"], live=True, lines=lines), footer)
 
 
 def _settle(
@@ -117,12 +134,13 @@ def _settle(
 
 
 def read_along(api: Api, run: RunJson, terminal: Terminal) -> RunJson:
-    """Print a line for each frame, and the questions that need a person.
+    """Print a line for each frame but models' tokens, and the questions that need a person.
 
     Returns the run when it has ended, or when it needs a person.
     """
     for frame in api.frames(run["runId"]):
-        terminal.print(draw_frame(frame), soft_wrap=True)
+        if "tokens" not in frame["data"] or "progress" in frame["data"]:
+            terminal.print(draw_frame(frame), soft_wrap=True)
         if "hitl" in frame["data"] and frame["message"] == "requested":
             run = api.run(run["runId"], wait_seconds=5)
             if select_pending(run):

@@ -1,7 +1,8 @@
 """Runs, their plans, frames and results, and the queue of questions, as a terminal shows them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import cast
 
 from rich.console import Group, RenderableType
@@ -26,6 +27,7 @@ from hitl_orchestrator.server.terminal.wire import (
     ResultJson,
     RunJson,
     StepJson,
+    is_progress,
 )
 
 _GLYPHS = {
@@ -37,6 +39,7 @@ _GLYPHS = {
     "failed": ("✘", "red"),
     "skipped": ("–", "dim"),
 }
+NO_LINES: Mapping[str, str] = MappingProxyType({})
 STILL_WORKING = "Its work cannot be stopped and goes on; its thread takes no other run meanwhile."
 _FRAME_STYLES = {"warning": "yellow", "error": "red", "complete": "green", "handoff": "default"}
 
@@ -61,13 +64,24 @@ def draw_run(run: RunJson) -> RenderableType:
     return Group(*parts)
 
 
-def draw_plan(steps: Iterable[StepJson], live: bool = False) -> RenderableType:
-    """Draw a list whose steps tick off; `live`: with a spinner where work is going on."""
+def draw_plan(
+    steps: Iterable[StepJson], live: bool = False, lines: Mapping[str, str] = NO_LINES
+) -> RenderableType:
+    """Draw a list whose steps tick off; `live`: with a spinner where work is going on.
+
+    `lines`: by step, what it said last; shown while it is at work.
+    """
     table = Table.grid(padding=(0, 1))
     for step in steps:
-        details = Text(f"{step['capabilityId']}{_describe_reason(step)}", "dim")
+        said = f": {line}" if (line := _find_line(step, lines)) else ""
+        details = Text(f"{step['capabilityId']}{_describe_reason(step)}{said}", "dim")
         table.add_row(_draw_mark(step, live), Text(join_lines(step["label"])), details)
     return table
+
+
+def _find_line(step: StepJson, lines: Mapping[str, str]) -> str:
+    is_at_work = step.get("status") == "running"
+    return join_lines(lines.get(step["stepId"], "")) if is_at_work else ""
 
 
 def _draw_mark(step: StepJson, live: bool) -> RenderableType:
@@ -188,6 +202,8 @@ def _describe_frame(frame: FrameJson) -> str:
         return f"{data['from']} may not ask: {hitl['denialReason']} ({hitl['question']})"
     if hitl:
         return f"{data['from']} asks: {hitl['question']} ({hitl['requestId']})"
+    if is_progress(frame):
+        return f"{data['from']}: {message}"
     if frame["type"] == "complete" and data.get("reason"):
         return f"{message}: {data['reason']}"
     return message

@@ -11,6 +11,7 @@ Json = Any  # as the server sent it, or as the person gave it
 JsonObject = dict[str, Any]
 
 LAST_FRAMES = {"complete", "error"}
+PROGRESS = {"progress", "tokens"}  # in `data`: a step says something while it works
 ENDED = {"completed", "failed", "cancelled"}
 
 RunStatusJson = Literal["queued", "running", "awaiting_hitl", "completed", "failed", "cancelled"]
@@ -61,6 +62,7 @@ class RequestJson(TypedDict):
 
 
 class StepJson(TypedDict):
+    stepId: str
     capabilityId: str
     label: str
     status: NotRequired[
@@ -142,6 +144,10 @@ class FrameJson(TypedDict):
     at: str
     message: str
     data: JsonObject
+
+
+def is_progress(frame: FrameJson) -> bool:
+    return not PROGRESS.isdisjoint(frame["data"])
 
 
 def select_pending(run: RunJson) -> list[RequestJson]:

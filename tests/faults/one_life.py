@@ -133,6 +133,9 @@ class DyingUnit:
         self._die("after the last flush")
         return change
 
+    async def tell(self, happened: Sequence[Event]) -> bool:
+        return await self._unit.tell(happened)
+
     @asynccontextmanager
     async def flushing(self, decide: Decide) -> AsyncGenerator[None]:
         self._die("before the graph")

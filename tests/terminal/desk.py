@@ -25,6 +25,7 @@ RELEASE = """# Changelog
 
 # Agents that only ask: what they are told is what they make.
 ASKING = """
+import asyncio
 from langgraph.types import interrupt
 
 def asking(facet, **question):
@@ -62,11 +63,18 @@ def break_off(task):
 
 broken = {**words, "capabilityId": "asks.broken", "outputFacets": ["broken"], "facets": {},
     "run": break_off}
+async def tell(task, writer):
+    writer({"text": "page 1 of 2"})
+    await asyncio.sleep(1.5)
+    writer("page 2 of 2")
+    return {"told": True}
+
+told = {**words, "capabilityId": "asks.told", "outputFacets": ["told"], "facets": {}, "run": tell}
 nested = asking("nested", kind="form", responseSchema={
     "type": "object", "properties": {"tags": {"type": "array"}},
 })
 """
-ASKING_AGENTS = ("words", "open_choice", "anything", "form", "nested", "broken")
+ASKING_AGENTS = ("words", "open_choice", "anything", "form", "nested", "broken", "told")
 
 
 def asked(facet: str) -> list[str]:

@@ -35,6 +35,21 @@ def test_a_run_is_followed_and_answered_in_the_terminal(desk: Desk) -> None:
     assert re.search(r"published, in the server's outbox\s+\S+/\S+", rest)
 
 
+def test_what_a_step_says_stands_beside_it_while_it_works(desk: Desk) -> None:
+    with screen(desk, *asked("told")) as terminal:
+        assert "● " not in terminal.expect("asks.told: page 1 of 2").splitlines()[-1]
+        code, rest = terminal.end()
+    assert code == 0
+    assert "words: completed" in rest
+    assert not re.search(r"message .*page", rest)
+
+
+def test_without_a_terminal_each_line_is_printed(desk: Desk) -> None:
+    done = desk.hitl(*asked("told"))
+    said = [line.split("message")[1].strip() for line in done.stdout.splitlines() if "page" in line]
+    assert said == ["asks.told: page 1 of 2", "asks.told: page 2 of 2"]
+
+
 def test_a_question_left_to_others_ends_with_3(desk: Desk) -> None:
     with screen(desk, *desk.start) as terminal:
         terminal.expect("skip (s)? ")

@@ -18,7 +18,7 @@ from hitl_orchestrator.server.terminal.run_views import (
     draw_run,
 )
 from hitl_orchestrator.server.terminal.wire import FrameJson
-from tests.terminal.samples import NOW, ended_run, paused, request, shown
+from tests.terminal.samples import NOW, ended_run, paused, request, shown, step
 from tests.terminal.screen import CSI
 
 
@@ -224,6 +224,21 @@ def test_a_plan_ticks_off() -> None:
         ["✔", "Writer", "desk.writer"],
         ["✘", "Publisher", "desk.publisher", "(not", "today)"],
         ["–", "Mailer", "desk.mailer"],
+    ]
+
+
+def test_a_step_at_work_says_what_it_said_last() -> None:
+    steps: list[Any] = [
+        step("writer", "running"),
+        step("publisher", "completed"),
+        step("mailer", "running"),
+    ]
+    said = {"s_writer": "page 1\x1b[2J\nof 2", "s_publisher": "published"}
+    lines = [line.split() for line in shown(draw_plan(steps, lines=said)).splitlines()]
+    assert [line[2:] for line in lines] == [
+        ["desk.writer:", "page", "1[2J", "of", "2"],
+        ["desk.publisher"],
+        ["desk.mailer"],
     ]
 
 
