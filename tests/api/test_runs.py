@@ -197,7 +197,7 @@ async def test_the_queue_shows_what_waits_and_what_a_person_needs(api: httpx.Asy
     request = shown["pendingRequests"][0]
     assert {"operatorPrompt", "pendingNodeId", "contractSummary"} <= request.keys()
     alone = await api.get(f"/api/hitl/requests/{request['requestId']}")
-    assert alone.json() == {**request, "answer": None}
+    assert alone.json() == {**request, "answer": None, "refusal": None}
 
     async def found(**params: str) -> list[str]:
         return [
