@@ -22,7 +22,15 @@ from hitl_orchestrator.nodes.bare import describe_graph, take_whole
 from hitl_orchestrator.nodes.fingerprint import take_fingerprint
 from hitl_orchestrator.nodes.loading import describe, load_entry, names_file, names_manifest
 from hitl_orchestrator.nodes.plain import make_plain
-from hitl_orchestrator.nodes.run_kinds import AgentRun, NotAnAgent, compile_graph, read_run
+from hitl_orchestrator.nodes.run_kinds import (
+    REMOTE_KEYS,
+    AgentRun,
+    NotAnAgent,
+    RemoteGraph,
+    compile_graph,
+    read_run,
+    take_run,
+)
 from hitl_orchestrator.nodes.surroundings import find_needed_context
 
 
@@ -60,6 +68,7 @@ _KEYS = Capability.model_fields.keys() - _OURS | {
     "run",
     "denied",
     "store",
+    *REMOTE_KEYS,
     *_OPTIONAL,
     *_VALUES,
 }
@@ -110,8 +119,8 @@ def _describe(described: object, name: str | None) -> dict[str, Any] | None:
 
 def _read_mapping(given: dict[str, Any]) -> Agent:
     _check_keys(given)
-    described = given.pop("run", None)
-    run = read_run(described)
+    described = take_run(given)
+    run = described if isinstance(described, RemoteGraph) else read_run(described)
     schemas = _read_schemas(given.pop("facets", {}))
     callables: dict[str, Any] = {
         key: _read_callable(key, given.pop(key, None)) for key in _OPTIONAL
@@ -119,6 +128,8 @@ def _read_mapping(given: dict[str, Any]) -> Agent:
     callables["denied"] = _read_denied(given)
     callables |= {key: _read_value(given.pop(key, None)) for key in _VALUES}
     store = _read_store(given.pop("store", None))
+    if store is not None and isinstance(run, RemoteGraph):
+        raise NotAnAgent("a graph behind LangGraph's API has the `store` of its server")
     capability = _read_capability(given, schemas).but(fingerprint=take_fingerprint(run))
     needed = [] if callables["context"] else find_needed_context(run)
     if needed:
