@@ -10,8 +10,9 @@ the thread and of its newest run have to agree.
 
 import asyncio
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import httpx
@@ -38,6 +39,8 @@ from hitl_orchestrator.nodes.threads import name_remote_thread
 from hitl_orchestrator.nodes.told import add_told, check_told, read_told, write_told
 
 MOST_RUNS = 1000  # of a thread; the API lists no more at once
+CONNECT_SECONDS = 5.0
+SILENT_SECONDS = 60.0  # servers send a blank every 5 s while one waits for a run
 SECONDS_BETWEEN_LOOKS = 0.5  # at a thread that is busy with no run that could be waited for
 _API_KEY = "x-api-key"  # the SDK takes it apart from the other headers
 
@@ -46,12 +49,21 @@ class RemoteFailed(Exception):
     """What went wrong behind the API, or on the way there."""
 
 
-def embed_remote(agent: Agent, remote: RemoteGraph, checks: Checks | None = None) -> Work:
-    """Return what the agent does at a visit. `checks`: of the whole process; None: of its own."""
+def embed_remote(
+    agent: Agent,
+    remote: RemoteGraph,
+    checks: Checks | None = None,
+    silent_seconds: float = SILENT_SECONDS,
+) -> Work:
+    """Return what the agent does at a visit. `checks`: of the whole process; None: of its own.
+
+    `silent_seconds`: that its server may say nothing until it is asked anew.
+    """
     checks = checks or Checks()
 
     async def work(task: Task, answers: Answers) -> Report:
-        return await report_visit(_RemoteVisit(agent, remote, checks, task, answers))
+        connect = partial(_connect, remote, silent_seconds)
+        return await report_visit(_RemoteVisit(agent, remote, connect, checks, task, answers))
 
     return work
 
@@ -106,10 +118,17 @@ class _RemoteVisit:
     """A visit of an agent that runs elsewhere."""
 
     def __init__(
-        self, agent: Agent, remote: RemoteGraph, checks: Checks, task: Task, answers: Answers
+        self,
+        agent: Agent,
+        remote: RemoteGraph,
+        connect: Callable[[], LangGraphClient],
+        checks: Checks,
+        task: Task,
+        answers: Answers,
     ) -> None:
         self._agent = agent
         self._remote = remote
+        self._connect = connect
         self._checks = checks
         self._task = task
         self.of = task, agent.capability.capabilityId
@@ -125,7 +144,7 @@ class _RemoteVisit:
         RemoteFailed when its run fails or its server does not answer.
         """
         try:
-            async with _connect(self._remote) as client:
+            async with self._connect() as client:
                 await client.threads.create(thread_id=self._thread_id, if_exists="do_nothing")
                 return await self._go_on(client)
         except httpx.HTTPError as error:
@@ -257,11 +276,14 @@ class _RemoteVisit:
         return {"messages": [message], "objective": self._task.objective, **self._task.facets}
 
 
-def _connect(remote: RemoteGraph) -> LangGraphClient:
+def _connect(remote: RemoteGraph, silent_seconds: float) -> LangGraphClient:
     """Return a client that sends what the mapping says, and no key of this process."""
     headers = {key: value for key, value in remote.headers.items() if key.lower() != _API_KEY}
     keys = [value for key, value in remote.headers.items() if key.lower() == _API_KEY]
-    return get_client(url=remote.url, api_key=keys[0] if keys else None, headers=headers)
+    timeout = (CONNECT_SECONDS, silent_seconds, silent_seconds, CONNECT_SECONDS)
+    return get_client(
+        url=remote.url, api_key=keys[0] if keys else None, headers=headers, timeout=timeout
+    )
 
 
 def _describe(remote: RemoteGraph, error: httpx.HTTPError) -> str:
