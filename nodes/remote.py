@@ -319,19 +319,24 @@ def _read_sight(
         told=told,
         is_begun=bool(state.get("created_at") or state.get("checkpoint")),
         is_open=bool(tasks or state.get("next")),
-        is_silent=any(map(_is_silent, tasks)),
+        is_silent=_is_silent(state),
         interrupts=_read_interrupts(thread, tasks),
         values=state.get("values"),
         error="; ".join(str(task["error"]) for task in tasks if task.get("error")),
     )
 
 
-def _is_silent(task: dict[str, Any]) -> bool:
-    """Tell whether it, or a task within, neither ended nor asks: it is at a static breakpoint."""
-    inner = cast("list[dict[str, Any]]", (task.get("state") or {}).get("tasks") or [])
-    if any(map(_is_silent, inner)):
-        return True
-    return task.get("result") is None and not (task.get("interrupts") or task.get("error"))
+def _is_silent(state: Mapping[str, Any]) -> bool:
+    """Tell whether a task, or one within, neither ended nor asks: it is at a static breakpoint."""
+    for task in cast("list[dict[str, Any]]", state.get("tasks") or []):
+        # JavaScript gives no results; but what has ended is not `next`
+        is_next = task.get("name") in (state.get("next") or [])
+        is_over = task.get("result") is not None or task.get("error")
+        if is_next and not is_over and not task.get("interrupts"):
+            return True
+        if _is_silent(task.get("state") or {}):
+            return True
+    return False
 
 
 def _read_interrupts(
@@ -343,7 +348,7 @@ def _read_interrupts(
     interrupts: dict[str, Interrupt[Any]] = {}
     for each in itertools.chain(*of_tasks, *of_thread.values()):
         schema = each.get("response_schema")
-        interrupt = Interrupt(value=each["value"], id=each["id"], response_schema=schema)
+        interrupt = Interrupt(value=each["value"], id=str(each.get("id")), response_schema=schema)
         if is_raised(interrupt):
             raise Invalid(
                 "It stopped by a NodeInterrupt, or its server is too old to give its questions an"
@@ -360,7 +365,7 @@ def _is_breakpoint(node: Mapping[str, Any]) -> bool:
 def _tell_apart(interrupt: Interrupt[Any], told: Mapping[str, str]) -> Interrupt[Any]:
     """Return it with an id that no answer was given to yet.
 
-    Before LangGraph 1.2.20, and in JavaScript, all questions of one task have the same.
+    Before LangGraph 1.2.20 all questions of one task have the same.
     """
     stems = {key.rpartition(".")[0] for key in told}
     answered = [stem for stem in stems if stem.partition("~")[0] == interrupt.id]

@@ -57,7 +57,9 @@ def _read_remote(given: Mapping[str, object]) -> RemoteGraph:
         )
     url, graph_id, headers = (given.get(key) for key in REMOTE_KEYS)
     if not isinstance(url, str) or not _is_address(url):
-        raise NotAnAgent("`url` must be the address of a server, as http://127.0.0.1:2024")
+        raise NotAnAgent(
+            "`url` must be the address of a server, as http://127.0.0.1:2024, without a password"
+        )
     if not isinstance(graph_id, str):
         raise NotAnAgent(f"`graphId` must be a text, not {type(graph_id).__name__}")
     return RemoteGraph(url, graph_id, _read_headers(headers))
@@ -68,7 +70,8 @@ def _is_address(url: str) -> bool:
         address = httpx.URL(url)
     except httpx.InvalidURL:
         return False
-    return address.scheme in ("http", "https") and bool(address.host)
+    is_plain = not address.userinfo  # secrets belong in the headers
+    return address.scheme in ("http", "https") and bool(address.host) and is_plain
 
 
 def _read_headers(given: object) -> Mapping[str, str]:

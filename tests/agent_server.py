@@ -112,15 +112,18 @@ class AgentServer:
         return [
             {
                 "id": task.id,
+                "name": task.name,
                 "error": str(task.error) if task.error else None,
                 "interrupts": [self._write(task.id, one) for one in task.interrupts],
-                "result": to_jsonable_python(task.result),
-                "state": {"tasks": self._write_tasks(task.state)}
-                if isinstance(task.state, StateSnapshot)
-                else None,
+                "state": self._write_inner(task.state),
             }
             for task in state.tasks
         ]
+
+    def _write_inner(self, state: object) -> Body | None:
+        if not isinstance(state, StateSnapshot):
+            return None
+        return {"tasks": self._write_tasks(state), "next": [*state.next]}
 
     def _write(self, task_id: str, interrupt: Interrupt[Any]) -> Body:
         value = to_jsonable_python(interrupt.value)

@@ -95,8 +95,9 @@ def in_a_row(*nodes: Any, **compiled: Any) -> AgentGraph:
 def at_once(*nodes: Any) -> AgentGraph:
     graph = StateGraph(State)
     for node in nodes:
-        graph.add_node(node)
-        graph.add_edge(START, node.__name__)
+        name = getattr(node, "__name__", "within")
+        graph.add_node(name, node)
+        graph.add_edge(START, name)
     return cast(AgentGraph, graph.compile())
 
 
@@ -110,6 +111,8 @@ def behind_a_join(node: Any) -> AgentGraph:
     return cast(AgentGraph, graph.compile())
 
 
+stopped_within = in_a_row(publish, interrupt_before=["publish"], name="stopped_within")
+
 GRAPHS = {
     "gate": in_a_row(prepare, approve, publish),
     "age": in_a_row(prepare, ask_age, publish),
@@ -120,7 +123,9 @@ GRAPHS = {
     "joined_flaky": behind_a_join(fail_once),
     "stopped": in_a_row(prepare, publish, interrupt_before=["publish"]),
     "stopped_flaky": in_a_row(fail_once, publish, interrupt_before=["publish"]),
+    "stopped_within": at_once(approve, stopped_within),
     "raised": in_a_row(raise_pause),
+    "quiet": at_once(approve, prepare),
     "long": in_a_row(work_long),
 }
 
@@ -390,6 +395,21 @@ async def test_a_static_breakpoint_fails_the_step_and_is_not_passed(
     assert (step.done, server.count_runs()) == (["prepare"], 1)
 
 
+async def test_a_static_breakpoint_beside_a_question_is_not_passed_by_its_answer(
+    server: AgentServer, tmp_path: Path
+) -> None:
+    report = await step_of(server, tmp_path, "stopped_within").visit_twice()
+    assert (report.outcome, report.asks) == (Outcome.FAILED, ())
+    assert "static breakpoint" in str(report.reason)
+
+
+async def test_what_has_ended_beside_a_question_is_no_breakpoint(
+    server: AgentServer, tmp_path: Path
+) -> None:
+    report = await step_of(server, tmp_path, "quiet").finish({"Publish?": YES})
+    assert report.facets == {"answer": [True]}
+
+
 async def test_a_failed_graph_with_breakpoints_does_not_go_on(
     server: AgentServer, tmp_path: Path
 ) -> None:
@@ -450,6 +470,7 @@ async def test_a_run_that_is_answered_otherwise_does_not_share_its_thread(
         ({"url": None}, "`url` is missing"),
         ({"run": print}, "not both"),
         ({"url": "file:///etc"}, "`url` must be the address"),
+        ({"url": "http://a:b@host"}, "without a password"),
         ({"url": 7}, "`url` must be the address"),
         ({"graphId": 7}, "`graphId` must be a text"),
         ({"headers": ["x"]}, "`headers` must be a mapping"),
