@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command, Interrupt, StateSnapshot
+from langgraph.types import Command, Interrupt, PregelTask, StateSnapshot
 from pydantic_core import to_jsonable_python
 
 from hitl_orchestrator.nodes.run_kinds import AgentGraph
@@ -109,16 +109,17 @@ class AgentServer:
         return {**thread, "interrupts": interrupts}
 
     def _write_tasks(self, state: StateSnapshot) -> list[Body]:
-        return [
-            {
-                "id": task.id,
-                "name": task.name,
-                "error": str(task.error) if task.error else None,
-                "interrupts": [self._write(task.id, one) for one in task.interrupts],
-                "state": self._write_inner(task.state),
-            }
-            for task in state.tasks
-        ]
+        return [self._write_task(task) for task in state.tasks]
+
+    def _write_task(self, task: PregelTask) -> Body:
+        """Return it without its result, as in JavaScript."""
+        return {
+            "id": task.id,
+            "name": task.name,
+            "error": str(task.error) if task.error else None,
+            "interrupts": [self._write(task.id, one) for one in task.interrupts],
+            "state": self._write_inner(task.state),
+        }
 
     def _write_inner(self, state: object) -> Body | None:
         if not isinstance(state, StateSnapshot):

@@ -71,6 +71,11 @@ def fail_once(state: State) -> State:
     return {}
 
 
+def go_and_fail_once(state: State) -> State:
+    write(state, f"go {interrupt('Go?')}")
+    return fail_once(state)
+
+
 def publish(state: State) -> State:
     write(state, "publish")
     return {"messages": [{"type": "ai", "content": "done"}]}
@@ -119,6 +124,7 @@ GRAPHS = {
     "twice": in_a_row(ask_twice),
     "both": at_once(approve, ask_age),
     "flaky": in_a_row(approve, fail_once, publish),
+    "flaky_beside": at_once(go_and_fail_once, ask_twice),
     "joined": behind_a_join(approve),
     "joined_flaky": behind_a_join(fail_once),
     "stopped": in_a_row(prepare, publish, interrupt_before=["publish"]),
@@ -353,6 +359,25 @@ async def test_an_agent_that_raises_fails_its_step_and_goes_on_from_there(
     assert report.reason == "RemoteFailed: ValueError: out of luck"
     assert (await step.visit()).outcome is Outcome.COMPLETED
     assert step.done == ["approve True", "try", "try", "publish"]
+
+
+@pytest.mark.parametrize("bare_ids", [False, True])
+async def test_no_answer_is_given_to_another_question_after_a_failure_beside_it(
+    server: AgentServer, tmp_path: Path, bare_ids: bool
+) -> None:
+    server.bare_ids = bare_ids
+    step = step_of(server, tmp_path, "flaky_beside")
+    asked, report = list[str](), await step.visit()
+    while report.outcome is not Outcome.COMPLETED:
+        assert report.asks or report.raised, report.reason
+        for ask in report.asks:
+            asked.append(ask.question.question)
+            step.answers[ask.key] = text(f"answer {len(asked)}")
+        report = await step.visit()
+    first, second = cast("list[str]", report.facets["answer"])
+    assert first != second, "two questions got two answers"
+    assert asked.count("Go?") == 1, asked
+    assert step.done.count("try") == 2
 
 
 async def test_a_failure_that_the_state_does_not_show_is_no_end(
