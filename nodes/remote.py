@@ -2,22 +2,15 @@
 
 Its thread there is found again by its id, so that a visit can be repeated after any crash. Nothing
 is begun there before it was looked at, and what is begun is waited for.
-
-A state alone does not tell that a graph has ended: servers lose the tasks behind a join from it
-(langgraph-api 0.16.7), and then a thread that waits or has failed looks finished. So the status of
-the thread and of its newest run have to agree.
 """
 
 import asyncio
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 import httpx
 from langchain_core.messages import convert_to_messages
-from langgraph.types import Interrupt
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError
@@ -32,13 +25,12 @@ from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.outputs import report_outputs
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.run_kinds import RemoteGraph
+from hitl_orchestrator.nodes.sight import Sight, look, tell_apart, tell_where
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
-from hitl_orchestrator.nodes.stops import is_raised
 from hitl_orchestrator.nodes.surroundings import build_remote
 from hitl_orchestrator.nodes.threads import name_remote_thread
-from hitl_orchestrator.nodes.told import add_told, check_told, read_told, write_told
+from hitl_orchestrator.nodes.told import add_told, check_told, write_told
 
-MOST_RUNS = 1000  # of a thread; the API lists no more at once
 CONNECT_SECONDS = 5.0
 SILENT_SECONDS = 60.0  # servers send a blank every 5 s while one waits for a run
 SECONDS_BETWEEN_LOOKS = 0.5  # at a thread that is busy with no run that could be waited for
@@ -66,52 +58,6 @@ def embed_remote(
         return await report_visit(_RemoteVisit(agent, remote, connect, checks, task, answers))
 
     return work
-
-
-@dataclass(frozen=True)
-class _Sight:
-    """What a look at the thread showed. `told`: which answers its runs have gone on with.
-
-    `thread`, `run`: the status of it and of its newest run; None: there is no run. `is_begun`:
-    there is a state. `is_open`: some node is to go on; `is_silent`: one that has asked nothing.
-    """
-
-    thread: str
-    run: str | None
-    run_id: str
-    told: Mapping[str, str]
-    is_begun: bool
-    is_open: bool
-    is_silent: bool
-    interrupts: Mapping[str, Interrupt[Any]]  # by the id there
-    values: Any
-    error: str
-
-    @property
-    def is_busy(self) -> bool:
-        return self.run in ("pending", "running") or self.thread == "busy"
-
-    @property
-    def is_fresh(self) -> bool:
-        """Tell whether nothing was ever run there."""
-        return self.run is None and self.thread == "idle" and not self.is_begun
-
-    @property
-    def has_failed(self) -> bool:
-        return self.run in ("error", "timeout") and self.thread in ("error", "idle", "interrupted")
-
-    @property
-    def has_ended(self) -> bool:
-        is_idle = self.run == "success" and self.thread == "idle"
-        return is_idle and self.is_begun and not (self.is_open or self.interrupts)
-
-    @property
-    def has_stopped(self) -> bool:
-        return self.run == "success" and self.thread == "interrupted"
-
-    @property
-    def is_asking(self) -> bool:
-        return self.has_stopped and bool(self.interrupts) and not self.is_silent
 
 
 class _RemoteVisit:
@@ -153,7 +99,7 @@ class _RemoteVisit:
 
     async def _go_on(self, client: LangGraphClient) -> Report:
         while True:
-            sight = await _look(client, self._thread_id)
+            sight = await look(client, self._thread_id)
             if sight.is_busy:
                 await self._wait(client, sight)
                 continue
@@ -171,9 +117,9 @@ class _RemoteVisit:
                 values = _read_values(self._agent, sight.values)
                 return await report_outputs(self._agent, values, self._checks)
             else:
-                raise _tell_where(sight)
+                raise tell_where(sight)
 
-    async def _start_again(self, client: LangGraphClient, sight: _Sight) -> None:
+    async def _start_again(self, client: LangGraphClient, sight: Sight) -> None:
         """Go on from the last checkpoint after a failure, if that was of another visit."""
         if sight.run_id == self._waited_for:
             raise RemoteFailed(sight.error or f"its run there ended: {sight.run}")
@@ -193,10 +139,10 @@ class _RemoteVisit:
                 f" ({', '.join(stops)}) and might pass one unasked. Use `interrupt()`"
             )
 
-    async def _answer(self, client: LangGraphClient, sight: _Sight) -> list[Ask]:
+    async def _answer(self, client: LangGraphClient, sight: Sight) -> list[Ask]:
         """Tell it the answers; return those questions that have none, and then tell nothing."""
         asks = {
-            id_: read_asks(self._agent, _tell_apart(interrupt, sight.told))
+            id_: read_asks(self._agent, tell_apart(interrupt, sight.told))
             for id_, interrupt in sight.interrupts.items()
         }
         waiting: list[Ask] = []
@@ -220,7 +166,7 @@ class _RemoteVisit:
                 " whether its agent heard the answer that was given here is not known"
             )
 
-    def _word_replies(self, sight: _Sight, asks: Mapping[str, Sequence[Ask]]) -> dict[str, Json]:
+    def _word_replies(self, sight: Sight, asks: Mapping[str, Sequence[Ask]]) -> dict[str, Json]:
         replies: dict[str, Json] = {}
         for id_, interrupt in sight.interrupts.items():
             given = [self._answers[ask.key] for ask in asks[id_]]
@@ -230,7 +176,7 @@ class _RemoteVisit:
     async def _start(
         self,
         client: LangGraphClient,
-        sight: _Sight,
+        sight: Sight,
         begin: JsonObject,
         told: Mapping[str, str] | None = None,
     ) -> None:
@@ -252,7 +198,7 @@ class _RemoteVisit:
         self.undelivered = []
         await self._join(client, run["run_id"])
 
-    async def _wait(self, client: LangGraphClient, sight: _Sight) -> None:
+    async def _wait(self, client: LangGraphClient, sight: Sight) -> None:
         if sight.run in ("pending", "running"):
             await self._join(client, sight.run_id)
         else:
@@ -292,89 +238,6 @@ def _describe(remote: RemoteGraph, error: httpx.HTTPError) -> str:
     return f"{remote.graph_id} at {httpx.URL(remote.url).host}: {said}"
 
 
-async def _look(client: LangGraphClient, thread_id: str) -> _Sight:
-    # the runs first: a state that is read after them is no older
-    runs = cast("list[dict[str, Any]]", await client.runs.list(thread_id, limit=MOST_RUNS))
-    thread = cast("dict[str, Any]", await client.threads.get(thread_id))
-    state = cast("dict[str, Any]", await client.threads.get_state(thread_id, subgraphs=True))
-    try:
-        return _read_sight(runs, thread, state)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        name = type(error).__name__
-        raise Invalid(f"Its server answers otherwise than LangGraph's: {name}: {error}") from error
-
-
-def _read_sight(
-    runs: list[dict[str, Any]], thread: dict[str, Any], state: dict[str, Any]
-) -> _Sight:
-    newest = max(runs, key=lambda run: str(run["created_at"])) if runs else dict[str, Any]()
-    told: dict[str, str] = {}
-    for run in runs:
-        told |= read_told(run.get("metadata"))
-    tasks = cast("list[dict[str, Any]]", state.get("tasks") or [])
-    return _Sight(
-        thread=thread["status"],
-        run=newest["status"] if runs else None,
-        run_id=newest["run_id"] if runs else "",
-        told=told,
-        is_begun=bool(state.get("created_at") or state.get("checkpoint")),
-        is_open=bool(tasks or state.get("next")),
-        is_silent=_is_silent(state),
-        interrupts=_read_interrupts(thread, tasks),
-        values=state.get("values"),
-        error="; ".join(str(task["error"]) for task in tasks if task.get("error")),
-    )
-
-
-def _is_silent(state: Mapping[str, Any]) -> bool:
-    """Tell whether a task, or one within, neither ended nor asks: it is at a static breakpoint."""
-    for task in cast("list[dict[str, Any]]", state.get("tasks") or []):
-        # JavaScript gives no results; but what has ended is not `next`
-        is_next = task.get("name") in (state.get("next") or [])
-        is_over = task.get("result") is not None or task.get("error")
-        if is_next and not is_over and not task.get("interrupts"):
-            return True
-        if _is_silent(task.get("state") or {}):
-            return True
-    return False
-
-
-def _read_interrupts(
-    thread: dict[str, Any], tasks: list[dict[str, Any]]
-) -> dict[str, Interrupt[Any]]:
-    """Return what waits, by its id: of the state and of the thread, each of which may lack some."""
-    of_thread = cast("dict[str, list[dict[str, Any]]]", thread.get("interrupts") or {})
-    of_tasks = [cast("list[dict[str, Any]]", task.get("interrupts") or []) for task in tasks]
-    interrupts: dict[str, Interrupt[Any]] = {}
-    for each in itertools.chain(*of_tasks, *of_thread.values()):
-        schema = each.get("response_schema")
-        interrupt = Interrupt(value=each["value"], id=str(each.get("id")), response_schema=schema)
-        if is_raised(interrupt):
-            raise Invalid(
-                "It stopped by a NodeInterrupt, or its server is too old to give its questions an"
-                " id: no answer to it could be told from another's. Use `interrupt()`"
-            )
-        interrupts[interrupt.id] = interrupt
-    return interrupts
-
-
-def _is_breakpoint(node: Mapping[str, Any]) -> bool:
-    return "__interrupt" in (node.get("metadata") or {})
-
-
-def _tell_apart(interrupt: Interrupt[Any], told: Mapping[str, str]) -> Interrupt[Any]:
-    """Return it with an id that no answer was given to yet.
-
-    Before LangGraph 1.2.20 all questions of one task have the same.
-    """
-    stems = {key.rpartition(".")[0] for key in told}
-    answered = [stem for stem in stems if stem.partition("~")[0] == interrupt.id]
-    id_ = f"{interrupt.id}~{len(answered)}" if answered else interrupt.id
-    return Interrupt(
-        value=interrupt.value, id=id_, response_schema=cast(Any, interrupt.response_schema)
-    )
-
-
 def _read_values(agent: Agent, values: Any) -> Any:
     """Return the state as a graph of ours leaves it behind, as far as facets are found in it."""
     if agent.output is not None or not isinstance(values, Mapping):
@@ -405,17 +268,5 @@ def _read_error(made: object) -> str | None:
     return f"{said.get('error')}: {said.get('message')}"
 
 
-def _tell_where(sight: _Sight) -> Invalid:
-    """Return why nothing goes on."""
-    if sight.has_stopped:
-        # a silent one beside a question, too: it would go on with the answer
-        return Invalid(
-            "It stopped at a static breakpoint (interrupt_before, interrupt_after): nobody can be"
-            " asked there behind an API. Use `interrupt()`"
-        )
-    if sight.run == "interrupted":
-        return Invalid("Its run was cancelled on its own server")
-    return Invalid(
-        f"It is not known where it stands: its thread is {sight.thread}, its newest run"
-        f" {sight.run or 'is gone'}"
-    )
+def _is_breakpoint(node: Mapping[str, Any]) -> bool:
+    return "__interrupt" in (node.get("metadata") or {})

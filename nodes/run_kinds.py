@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import urlsplit
 
-import httpx
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 from langgraph.config import get_config
@@ -67,11 +67,11 @@ def _read_remote(given: Mapping[str, object]) -> RemoteGraph:
 
 def _is_address(url: str) -> bool:
     try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL:
+        address = urlsplit(url)
+    except ValueError:
         return False
-    is_plain = not address.userinfo  # secrets belong in the headers
-    return address.scheme in ("http", "https") and bool(address.host) and is_plain
+    is_plain = "@" not in address.netloc  # secrets belong in the headers
+    return address.scheme in ("http", "https") and bool(address.hostname) and is_plain
 
 
 def _read_headers(given: object) -> Mapping[str, str]:

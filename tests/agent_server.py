@@ -7,6 +7,7 @@ told by its fields.
 import asyncio
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,21 +29,25 @@ Body = dict[str, Any]
 
 @dataclass
 class AgentServer:
-    """`calls`: the requests it got, as `POST /threads`; `headers` of the last.
+    """`calls`: the requests it got, as `POST /threads`; `headers` of the last. `begun`: by which
+    bodies runs were.
 
     `breaks`: at which calls, counted from 0, it answers 500: before it does anything, or after.
     `joins_lost`: a state has no tasks, as behind a join. `bare_ids`: all questions of a task have
     one id, as before LangGraph 1.2.20. `join_seconds`: so long it says nothing to who waits.
+    `meanwhile`: by which bodies somebody else's runs begin and end while a thread is read.
     """
 
     url: str
     graphs: dict[str, AgentGraph]
     calls: list[str] = field(default_factory=list[str])
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    begun: list[Body] = field(default_factory=list[Body])
     breaks: dict[int, str] = field(default_factory=dict[int, str])
     joins_lost: bool = False
     bare_ids: bool = False
     join_seconds: float = 0
+    meanwhile: deque[Body] = field(default_factory=deque[Body])
     threads: dict[str, Body] = field(default_factory=dict[str, Body])
     runs: list[Body] = field(default_factory=list[Body])
     working: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, asyncio.Task[None]])
@@ -66,6 +71,7 @@ class AgentServer:
             "graph": body["assistant_id"],
         }
         self.runs.append(run)
+        self.begun.append(body)
         self.threads[thread_id].update(status="busy", graph=body["assistant_id"])
         self.working[run["run_id"]] = asyncio.create_task(self._run(run, body))
         return run
@@ -187,6 +193,9 @@ def _build_api(server: AgentServer) -> FastAPI:
         return server.threads.setdefault(body["thread_id"], empty)
 
     async def get_thread(thread_id: str) -> Body:
+        while server.meanwhile:
+            run = await server.begin(thread_id, server.meanwhile.popleft())
+            await server.working[run["run_id"]]
         return await server.read_thread(thread_id)
 
     async def get_state(thread_id: str) -> Body:

@@ -11,6 +11,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import NodeInterrupt  # pyright: ignore[reportDeprecated]
 from langgraph.graph import START, StateGraph
+from langgraph.store.memory import InMemoryStore
 from langgraph.types import interrupt
 from langgraph_sdk import get_client
 from typing_extensions import TypedDict
@@ -24,6 +25,7 @@ from hitl_orchestrator.nodes.inspection import Begun, Inspector
 from hitl_orchestrator.nodes.remote import embed_remote
 from hitl_orchestrator.nodes.run_kinds import AgentGraph, RemoteGraph
 from hitl_orchestrator.nodes.threads import name_remote_thread
+from hitl_orchestrator.nodes.told import add_told, write_told
 from tests.agent_server import AgentServer, agent_server
 from tests.processes import find_free_port
 from tests.steps import NO, YES, Step, questions, text
@@ -277,6 +279,16 @@ async def test_input_and_output_replace_the_rules(server: AgentServer, tmp_path:
     assert (await step.visit_twice()).facets == {"answer": "Write to Ann"}
 
 
+async def test_context_and_config_are_sent(server: AgentServer, tmp_path: Path) -> None:
+    def context(task: dict[str, Any]) -> dict[str, Any]:
+        return {"for": task["objective"]}
+
+    step = step_of(server, tmp_path, "gate", context=context, config={"tags": ["ours"]})
+    await step.visit()
+    (body,) = server.begun
+    assert (body["context"], body["config"]) == ({"for": "Write to Ann"}, {"tags": ["ours"]})
+
+
 async def test_headers_are_sent_and_no_key_of_this_process(
     server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +336,24 @@ async def test_two_visits_at_once_begin_one_run(server: AgentServer, tmp_path: P
     reports = await asyncio.gather(step.visit(), step.visit())
     assert [report.outcome for report in reports] == [Outcome.COMPLETED] * 2
     assert (step.done, len(server.runs)) == (["worked"], 1)
+
+
+async def test_an_answer_does_not_meet_the_question_that_came_while_the_thread_was_read(
+    server: AgentServer, tmp_path: Path
+) -> None:
+    """Given a process that goes on although another has taken its run over, and one id for both."""
+    server.bare_ids = True
+    step = step_of(server, tmp_path, "twice")
+    (first,) = (await step.visit()).asks
+    step.answers = {first.key: text("yes")}
+    resume = {first.key.partition(".")[0]: "yes"}
+    told = write_told(add_told({}, step.answers))
+    server.meanwhile.append(
+        {"assistant_id": "twice", "command": {"resume": resume}, "metadata": told}
+    )
+    (second,) = (await step.visit()).asks
+    assert second.key != first.key
+    assert step.done == []
 
 
 async def test_who_waits_for_long_begins_no_second_run(server: AgentServer, tmp_path: Path) -> None:
@@ -497,6 +527,7 @@ async def test_a_run_that_is_answered_otherwise_does_not_share_its_thread(
         ({"url": "file:///etc"}, "`url` must be the address"),
         ({"url": "http://a:b@host"}, "without a password"),
         ({"url": 7}, "`url` must be the address"),
+        ({"store": InMemoryStore()}, "`store` of its server"),
         ({"graphId": 7}, "`graphId` must be a text"),
         ({"headers": ["x"]}, "`headers` must be a mapping"),
         ({"headers": {"x": "a\nb"}}, "`headers` must be texts"),
