@@ -24,6 +24,7 @@ from hitl_orchestrator.nodes.agents import Agent, build_catalogue, build_registr
 from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.embed import embed_agent
 from hitl_orchestrator.nodes.planner import Planner, Propose
+from hitl_orchestrator.nodes.remote import embed_remote
 from hitl_orchestrator.nodes.routing import (
     GUARD,
     PLANNER,
@@ -31,6 +32,7 @@ from hitl_orchestrator.nodes.routing import (
     build_planner,
     build_specialist,
 )
+from hitl_orchestrator.nodes.run_kinds import RemoteGraph
 from hitl_orchestrator.nodes.specialist import Work
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -50,8 +52,16 @@ def build(
     """
     checks = checks or Checks()
     catalogue = build_catalogue(agents)
-    works = {name: embed_agent(agent, saver, checks, store) for name, agent in catalogue.items()}
+    works = {name: _embed(agent, saver, checks, store) for name, agent in catalogue.items()}
     return assemble(build_registry(agents), works, saver, propose)
+
+
+def _embed(
+    agent: Agent, saver: BaseCheckpointSaver[Any], checks: Checks, store: BaseStore | None
+) -> Work:
+    if isinstance(agent.run, RemoteGraph):
+        return embed_remote(agent, agent.run, checks)
+    return embed_agent(agent, saver, checks, store)
 
 
 def assemble(

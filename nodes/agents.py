@@ -25,11 +25,14 @@ from hitl_orchestrator.nodes.fingerprint import take_fingerprint
 from hitl_orchestrator.nodes.loading import describe, load_entry, names_file, names_manifest
 from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.run_kinds import (
+    REMOTE_KEYS,
     AgentGraph,
     AgentRun,
     NotAnAgent,
+    RemoteGraph,
     compile_graph,
     read_run,
+    take_run,
 )
 from hitl_orchestrator.nodes.surroundings import find_needed_context
 
@@ -73,6 +76,7 @@ _KEYS = Capability.model_fields.keys() - _OURS | {
     "denied",
     "store",
     "stream",
+    *REMOTE_KEYS,
     *_OPTIONAL,
     *_VALUES,
 }
@@ -129,8 +133,8 @@ def _describe(described: object, name: str | None) -> dict[str, Any] | None:
 
 def _read_mapping(given: dict[str, Any]) -> Agent:
     _check_keys(given)
-    described = given.pop("run", None)
-    run = read_run(described)
+    described = take_run(given)
+    run = described if isinstance(described, RemoteGraph) else read_run(described)
     schemas = _read_schemas(given.pop("facets", {}))
     callables: dict[str, Any] = {
         key: _read_callable(key, given.pop(key, None)) for key in _OPTIONAL
@@ -139,6 +143,8 @@ def _read_mapping(given: dict[str, Any]) -> Agent:
     callables |= {key: _read_value(given.pop(key, None)) for key in _VALUES}
     store = _read_store(given.pop("store", None))
     stream = _read_stream(given.pop("stream", ["custom"]))
+    if store is not None and isinstance(run, RemoteGraph):
+        raise NotAnAgent("a graph behind LangGraph's API has the `store` of its server")
     capability = _read_capability(given, schemas).but(fingerprint=take_fingerprint(run))
     needed = [] if callables["context"] else find_needed_context(run)
     if needed:

@@ -12,7 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -42,7 +42,7 @@ from hitl_orchestrator.nodes.notes import note, recall
 from hitl_orchestrator.nodes.outputs import report_outputs, shorten
 from hitl_orchestrator.nodes.pauses import PauseLost, Pauses, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
-from hitl_orchestrator.nodes.run_kinds import AgentGraph, AgentRun, find_injected
+from hitl_orchestrator.nodes.run_kinds import AgentGraph, AgentRun, RemoteGraph, find_injected
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.stops import Stop, find_stops, is_raised, pass_stop, read_stop
 from hitl_orchestrator.nodes.surroundings import add_config, build_context
@@ -67,21 +67,20 @@ def embed_agent(
     checks = checks or Checks()
 
     async def work(task: Task, answers: Answers) -> Report:
-        visit = _Visit(agent, graph, saver, checks, task, answers)
-        report = await _report(visit)
-        return report.but(undelivered=tuple(visit.undelivered))
+        return await report_visit(_Visit(agent, graph, saver, checks, task, answers))
 
     return work
-
-
-def _fail(reason: str) -> Report:
-    return Report(outcome=Outcome.FAILED, reason=shorten(reason))
 
 
 def prepare_graph(
     run: AgentRun, saver: BaseCheckpointSaver[Any], store: BaseStore | None = None
 ) -> AgentGraph:
-    """Put it on our saver, whatever it was compiled with; on the store if it has none."""
+    """Put it on our saver, whatever it was compiled with; on the store if it has none.
+
+    Raise TypeError for one behind an API: nothing of it is here.
+    """
+    if isinstance(run, RemoteGraph):
+        raise TypeError(f"The graph {run.graph_id} is behind an API, and is not run here")
     if isinstance(run, Pregel):
         graph = cast(AgentGraph, run)
         # which types of its state may be read back; copy() forgets them
@@ -104,7 +103,24 @@ async def _call(run: Callable[[Any], Any], task: Any) -> object:
     return await made if inspect.isawaitable(made) else made
 
 
-async def _report(visit: "_Visit") -> Report:
+class AgentVisit(Protocol):
+    """A visit `of` an agent. `undelivered`: keys of answers that it has not got."""
+
+    of: tuple[Task, str]  # the capability's id
+    undelivered: list[str]
+
+    async def work(self) -> Report:
+        """Take the agent as far as it comes. Raise what it raises."""
+        ...
+
+
+async def report_visit(visit: AgentVisit) -> Report:
+    """Return what the visit came to, also if the agent raised: then its step has failed."""
+    report = await _report(visit)
+    return report.but(undelivered=tuple(visit.undelivered))
+
+
+async def _report(visit: AgentVisit) -> Report:
     try:
         return await _run_alone(_stay(visit.work()))
     except (StoreUnavailable, Fenced, Unfit):
@@ -137,6 +153,10 @@ async def _stay(work: Coroutine[Any, Any, Report]) -> Report:
         raise tell_way_out(error) from error
 
 
+def _fail(reason: str) -> Report:
+    return Report(outcome=Outcome.FAILED, reason=shorten(reason))
+
+
 def _deny(reason: str, undelivered: Sequence[str]) -> Report:
     """End the step of an agent that is not resumed, with none of the answers it waits for."""
     lost = f"It was refused, so it got none of its {len(undelivered)} answers"
@@ -155,7 +175,7 @@ async def _run_alone(work: Coroutine[Any, Any, Report]) -> Report:
 
 
 class _Visit:
-    """One visit `of` an agent. `undelivered`: keys of answers that it has not got."""
+    """A visit of an agent that runs here."""
 
     def __init__(
         self,
@@ -183,7 +203,7 @@ class _Visit:
         Raise RefusalNotAllowed when it would have to be told of a refusal and cannot be.
         """
         config, state = await self._find_thread()
-        self._told = read_told(state)
+        self._told = read_told(state.metadata)
         check_told(self._told, self._answers)
         ran = False
         while True:
@@ -210,7 +230,8 @@ class _Visit:
                 continue
             # not `next`: that is empty too when the last checkpoint of a step is missing
             if state.created_at is not None and not state.tasks:
-                return await report_outputs(self._agent, self._graph, state.values, self._checks)
+                has_channels = isinstance(self._graph, CompiledStateGraph)
+                return await report_outputs(self._agent, state.values, self._checks, has_channels)
             if ran and not waiting:
                 raise Invalid(
                     "It stopped at a static breakpoint (interrupt_before, interrupt_after)"
@@ -304,12 +325,13 @@ def _build_input(agent: Agent, graph: AgentGraph, task: Task) -> Any:
     if not isinstance(graph, CompiledStateGraph):
         return given
     channels = cast(Mapping[str, object], graph.builder.schemas[graph.builder.input_schema])
-    messages = {"messages": [_build_message(task)]} if "messages" in channels else {}
+    messages = {"messages": [HumanMessage(word_task(task))]} if "messages" in channels else {}
     return {name: value for name, value in given.items() if name in channels} | messages
 
 
-def _build_message(task: Task) -> HumanMessage:
+def word_task(task: Task) -> str:
+    """Return it as a person would say it: the objective, and what there is besides."""
     facets = {name: value for name, value in task.facets.items() if name != OBJECTIVE}
     if not facets:
-        return HumanMessage(task.objective)
-    return HumanMessage(f"{task.objective}\n\n{json.dumps(facets, ensure_ascii=False, indent=2)}")
+        return task.objective
+    return f"{task.objective}\n\n{json.dumps(facets, ensure_ascii=False, indent=2)}"

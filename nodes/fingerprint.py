@@ -1,12 +1,12 @@
 """The fingerprint of an agent: what of it a paused thread rests on.
 
 Nodes, edges, channels and the types of its state, of its subgraphs too; of a function its name. No
-code: an edit of a body changes nothing.
+code: an edit of a body changes nothing. Of a graph behind an API its id there.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, cast, get_args, get_type_hints
@@ -16,13 +16,14 @@ from langgraph.pregel import Pregel
 from pydantic import BaseModel
 
 from hitl_orchestrator.domain.records import Json, JsonObject
+from hitl_orchestrator.nodes.run_kinds import AgentRun, RemoteGraph
 
 LENGTH = 32  # of hexadecimal digits
 
 Graph = Pregel[Any, Any, Any, Any]
 
 
-def take_fingerprint(run: Graph | Callable[[Any], Any]) -> str:
+def take_fingerprint(run: AgentRun) -> str:
     """Return it. The same in every process that loads the same agent, from wherever."""
     described = json.dumps(_describe(run), sort_keys=True).encode()
     return hashlib.sha256(described).hexdigest()[:LENGTH]
@@ -52,6 +53,8 @@ def find_subgraphs(graph: Graph) -> dict[str, Graph]:
 
 
 def _describe(run: object) -> JsonObject:
+    if isinstance(run, RemoteGraph):
+        return {"remote": run.graph_id}
     if not isinstance(run, Pregel):
         return {"function": _name_function(run)}
     graph = cast(Graph, run)

@@ -11,6 +11,7 @@ from hitl_orchestrator.domain.state import mark_shape
 from hitl_orchestrator.nodes.agents import Agent, build_catalogue
 from hitl_orchestrator.nodes.embed import prepare_graph
 from hitl_orchestrator.nodes.fitness import read_state
+from hitl_orchestrator.nodes.run_kinds import RemoteGraph
 from hitl_orchestrator.nodes.specialist import Task
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 
@@ -32,7 +33,9 @@ class Inspector:
         self._agents = build_catalogue(agents)
         self._saver = saver
         self._graphs = {
-            name: prepare_graph(agent.run, saver) for name, agent in self._agents.items()
+            name: prepare_graph(agent.run, saver)
+            for name, agent in self._agents.items()
+            if not isinstance(agent.run, RemoteGraph)
         }
 
     def get_fingerprint(self, capability_id: str) -> str | None:
@@ -45,6 +48,8 @@ class Inspector:
         agent = self._agents.get(begun.capability_id)
         if agent is None:
             return describe_missing(begun.capability_id)
+        if begun.capability_id not in self._graphs:
+            return None  # behind an API: its thread is kept there, and so is what it was begun with
         try:
             is_there = await self._look(agent, begun)
         except Unfit as misfit:

@@ -4,8 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from langgraph.graph.state import CompiledStateGraph
-
 from hitl_orchestrator.domain.checking import Checked, knowing
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.records import Json, JsonObject
@@ -14,32 +12,32 @@ from hitl_orchestrator.domain.state import Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.plain import list_said, make_plain
-from hitl_orchestrator.nodes.run_kinds import AgentGraph
 
 MAX_FACET_BYTES = 1024 * 1024
 MAX_TEXT_LENGTH = 2000  # of an agent's error, and of each of its warnings
 MAX_WARNINGS = 50
 
 
-async def report_outputs(agent: Agent, graph: AgentGraph, values: Any, checks: Checks) -> Report:
-    """Report the facets in its final state. Raise Invalid for one that does not fit."""
+async def report_outputs(
+    agent: Agent, values: Any, checks: Checks, has_channels: bool = True
+) -> Report:
+    """Report the facets in its final state. Raise Invalid for one that does not fit.
+
+    `has_channels`: the state has more than facets, as a graph's; not what a function returned.
+    """
     if agent.output is not None:
         values = agent.output(values)
 
     async def build(checked: Checked) -> Report:
         with knowing(checked):
-            return _build_report(agent, _find_outputs(agent, graph, values))
+            return _build_report(agent, _find_outputs(agent, values, has_channels))
 
     return await checks.settle(build)
 
 
-def _find_outputs(agent: Agent, graph: AgentGraph, values: Any) -> Mapping[str, Any]:
+def _find_outputs(agent: Agent, values: Any, has_channels: bool) -> Mapping[str, Any]:
     """Return what it made, by facet and not yet checked, and its `warnings`."""
-    if (
-        agent.output is None
-        and isinstance(graph, CompiledStateGraph)
-        and isinstance(values, Mapping)
-    ):
+    if agent.output is None and has_channels and isinstance(values, Mapping):
         return _find_in_state(agent, cast(Mapping[str, Any], values))
     if values is None:
         return {}

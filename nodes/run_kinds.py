@@ -1,8 +1,10 @@
-"""What the `run` of a mapping may be: a graph, a function, or another Runnable."""
+"""What an agent runs: a graph, a function, another Runnable, or what is behind a server's API."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
@@ -14,9 +16,22 @@ from langgraph.runtime import Runtime
 from hitl_orchestrator.nodes.loading import describe
 
 AgentGraph = Pregel[Any, Any, Any, Any]
-AgentRun = AgentGraph | Callable[..., Any]  # a function, sync or async
+
+
+@dataclass(frozen=True)
+class RemoteGraph:
+    """A graph behind LangGraph's own API. `headers`: of each request, where its secrets are."""
+
+    url: str
+    graph_id: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+
+LocalRun = AgentGraph | Callable[..., Any]  # a function, sync or async
+AgentRun = LocalRun | RemoteGraph
 
 INJECTED = ("config", "runtime", "store", "writer")  # what a function may name beside its task
+REMOTE_KEYS = ("url", "graphId", "headers")
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -24,7 +39,55 @@ class NotAnAgent(Exception):
     """Why a mapping describes no agent."""
 
 
-def read_run(run: object) -> AgentRun:
+def take_run(given: dict[str, Any]) -> object:
+    """Return what the mapping says it runs, without those keys; raise NotAnAgent."""
+    remote = {key: given.pop(key) for key in REMOTE_KEYS if key in given}
+    if not remote:
+        return given.pop("run", None)
+    if "run" in given:
+        raise NotAnAgent("it has `run` and `url`: it runs here, or behind an API, not both")
+    return _read_remote(remote)
+
+
+def _read_remote(given: Mapping[str, object]) -> RemoteGraph:
+    missing = [key for key in ("url", "graphId") if not given.get(key)]
+    if missing:
+        raise NotAnAgent(
+            f"`{missing[0]}` is missing: a graph behind LangGraph's API has a `url` and a `graphId`"
+        )
+    url, graph_id, headers = (given.get(key) for key in REMOTE_KEYS)
+    if not isinstance(url, str) or not _is_address(url):
+        raise NotAnAgent(
+            "`url` must be the address of a server, as http://127.0.0.1:2024, without a password"
+        )
+    if not isinstance(graph_id, str):
+        raise NotAnAgent(f"`graphId` must be a text, not {type(graph_id).__name__}")
+    return RemoteGraph(url, graph_id, _read_headers(headers))
+
+
+def _is_address(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        return False
+    is_plain = "@" not in address.netloc  # secrets belong in the headers
+    return address.scheme in ("http", "https") and bool(address.hostname) and is_plain
+
+
+def _read_headers(given: object) -> Mapping[str, str]:
+    """Return them; none of what is wrong is said, since they hold secrets."""
+    if given is None:
+        return dict[str, str]()
+    if not isinstance(given, Mapping):
+        raise NotAnAgent(f"`headers` must be a mapping of texts, not {type(given).__name__}")
+    headers = cast(Mapping[object, object], given)
+    for text in (*headers.keys(), *headers.values()):
+        if not isinstance(text, str) or not text.isascii() or not text.isprintable():
+            raise NotAnAgent("`headers` must be texts of one line of ASCII, names and values")
+    return cast(Mapping[str, str], headers)
+
+
+def read_run(run: object) -> LocalRun:
     """Return it as what can be run. Raise NotAnAgent."""
     if isinstance(run, StateGraph):
         return compile_graph(cast("StateGraph[Any]", run))

@@ -10,6 +10,7 @@ from typing_extensions import is_typeddict
 
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.nodes.plain import make_plain
 from hitl_orchestrator.nodes.run_kinds import AgentGraph, AgentRun
 
 _OURS = {"thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map"}  # of `configurable`
@@ -39,6 +40,19 @@ def list_required(schema: type[Any]) -> list[str]:
     return []
 
 
+def build_remote(context: Build | None, config: Build | None, task: JsonObject) -> JsonObject:
+    """Return the `context` and the `config` that a graph behind an API is run with. Raise Invalid.
+
+    Only what the mapping says: such a server takes `configurable` or a context, not both.
+    """
+    given: dict[str, Any] = {}
+    if context is not None:
+        given["context"] = _call("context", context, task)
+    if config is not None:
+        given["config"] = _read_config(config, task)
+    return cast(JsonObject, make_plain("What it is run with", given))
+
+
 def build_context(build: Build | None, graph: AgentGraph, task: JsonObject) -> Any:
     """Return the runtime context; of a graph whose context has defaults only, those."""
     if build is not None:
@@ -51,7 +65,16 @@ def add_config(build: Build | None, task: JsonObject, config: RunnableConfig) ->
 
     `configurable.metadata` is the run's. What says where the thread is kept is ours.
     """
-    given: object = _call("config", build, task) if build else {}
+    own = _read_config(build, task) if build else dict[str, Any]()
+    ours = config.get("configurable", {})
+    own["configurable"] = {"metadata": task["metadata"], **(own.get("configurable") or {}), **ours}
+    own["metadata"] = {**(own.get("metadata") or {}), **config.get("metadata", {})}
+    own["callbacks"] = own.get("callbacks", config.get("callbacks"))
+    return cast(RunnableConfig, {**config, **own})
+
+
+def _read_config(build: Build, task: JsonObject) -> dict[str, Any]:
+    given: object = _call("config", build, task)
     if not isinstance(given, Mapping):
         raise Invalid(f"The mapping's `config` returned {type(given).__name__}, not a mapping")
     own: dict[str, Any] = {**cast(Mapping[str, Any], given)}
@@ -63,11 +86,7 @@ def add_config(build: Build | None, task: JsonObject, config: RunnableConfig) ->
     configurable = cast("dict[str, Any]", own.get("configurable") or {})
     if taken := [key for key in configurable if key in _OURS or key.startswith("__")]:
         raise Invalid(f"The mapping's `config` may not set {', '.join(taken)}")
-    ours = config.get("configurable", {})
-    own["configurable"] = {"metadata": task["metadata"], **configurable, **ours}
-    own["metadata"] = {**(own.get("metadata") or {}), **config.get("metadata", {})}
-    own["callbacks"] = own.get("callbacks", config.get("callbacks"))
-    return cast(RunnableConfig, {**config, **own})
+    return own
 
 
 def _call(key: str, build: Build, task: JsonObject) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, cast
+from uuid import NAMESPACE_OID, uuid5
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
@@ -16,6 +17,11 @@ from hitl_orchestrator.nodes.specialist import Answers, Task
 def locate_thread(task: Task) -> RunnableConfig:
     """Return where the agent of this step works."""
     return _at(name_agent_thread(task.threadId, task.runId, task.stepId))
+
+
+def name_remote_thread(task: Task) -> str:
+    """Return the id of this step's thread on another server: a UUID, and always the same."""
+    return str(uuid5(NAMESPACE_OID, name_agent_thread(task.threadId, task.runId, task.stepId)))
 
 
 async def find_old_thread(

@@ -7,10 +7,8 @@ of the run takes back.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import StateSnapshot
 
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import Answer
@@ -18,9 +16,8 @@ from hitl_orchestrator.domain.hitl import Answer
 TOLD = "hitl_told"  # question key -> digest of its answer, as JSON: metadata holds only texts
 
 
-def read_told(state: StateSnapshot) -> Mapping[str, str]:
-    metadata = cast(Mapping[str, object], state.metadata or {})
-    return json.loads(str(metadata.get(TOLD) or "{}"))
+def read_told(metadata: Mapping[str, object] | None) -> Mapping[str, str]:
+    return json.loads(str((metadata or {}).get(TOLD) or "{}"))
 
 
 def check_told(told: Mapping[str, str], answers: Mapping[str, Answer]) -> None:
@@ -39,7 +36,12 @@ def add_told(told: Mapping[str, str], answers: Mapping[str, Answer]) -> Mapping[
 
 def keep_told(config: RunnableConfig, told: Mapping[str, str]) -> RunnableConfig:
     """Return the config with which what the thread has gone on with is written down."""
-    return {**config, "metadata": {**config.get("metadata", {}), TOLD: json.dumps(told)}}
+    return {**config, "metadata": {**config.get("metadata", {}), **write_told(told)}}
+
+
+def write_told(told: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata in which it is written down."""
+    return {TOLD: json.dumps(told)}
 
 
 def _digest(answer: Answer) -> str:
