@@ -121,6 +121,11 @@ FIELDS: dict[str, str] = {
     "AnsweredRequest.refusal": "Why it was refused, by whomever; null: it was not.",
     "AskOutside.question": "In our own words; or a `payload`.",
     "AskOutside.kind": "Made up from the rest, if it is absent.",
+    "AskOutside.options": "Of a choice.",
+    "AskOutside.allowFreeForm": "Whether a choice takes a free text too.",
+    "AskOutside.urgency": "How urgent.",
+    "AskOutside.additionalContext": "Markdown.",
+    "AskOutside.action": "The concrete action that is asked about.",
     "AskOutside.payload": "Whatever the agent would hand to `interrupt()`.",
     "AskOutside.responseSchema": "JSON Schema of the `data` that answers it.",
     "AskOutside.originAgent": "What the agent calls itself; the key's name, if absent.",
@@ -155,6 +160,12 @@ FIELDS: dict[str, str] = {
 EXTENDS = {"AnsweredRequest": "HitlRequest"}
 
 EXAMPLES: dict[str, Any] = {
+    "AskOutside": {
+        "question": "Deploy 2.4 to production?",
+        "kind": "approval",
+        "urgency": "high",
+        "originAgent": "deploy script",
+    },
     "StartRun": {
         "objective": "Announce release 2.0",
         "inputs": {
