@@ -383,6 +383,10 @@ class PgUnit:
             self._store.remembering.keep(remembered)
         return change
 
+    @property
+    def is_behind(self) -> bool:
+        return self._collected.changed.is_set()
+
     async def tell(self, happened: Sequence[Event]) -> bool:
         with blaming_the_database():
             async with self._collected.lock:

@@ -192,6 +192,11 @@ class Unit(Protocol):
         """
         ...
 
+    @property
+    def is_behind(self) -> bool:
+        """Return whether tasks have finished since the last flush."""
+        ...
+
     async def tell(self, happened: Sequence[Event]) -> bool:
         """Write the frames of what happened, and nothing else. Return False: the claim was lost.
 

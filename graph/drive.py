@@ -153,7 +153,7 @@ class _Drive:
     async def _invoke(self, given: Any, config: RunnableConfig) -> Stop:
         try:
             async with (
-                telling(self._lines, self._unit.tell),
+                telling(self._lines, self._unit.tell, lambda: self._unit.is_behind),
                 self._unit.flushing(self._record),
             ):
                 with hearing(self._lines):

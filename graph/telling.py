@@ -18,10 +18,13 @@ Tell = Callable[[Sequence[Event]], Awaitable[bool]]  # False: not ours to tell a
 
 
 @asynccontextmanager
-async def telling(lines: Lines, tell: Tell) -> AsyncGenerator[None]:
-    """While the block works, tell what is said, a moment after it came. What fails is lost."""
+async def telling(lines: Lines, tell: Tell, is_behind: Callable[[], bool]) -> AsyncGenerator[None]:
+    """While the block works, tell what is said, a moment after it came. What fails is lost.
+
+    `is_behind`: what has finished is not written yet; who hears of a step knows its plan before.
+    """
     busy = asyncio.Lock()
-    teller = asyncio.create_task(_tell_what_comes(lines, tell, busy))
+    teller = asyncio.create_task(_tell_what_comes(lines, tell, is_behind, busy))
     try:
         yield
     finally:
@@ -32,11 +35,15 @@ async def telling(lines: Lines, tell: Tell) -> AsyncGenerator[None]:
             teller.cancel()
 
 
-async def _tell_what_comes(lines: Lines, tell: Tell, busy: asyncio.Lock) -> None:
+async def _tell_what_comes(
+    lines: Lines, tell: Tell, is_behind: Callable[[], bool], busy: asyncio.Lock
+) -> None:
     loop, pause_seconds, is_ours = asyncio.get_running_loop(), PAUSE_SECONDS, True
     while is_ours:
         await lines.came.wait()
         await asyncio.sleep(pause_seconds)
+        if is_behind():
+            continue
         async with busy:
             began = loop.time()
             is_ours = await _tell_once(lines, tell)

@@ -133,6 +133,10 @@ class DyingUnit:
         self._die("after the last flush")
         return change
 
+    @property
+    def is_behind(self) -> bool:
+        return self._unit.is_behind
+
     async def tell(self, happened: Sequence[Event]) -> bool:
         return await self._unit.tell(happened)
 
