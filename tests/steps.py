@@ -14,6 +14,15 @@ from hitl_orchestrator.nodes.embed import embed_agent
 from hitl_orchestrator.nodes.specialist import Task
 
 AGENTS = Path(__file__).parent / "agents"
+TASK = Task(
+    objective="Write to Ann",
+    facets={"objective": "Write to Ann"},
+    context=(),
+    runId="run",
+    threadId="thread",
+    stepId="s1",
+    metadata={"tenant": "acme"},
+)
 NO = Denied(reason="Too many HITL requests")
 YES = Answered(responseType=ResponseType.APPROVAL, approved=True)
 

@@ -20,18 +20,7 @@ from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.state import Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.embed import embed_agent
-from hitl_orchestrator.nodes.specialist import Task
-from tests.steps import YES, agent, returns
-
-TASK = Task(
-    objective="Write to Ann",
-    facets={"objective": "Write to Ann"},
-    context=(),
-    runId="run",
-    threadId="thread",
-    stepId="s1",
-    metadata={"tenant": "acme"},
-)
+from tests.steps import TASK, YES, agent, returns
 
 
 class State(TypedDict, total=False):

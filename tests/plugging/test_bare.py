@@ -11,8 +11,8 @@ from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.state import Outcome
 from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.embed import embed_agent
-from hitl_orchestrator.nodes.specialist import Task
 from tests.plugging.folders import load, refuse, write
+from tests.steps import TASK
 
 HEAD = """
 from typing import Annotated, TypedDict
@@ -23,15 +23,6 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 def chain(schema, node, **kinds):
     return StateGraph(schema, **kinds).add_node("act", node).add_edge(START, "act")
 """
-TASK = Task(
-    objective="Write to Ann",
-    facets={"objective": "Write to Ann"},
-    context=(),
-    runId="run",
-    threadId="thread",
-    stepId="s1",
-    metadata={"tenant": "acme"},
-)
 CHAT = """
 graph = chain(MessagesState, lambda s: {"messages": [AIMessage(s["messages"][-1].text.upper())]})
 """
