@@ -4,22 +4,28 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from hitl_orchestrator.checkpoints.agents import KNOWN, read_known
 from hitl_orchestrator.checkpoints.pool import Connection
+from hitl_orchestrator.domain.assignments import RegisteredAgent
 
 # `believed` is the database's time as far as the process that asks believes it: where the clock
 # jumps, everybody lives on until he has had the time to say so.
-REPORT = """WITH mine AS (
+REPORT = (
+    """WITH mine AS (
     INSERT INTO hitl_processes (process_id, offers, drives, alive_until)
     VALUES (%(process_id)s, %(offers)s, %(drives)s, now() + %(lease)s)
     ON CONFLICT (process_id) DO UPDATE
         SET drives = excluded.drives, alive_until = excluded.alive_until),
 gone AS (DELETE FROM hitl_processes
     WHERE alive_until < least(now(), %(believed)s::timestamptz) - interval '1 hour')
-SELECT now() AS now, h.last_held, p.process_id, p.offers, p.drives
+SELECT now() AS now, h.last_held, p.process_id, p.offers, p.drives, """  # noqa: S608  # of constants
+    + KNOWN
+    + """ AS agents
     FROM (SELECT max(held->>'since') AS last_held
         FROM orchestrator_runs WHERE held IS NOT NULL) h
     LEFT JOIN hitl_processes p ON p.alive_until > least(now(), %(believed)s::timestamptz)
         AND p.process_id <> %(process_id)s"""
+)
 # Of one that reports when it can again: nothing is asked of the others.
 KEEP_ALIVE = """UPDATE hitl_processes SET alive_until = now() + %(lease)s
     WHERE process_id = %(driver)s"""
@@ -50,12 +56,13 @@ class Process(NamedTuple):
 class Known(NamedTuple):
     """What a process learns when it says that it lives. `last_held`: when; None: no run is.
 
-    `now`: the database's clock.
+    `now`: the database's clock. `agents`: those in processes of their own.
     """
 
     others: list[Process]
     last_held: str | None
     now: datetime
+    agents: tuple[RegisteredAgent, ...] = ()
 
 
 async def report(
@@ -75,7 +82,8 @@ async def report(
         for row in rows
         if row["process_id"] is not None
     ]
-    return Known(others, rows[0]["last_held"], rows[0]["now"])
+    agents = read_known(rows[0]["agents"])
+    return Known(others, rows[0]["last_held"], rows[0]["now"], agents)
 
 
 async def sign_off(conn: Connection, process_ids: Sequence[str]) -> None:

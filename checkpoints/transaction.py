@@ -48,19 +48,19 @@ class ClaimInline:
         has_place: Callable[[], bool] = lambda: True,
     ) -> None:
         self._driver, self._lease = driver, timedelta(seconds=lease_seconds)
-        self._offers, self._clock, self._has_place = offers, clock, has_place
+        self.offers, self._clock, self._has_place = offers, clock, has_place
 
     async def __call__(self, conn: Connection, run: StoredRun) -> Claim | None:
         if not self._has_place():
             await claims.tell_left(conn, run.runId)
             return None
         believed = self._clock.read() if self._clock else None
-        taker = Taker(self._driver, self._lease, self._offers, believed=believed)
+        taker = Taker(self._driver, self._lease, self.offers, believed=believed)
         return await claims.take(conn, Claim(run.runId, uuid4().hex), taker)
 
     def claim(self, needs: Collection[str]) -> Extras:
         """Return what to write with a change of a run that nobody drives."""
-        if self._offers is not None and not set(needs) <= set(self._offers):
+        if self.offers is not None and not set(needs) <= set(self.offers):
             return Extras()
         if not self._has_place():
             return Extras(channels=[LEFT_CHANNEL])

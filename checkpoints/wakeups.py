@@ -175,7 +175,8 @@ class Wakeups:
 
         One look for all of them: thousands may wait for what nobody touches.
         """
-        run_ids = [run_id for run_id in self._waiting if run_id]
+        # what is named in words is looked at by who waits for it
+        run_ids = [run_id for run_id in self._waiting if run_id and " " not in run_id]
         try:
             now = await self._find_versions(run_ids)
         except StoreUnavailable:

@@ -11,6 +11,7 @@ from hitl_orchestrator.domain.hitl import By, HitlResponse, Person
 class Scope(StrEnum):
     READ = "read"  # see everything
     ASK = "ask"  # start runs, raise questions, and see what came of them
+    WORK = "work"  # register agents in processes of their own, and take their steps
     DECIDE = "decide"  # answer, deny, remove; and read
     ADMIN = "admin"  # everything
     ON_BEHALF = "onBehalf"  # decide in the names of others: of a page or a bot that knows its users
@@ -18,7 +19,7 @@ class Scope(StrEnum):
 
 IMPLIED = {
     Scope.DECIDE: {Scope.READ},
-    Scope.ADMIN: {Scope.READ, Scope.ASK, Scope.DECIDE},
+    Scope.ADMIN: {Scope.READ, Scope.ASK, Scope.WORK, Scope.DECIDE},
 }
 
 

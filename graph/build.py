@@ -18,10 +18,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 
+from hitl_orchestrator.domain.assignments import Assignments
 from hitl_orchestrator.domain.capability import Registry
 from hitl_orchestrator.graph.channel import State
 from hitl_orchestrator.nodes.agents import Agent, build_catalogue, build_registry
 from hitl_orchestrator.nodes.checks import Checks
+from hitl_orchestrator.nodes.elsewhere import embed_elsewhere
 from hitl_orchestrator.nodes.embed import embed_agent
 from hitl_orchestrator.nodes.planner import Planner, Propose
 from hitl_orchestrator.nodes.remote import embed_remote
@@ -32,7 +34,7 @@ from hitl_orchestrator.nodes.routing import (
     build_planner,
     build_specialist,
 )
-from hitl_orchestrator.nodes.run_kinds import RemoteGraph
+from hitl_orchestrator.nodes.run_kinds import ElsewhereRun, RemoteGraph
 from hitl_orchestrator.nodes.specialist import Work
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -44,24 +46,26 @@ def build(
     propose: Propose | None = None,
     checks: Checks | None = None,
     store: BaseStore | None = None,
+    assignments: Assignments | None = None,
 ) -> Graph:
     """Compile the orchestrator over these agents.
 
     Plugged-in graphs keep their own threads in the same saver. `checks`: of the whole process;
-    None: of these agents alone. `store`: of those that have none.
+    None: of these agents alone. `store`: of those that have none. `assignments`: where agents in
+    processes of their own take their steps; None: there are no such agents.
     """
     checks = checks or Checks()
     catalogue = build_catalogue(agents)
-    works = {name: _embed(agent, saver, checks, store) for name, agent in catalogue.items()}
+
+    def embed(agent: Agent) -> Work:
+        if isinstance(agent.run, RemoteGraph):
+            return embed_remote(agent, agent.run, checks)
+        if isinstance(agent.run, ElsewhereRun) and assignments is not None:
+            return embed_elsewhere(agent, assignments, checks)
+        return embed_agent(agent, saver, checks, store)
+
+    works = {name: embed(agent) for name, agent in catalogue.items()}
     return assemble(build_registry(agents), works, saver, propose)
-
-
-def _embed(
-    agent: Agent, saver: BaseCheckpointSaver[Any], checks: Checks, store: BaseStore | None
-) -> Work:
-    if isinstance(agent.run, RemoteGraph):
-        return embed_remote(agent, agent.run, checks)
-    return embed_agent(agent, saver, checks, store)
 
 
 def assemble(

@@ -46,6 +46,7 @@ from hitl_orchestrator.graph.telling import telling
 from hitl_orchestrator.nodes.calls import has_running_calls
 from hitl_orchestrator.nodes.lines import Lines, hearing
 from hitl_orchestrator.nodes.notes import taking_notes
+from hitl_orchestrator.nodes.wave import Wave, watching
 
 _log = logging.getLogger("hitl.drive")
 
@@ -156,7 +157,7 @@ class _Drive:
                 telling(self._lines, self._unit.tell, lambda: self._unit.is_behind),
                 self._unit.flushing(self._record),
             ):
-                with hearing(self._lines):
+                with hearing(self._lines), watching(Wave()):
                     output = await self._graph.ainvoke(
                         given, config, durability="async", version="v2", control=self._control
                     )

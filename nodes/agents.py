@@ -28,6 +28,7 @@ from hitl_orchestrator.nodes.run_kinds import (
     REMOTE_KEYS,
     AgentGraph,
     AgentRun,
+    ElsewhereRun,
     NotAnAgent,
     RemoteGraph,
     compile_graph,
@@ -134,7 +135,7 @@ def _describe(described: object, name: str | None) -> dict[str, Any] | None:
 def _read_mapping(given: dict[str, Any]) -> Agent:
     _check_keys(given)
     described = take_run(given)
-    run = described if isinstance(described, RemoteGraph) else read_run(described)
+    run = described if isinstance(described, RemoteGraph | ElsewhereRun) else read_run(described)
     schemas = _read_schemas(given.pop("facets", {}))
     callables: dict[str, Any] = {
         key: _read_callable(key, given.pop(key, None)) for key in _OPTIONAL

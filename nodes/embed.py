@@ -42,7 +42,13 @@ from hitl_orchestrator.nodes.notes import note, recall
 from hitl_orchestrator.nodes.outputs import report_outputs, shorten
 from hitl_orchestrator.nodes.pauses import PauseLost, Pauses, watch_pauses
 from hitl_orchestrator.nodes.plain import make_plain
-from hitl_orchestrator.nodes.run_kinds import AgentGraph, AgentRun, RemoteGraph, find_injected
+from hitl_orchestrator.nodes.run_kinds import (
+    AgentGraph,
+    AgentRun,
+    ElsewhereRun,
+    RemoteGraph,
+    find_injected,
+)
 from hitl_orchestrator.nodes.specialist import Answers, Task, Work
 from hitl_orchestrator.nodes.stops import Stop, find_stops, is_raised, pass_stop, read_stop
 from hitl_orchestrator.nodes.surroundings import add_config, build_context
@@ -77,10 +83,10 @@ def prepare_graph(
 ) -> AgentGraph:
     """Put it on our saver, whatever it was compiled with; on the store if it has none.
 
-    Raise TypeError for one behind an API: nothing of it is here.
+    Raise TypeError for what is somewhere else: nothing of it is here.
     """
-    if isinstance(run, RemoteGraph):
-        raise TypeError(f"The graph {run.graph_id} is behind an API, and is not run here")
+    if isinstance(run, RemoteGraph | ElsewhereRun):
+        raise TypeError(f"{run} is not run here")
     if isinstance(run, Pregel):
         graph = cast(AgentGraph, run)
         # which types of its state may be read back; copy() forgets them

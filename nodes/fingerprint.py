@@ -16,7 +16,7 @@ from langgraph.pregel import Pregel
 from pydantic import BaseModel
 
 from hitl_orchestrator.domain.records import Json, JsonObject
-from hitl_orchestrator.nodes.run_kinds import AgentRun, RemoteGraph
+from hitl_orchestrator.nodes.run_kinds import AgentRun, ElsewhereRun, RemoteGraph
 
 LENGTH = 32  # of hexadecimal digits
 
@@ -55,6 +55,8 @@ def find_subgraphs(graph: Graph) -> dict[str, Graph]:
 def _describe(run: object) -> JsonObject:
     if isinstance(run, RemoteGraph):
         return {"remote": run.graph_id}
+    if isinstance(run, ElsewhereRun):
+        return {"elsewhere": True}
     if not isinstance(run, Pregel):
         return {"function": _name_function(run)}
     graph = cast(Graph, run)

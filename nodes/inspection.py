@@ -1,6 +1,6 @@
 """A look at what a step's agent was at: does the agent that is plugged in here fit it?"""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -9,9 +9,10 @@ from hitl_orchestrator.domain.errors import Unfit
 from hitl_orchestrator.domain.needs import describe_missing
 from hitl_orchestrator.domain.state import mark_shape
 from hitl_orchestrator.nodes.agents import Agent, build_catalogue
+from hitl_orchestrator.nodes.elsewhere import describe_away
 from hitl_orchestrator.nodes.embed import prepare_graph
 from hitl_orchestrator.nodes.fitness import read_state
-from hitl_orchestrator.nodes.run_kinds import RemoteGraph
+from hitl_orchestrator.nodes.run_kinds import ElsewhereRun, RemoteGraph
 from hitl_orchestrator.nodes.specialist import Task
 from hitl_orchestrator.nodes.threads import find_old_thread, locate_thread
 
@@ -27,15 +28,24 @@ class Begun(NamedTuple):
 
 
 class Inspector:
-    """Knows the agents of this process, and looks at their threads without changing anything."""
+    """Knows the agents of this process, and looks at their threads without changing anything.
 
-    def __init__(self, agents: Sequence[Agent], saver: BaseCheckpointSaver[Any]) -> None:
+    `away`: of those in processes of their own, which were not heard of lately.
+    """
+
+    def __init__(
+        self,
+        agents: Sequence[Agent],
+        saver: BaseCheckpointSaver[Any],
+        away: Collection[str] = frozenset(),
+    ) -> None:
         self._agents = build_catalogue(agents)
         self._saver = saver
+        self._away = away
         self._graphs = {
             name: prepare_graph(agent.run, saver)
             for name, agent in self._agents.items()
-            if not isinstance(agent.run, RemoteGraph)
+            if not isinstance(agent.run, RemoteGraph | ElsewhereRun)
         }
 
     def get_fingerprint(self, capability_id: str) -> str | None:
@@ -48,8 +58,10 @@ class Inspector:
         agent = self._agents.get(begun.capability_id)
         if agent is None:
             return describe_missing(begun.capability_id)
+        if begun.capability_id in self._away:
+            return describe_away(begun.capability_id)
         if begun.capability_id not in self._graphs:
-            return None  # behind an API: its thread is kept there, and so is what it was begun with
+            return None  # its thread is kept elsewhere, and so is what it was begun with
         try:
             is_there = await self._look(agent, begun)
         except Unfit as misfit:

@@ -1,4 +1,4 @@
-"""What an agent runs: a graph, a function, another Runnable, or what is behind a server's API."""
+"""What an agent runs: a graph, a function, another Runnable, or what is somewhere else."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -27,8 +27,13 @@ class RemoteGraph:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
+@dataclass(frozen=True)
+class ElsewhereRun:
+    """What an agent runs that takes its steps from here, in a process of its own."""
+
+
 LocalRun = AgentGraph | Callable[..., Any]  # a function, sync or async
-AgentRun = LocalRun | RemoteGraph
+AgentRun = LocalRun | RemoteGraph | ElsewhereRun
 
 INJECTED = ("config", "runtime", "store", "writer")  # what a function may name beside its task
 REMOTE_KEYS = ("url", "graphId", "headers")

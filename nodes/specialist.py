@@ -17,6 +17,7 @@ from hitl_orchestrator.domain.state import Asked, Delta, Facet, Outcome, Report,
 from hitl_orchestrator.nodes.attempts import try_again
 from hitl_orchestrator.nodes.calls import Calls, counting, find_calls
 from hitl_orchestrator.nodes.time_limit import VisitLimit
+from hitl_orchestrator.nodes.wave import joining
 
 
 class Context(Record):
@@ -145,7 +146,8 @@ async def _work(capability: Capability, work: Work, task: Task, asked: Sequence[
     async def attempt() -> Report:
         return await _work_in_time(capability, work, task, answers)
 
-    report = await try_again(capability, task.stepId, attempt)
+    with joining(task.stepId):
+        report = await try_again(capability, task.stepId, attempt)
     return _judge(capability, report, last_denial(asked))
 
 

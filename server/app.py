@@ -16,7 +16,7 @@ from hitl_orchestrator.server.api.docs import build_docs_page
 from hitl_orchestrator.server.api.gate import BearerKey, BodyLimit, Cancelled, SecurityHeaders
 from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.api.openapi import ABOUT, describe
-from hitl_orchestrator.server.api.routes import hitl, operations, runs
+from hitl_orchestrator.server.api.routes import agents, hitl, operations, runs
 from hitl_orchestrator.server.api.shortcut import ShortCut
 from hitl_orchestrator.server.inbox import room
 from hitl_orchestrator.server.limits import STREAMS, WAITING_CALLS, Places
@@ -70,6 +70,7 @@ def create_app(
 
     app.include_router(runs.router)
     app.include_router(hitl.router)
+    app.include_router(agents.router)
     app.include_router(operations.router)
     describe(app, settings.root_path)
     room.install(app, settings.api_key.get_secret_value())

@@ -92,7 +92,7 @@ class Drivers:
         places: RunPlaces | None = None,
         wait_turn: Pause = asyncio.sleep,
     ) -> None:
-        self._graph = graph
+        self.graph = graph
         self._store = store
         self._fleet = fleet
         self._takes_jobs = False
@@ -119,7 +119,7 @@ class Drivers:
             await self._fleet.sign_on()
         self._loops = [
             asyncio.create_task(every(beat_seconds, self._beat, lambda: False)),
-            asyncio.create_task(every(beat_seconds, self._report, self._is_draining)),
+            asyncio.create_task(every(beat_seconds, self.report, self._is_draining)),
             # neither waits for the other, nor ends with its errors
             asyncio.create_task(self._sweep(self._take_over)),
             asyncio.create_task(self._sweep(self._end_questions)),
@@ -297,7 +297,7 @@ class Drivers:
             )
             return await self._fail(claim, message, calls)
         try:
-            return not await drive(self._graph, self._store, claim, control)
+            return not await drive(self.graph, self._store, claim, control)
         except (Fenced, NotFound, Unreadable):
             raise
         except Exception as error:  # noqa: BLE001
@@ -373,7 +373,7 @@ class Drivers:
             held[claim].stop_soon()
         return {claim.run_id for claim in lost}
 
-    async def _report(self) -> None:
+    async def report(self) -> None:
         """Say that this process lives, and drive what can go on since others do or do not."""
         if self._fleet:
             async for claims in self._fleet.report():

@@ -8,13 +8,14 @@ somebody comes.
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from hitl_orchestrator.checkpoints.processes import Process
+from hitl_orchestrator.checkpoints.processes import Known, Process
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.transaction import Dispatch, PgTransaction
+from hitl_orchestrator.domain.assignments import RegisteredAgent
 from hitl_orchestrator.domain.errors import NotFound, RunHeld, StoreUnavailable, Unreadable
 from hitl_orchestrator.domain.needs import (
     Asker,
@@ -46,11 +47,16 @@ class Fleet:
         self._others: list[Process] = []
         self._dispatch: Dispatch | None = None  # of runs that it lets go; None: as of all others
         self._seen: object = None  # who lived, and what was held, when runs were last looked at
+        self.learn: Callable[[Sequence[RegisteredAgent]], None] = lambda agents: None
+
+    def plug(self, inspector: Inspector, offers: Collection[str]) -> None:
+        """Take other agents for those of this process."""
+        self._inspector = inspector
+        self._process = self._process._replace(offers=frozenset(offers))
 
     async def sign_on(self) -> None:
         """Say that this process lives, and which of this machine do not any more."""
-        known = await self._store.report(self._process, self._lease)
-        self._others = known.others
+        known = await self._listen()
         dead = [other.process_id for other in known.others if _is_dead(other.process_id)]
         if dead:
             await self._store.sign_off(dead)
@@ -84,9 +90,9 @@ class Fleet:
 
         At paused ones only where others came or went. Yield what this process is to drive.
         """
-        known = await self._store.report(self._process, self._lease)
-        self._others = known.others
-        seen = ({other.offers for other in known.others if other.drives}, known.last_held)
+        known = await self._listen()
+        drivers = {other.offers for other in known.others if other.drives}
+        seen = (drivers, known.last_held, known.agents)
         if not self._judges:
             return
         # a process that died may have gone before the claims that it held
@@ -95,6 +101,16 @@ class Fleet:
         self._seen = seen
         for run_id in unfitting:
             yield await self._recheck(run_id, has_changed)
+
+    async def _listen(self) -> Known:
+        """Say that this process lives, and learn of the others and of agents elsewhere."""
+        known = await self._store.report(self._process, self._lease)
+        offered = self._process.offers
+        self.learn(known.agents)
+        if self._process.offers != offered:
+            known = await self._store.report(self._process, self._lease)
+        self._others = known.others
+        return known
 
     async def check(self, tx: Transaction, locked: Locked) -> Fits | Misfit:
         """Tell whether somebody can go on with the run. Costs nothing where this process can."""

@@ -108,6 +108,7 @@ class Orchestrator:
         self._waiting = Waiting(services.wakeups)
         self._store.written = self._waiting.see
         self.summaries = Summaries(services.store.pool)
+        self.elsewhere = services.elsewhere
 
     @classmethod
     @asynccontextmanager
@@ -143,7 +144,9 @@ class Orchestrator:
 
         async def act(tx: PgTransaction) -> str:
             settings = self._choose_settings(new)
-            return await runs.start(tx, self._services.registry, settings, new.metadata, by)
+            return await runs.start(
+                tx, self._services.roster.plugged.registry, settings, new.metadata, by
+            )
 
         return await self._perform(act, once, wait_seconds)
 
@@ -159,7 +162,7 @@ class Orchestrator:
         settings = self._choose_settings(new.plan_run(objective, asker.name))
         if new.expiresInSeconds is not None:
             settings = settings.but(requestTtlSeconds=new.expiresInSeconds)
-        group, outside = asker.group, self._services.outside
+        group, outside = asker.group, self._services.roster.plugged.outside
 
         async def act(tx: PgTransaction) -> str:
             if group is None:
@@ -333,7 +336,7 @@ class Orchestrator:
 
     @property
     def capabilities(self) -> Registry:
-        return self._services.registry
+        return self._services.roster.plugged.registry
 
     # Who calls
 

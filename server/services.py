@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -35,14 +35,11 @@ from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.tasks import end_tasks
 from hitl_orchestrator.checkpoints.transaction import ClaimInline
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
-from hitl_orchestrator.domain.capability import Registry
-from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.errors import ConfigurationError, StoreUnavailable
 from hitl_orchestrator.domain.events import Event
-from hitl_orchestrator.domain.needs import list_offers
-from hitl_orchestrator.domain.outside import OUTSIDE
 from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.graph.build import build
-from hitl_orchestrator.nodes.agents import Agent, build_registry, load_agents
+from hitl_orchestrator.nodes.agents import Agent, load_agents
 from hitl_orchestrator.nodes.calls import find_calls, tell_way_out
 from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.inspection import Inspector
@@ -50,10 +47,12 @@ from hitl_orchestrator.nodes.model import build_chat_model
 from hitl_orchestrator.nodes.outside import build_outside
 from hitl_orchestrator.nodes.proposal import build_proposer
 from hitl_orchestrator.server.drivers import BEATS_A_LEASE, Drivers, Pause, every
+from hitl_orchestrator.server.elsewhere import ROSTER, Elsewhere, PgAssignments
 from hitl_orchestrator.server.fleet import Fleet
 from hitl_orchestrator.server.keyfile import generated_key
 from hitl_orchestrator.server.numbering import NUMBER_SECONDS, Numbering
 from hitl_orchestrator.server.places import RunPlaces
+from hitl_orchestrator.server.roster import Plugged, Roster
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
@@ -70,8 +69,8 @@ T = TypeVar("T")
 class Services:
     settings: Settings
     store: Store
-    registry: Registry  # of who can be planned with
-    outside: Registry  # of who asks what agents elsewhere ask
+    roster: Roster
+    elsewhere: Elsewhere
     fleet: Fleet
     drivers: Drivers
     wakeups: Wakeups
@@ -148,8 +147,16 @@ async def open_services(
         jobs = queue.queue(database_url, session_url)
         if queued := settings.dispatch == "queue":
             await stack.enter_async_context(jobs.open_async())
-        registry = build_registry(agents)
-        offers = sorted(list_offers(registry))
+        checks = Checks()
+        memories = await stack.enter_async_context(open_memories(pools.driving))
+        propose = build_proposer(model) if model else None
+        assignments = PgAssignments(pools.driving)
+        roster = Roster(
+            agents,
+            lambda them: build(them, saver, propose, checks, memories, assignments),
+            lambda them, away: Inspector(them, saver, away),
+        )
+        offers = roster.plugged.offers
         # a jump is believed once everybody has had two heartbeats
         clock = DatabaseClock(1.5 * settings.claim_seconds / BEATS_A_LEASE)
         places = RunPlaces(settings.max_driven)
@@ -164,14 +171,10 @@ async def open_services(
         store = Store(pools.calls, saver, dispatch, committed, offers, pools.keeping, clock)
         fleet = Fleet(
             store,
-            Inspector(agents, saver),
+            roster.plugged.inspector,
             Process(driver_id, frozenset(offers), drives=not queued),
             settings.claim_seconds,
         )
-        checks = Checks()
-        memories = await stack.enter_async_context(open_memories(pools.driving))
-        propose = build_proposer(model) if model else None
-        graph = build(agents, saver, propose, checks, memories)
 
         def rehydrated(run_id: str) -> None:
             telemetry.log("run_rehydrated", runId=run_id)
@@ -180,7 +183,7 @@ async def open_services(
             (lambda: _requeue(store, jobs, settings.claim_seconds, rehydrated)) if queued else None
         )
         drivers = Drivers(
-            graph,
+            roster.plugged.graph,
             store,
             driver_id,
             settings.claim_seconds,
@@ -192,9 +195,17 @@ async def open_services(
             places,
             wait_turn,
         )
+
+        def plug(plugged: Plugged) -> None:
+            store.offers = claiming.offers = plugged.offers
+            fleet.plug(plugged.inspector, plugged.offers)
+            drivers.graph = plugged.graph
+
+        roster.plug, fleet.learn = plug, roster.learn
         wakeups = await stack.enter_async_context(
             Wakeups(session_url, drivers.stop, places.look, pools.keeping, lambda: fleet.has_others)
         )
+        assignments.wakeups = wakeups
         store.written = lambda written: wakeups.tell(written.run.runId)
         lease_seconds = settings.claim_seconds
         lifeline = Lifeline(session_url, driver_id, timedelta(seconds=lease_seconds))
@@ -213,7 +224,10 @@ async def open_services(
         counting = asyncio.create_task(
             every(NUMBER_SECONDS, lambda: numbering.number(store), lambda: False)
         )
-        stack.push_async_callback(end_tasks, tidying, counting, within_seconds=END_SECONDS)
+        learning = asyncio.create_task(_learn_when_told(wakeups, drivers))
+        stack.push_async_callback(
+            end_tasks, tidying, counting, learning, within_seconds=END_SECONDS
+        )
 
         async def drive_queued(concurrency: int, told_to_end: asyncio.Event) -> None:
             drivers.take_jobs()
@@ -224,8 +238,8 @@ async def open_services(
         yield Services(
             settings,
             store,
-            {name: one for name, one in registry.items() if name != OUTSIDE},
-            {OUTSIDE: registry[OUTSIDE]},
+            roster,
+            Elsewhere(pools.calls, wakeups, roster, drivers.report),
             fleet,
             drivers,
             wakeups,
@@ -244,6 +258,16 @@ def agents_of(settings: Settings) -> list[Agent]:
 def all_agents(settings: Settings) -> list[Agent]:
     """Return them with what is built in: all that a server or worker can drive."""
     return [*agents_of(settings), build_outside()]
+
+
+async def _learn_when_told(wakeups: Wakeups, drivers: Drivers) -> None:
+    """Learn at once of agents elsewhere that another process has registered."""
+    with wakeups.subscribed(ROSTER) as told:
+        while True:
+            await told.wait()
+            told.clear()
+            with suppress(StoreUnavailable):  # then with the next report
+                await drivers.report()
 
 
 async def _tidy(store: Store, settings: Settings) -> None:

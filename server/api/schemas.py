@@ -19,7 +19,21 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from hitl_orchestrator.domain.asking import infer_kind
-from hitl_orchestrator.domain.capability import OBJECTIVE, Capability, CapabilityId, FacetName
+from hitl_orchestrator.domain.assignments import (
+    AgentQuestion,
+    AgentReport,
+    Assignment,
+    Home,
+    Registration,
+    ReportedOutcome,
+)
+from hitl_orchestrator.domain.capability import (
+    OBJECTIVE,
+    Capability,
+    CapabilityId,
+    FacetName,
+    Retries,
+)
 from hitl_orchestrator.domain.fitting import find_contradiction, infer_type
 from hitl_orchestrator.domain.hitl import (
     Action,
@@ -42,6 +56,7 @@ from hitl_orchestrator.domain.run import NewRun, Run, RunStatus, StoredRun, curr
 from hitl_orchestrator.domain.state import Facet
 
 MOST_ITEMS = 100
+MOST_LINES = 20  # that an agent says at once
 MOST_TTL_SECONDS = 366 * 86400
 OWN_WORDS = (
     *("question", "kind", "options", "allowFreeForm", "urgency"),
@@ -66,6 +81,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+Facets = Annotated[list[FacetName], Field(max_length=MOST_ITEMS)]
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{16,100}$")]
 WholeNumber = Annotated[StrictInt, BeforeValidator(_whole)]
 
 
@@ -161,6 +178,85 @@ class AskOutside(Body):
             maxHitlRequests=self.maxHitlRequests,
             expiresInSeconds=self.expiresInSeconds,
             metadata=self.metadata,
+        )
+
+
+class RegisterAgent(Body):
+    home: Home
+    displayName: Annotated[str, Field(min_length=1, max_length=200)]
+    summary: Annotated[str, Field(max_length=2000)] = ""
+    inputFacets: Facets = Field(default_factory=list[str])
+    optionalInputFacets: Facets = Field(default_factory=list[str])
+    outputFacets: Annotated[list[FacetName], Field(min_length=1, max_length=MOST_ITEMS)]
+    facets: Annotated[
+        dict[FacetName, JsonObject], Field(json_schema_extra={"additionalProperties": False})
+    ] = Field(default_factory=dict[str, JsonObject])
+    reworks: Facets = Field(default_factory=list[str])
+    timeoutSeconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600
+    retries: Retries | None = None
+    canRefuse: StrictBool = False
+
+    def read(self) -> Registration:
+        return Registration.model_validate(self.model_dump(mode="json", exclude={"home"}))
+
+
+class TakeStep(Body):
+    home: Home
+    token: Token
+
+
+class KeepStep(Body):
+    token: Token
+    progress: Annotated[list[Json], Field(max_length=MOST_LINES)] = Field(
+        default_factory=list[Json]
+    )
+
+
+class ReportStep(Body):
+    token: Token
+    outcome: ReportedOutcome
+    questions: Annotated[list[AgentQuestion], Field(max_length=MOST_ITEMS)] = Field(
+        default_factory=list[AgentQuestion]
+    )
+    output: JsonObject = Field(default_factory=dict)
+    reason: Annotated[str, Field(max_length=10_000)] = ""
+    isFinal: StrictBool = False
+
+    def read(self) -> AgentReport:
+        return AgentReport(
+            outcome=self.outcome,
+            questions=tuple(self.questions),
+            output=self.output,
+            reason=self.reason,
+            isFinal=self.isFinal,
+        )
+
+
+class Registered(Record):
+    capabilityId: str
+    leaseSeconds: float
+    waitSeconds: float
+
+
+class TakenStep(Record):
+    runId: str
+    stepId: str
+    number: int
+    threadId: str
+    task: JsonObject
+    answers: dict[str, JsonObject] | None
+    isBegun: bool
+
+    @classmethod
+    def of(cls, assignment: Assignment, is_begun: bool) -> Self:
+        return cls(
+            runId=assignment.runId,
+            stepId=assignment.stepId,
+            number=assignment.number,
+            threadId=f"{assignment.runId}/{assignment.stepId}",
+            task=assignment.task,
+            answers=assignment.answers,
+            isBegun=is_begun,
         )
 
 

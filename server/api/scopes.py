@@ -14,6 +14,7 @@ POSTS = {
     "/api/hitl/remove": Scope.DECIDE,
     "/api/hitl/deny": Scope.DECIDE,
 }
+AGENTS = "/api/agents/"  # whatever the method: of agents in processes of their own
 # What a key that may only ask sees: what it started.
 OWN: dict[re.Pattern[str], Callable[[Orchestrator, Caller, str], Awaitable[bool]]] = {
     re.compile(r"/api/runs/([^/\x00]+)(?:/events)?"): Orchestrator.has_started,
@@ -23,6 +24,8 @@ OWN: dict[re.Pattern[str], Callable[[Orchestrator, Caller, str], Awaitable[bool]
 
 def find_scope(method: str, path: str) -> Scope:
     """Return what the call needs. What is in no table needs a key that may do everything."""
+    if path.startswith(AGENTS):
+        return Scope.WORK
     return Scope.READ if method in GETS else POSTS.get(path, Scope.ADMIN)
 
 

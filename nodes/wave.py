@@ -1,0 +1,70 @@
+"""Which steps of a run are at work side by side, and which of them wait for an agent that is away.
+
+A run is not held while one of its steps works: who raises in a superstep breaks off the others.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class Wave:
+    """The steps of one run, by their ids."""
+
+    def __init__(self) -> None:
+        self._at_work = set[str]()
+        self._stuck = set[str]()
+
+    def begin(self, step_id: str) -> None:
+        self._at_work.add(step_id)
+
+    def end(self, step_id: str) -> None:
+        self._at_work.discard(step_id)
+        self._stuck.discard(step_id)
+
+    def mark(self, step_id: str, is_stuck: bool) -> None:
+        """Say that a step waits for its agent, which is away; or that it does not any more."""
+        if is_stuck:
+            self._stuck.add(step_id)
+        else:
+            self._stuck.discard(step_id)
+
+    @property
+    def works(self) -> bool:
+        """Tell whether there is a step that is not stuck."""
+        return bool(self._at_work - self._stuck)
+
+
+_current: ContextVar[Wave | None] = ContextVar("wave", default=None)
+
+
+@contextmanager
+def joining(step_id: str) -> Generator[None]:
+    """Let a step be at work inside."""
+    wave = _current.get()
+    if wave is None:
+        yield
+        return
+    wave.begin(step_id)
+    try:
+        yield
+    finally:
+        wave.end(step_id)
+
+
+def is_held_up(step_id: str, is_away: bool) -> bool:
+    """Note whether the step's agent is away; tell whether nothing else of the run works then."""
+    wave = _current.get()
+    if wave is not None:
+        wave.mark(step_id, is_away)
+    return is_away and not (wave and wave.works)
+
+
+@contextmanager
+def watching(wave: Wave) -> Generator[None]:
+    """Count what works inside."""
+    token = _current.set(wave)
+    try:
+        yield
+    finally:
+        _current.reset(token)
