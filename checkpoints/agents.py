@@ -28,6 +28,7 @@ FORGET = """DELETE FROM hitl_agents WHERE capability_id = %s
 KNOWN = """(SELECT coalesce(json_agg(json_build_object('capability_id', capability_id,
         'registration', registration, 'is_alive', alive_until > now()) ORDER BY registered_at,
         capability_id), '[]') FROM hitl_agents)"""
+LIST = "SELECT " + KNOWN + " AS agents"
 
 
 async def register(
@@ -46,6 +47,11 @@ async def register(
         "lease": LEASE,
     }
     return (await (await conn.execute(REGISTER, values)).fetchone()) is not None
+
+
+async def list_all(conn: Connection) -> tuple[RegisteredAgent, ...]:
+    rows = await (await conn.execute(LIST)).fetchall()
+    return read_known(rows[0]["agents"])
 
 
 async def keep_alive(conn: Connection, capability_id: str, key_name: str | None) -> bool:

@@ -98,10 +98,13 @@ class Assignment(Record):
 
 
 class Assignments(Protocol):
-    """Where steps lie that agents in processes of their own take.
+    """Where steps lie that agents in processes of their own take. `is_ending`: this process ends.
 
     All raise StoreUnavailable.
     """
+
+    @property
+    def is_ending(self) -> bool: ...
 
     async def find(self, run_id: str, step_id: str) -> Assignment | None: ...
 
@@ -110,7 +113,7 @@ class Assignments(Protocol):
         ...
 
     async def wait(self, assignment: Assignment) -> Assignment:
-        """Return it once it was touched, or after LOOK_SECONDS."""
+        """Return it once it was touched, when this process ends, or after LOOK_SECONDS."""
         ...
 
     async def withdraw(self, assignment: Assignment, reason: str) -> None:

@@ -5,6 +5,7 @@ OrchestratorError
 ├── StoreUnavailable            the database is out of reach; try again
 ├── Unreadable                  a newer version wrote it, and this one cannot read it
 ├── Fenced                      another process drives this run now
+├── PutOff                      what works elsewhere is waited for by another process
 ├── Unfit                       an agent here cannot go on with what its thread has
 ├── Forbidden                   the caller's key may not do that
 ├── NotFound
@@ -53,6 +54,10 @@ class Forbidden(OrchestratorError):
 
 class Fenced(OrchestratorError):
     """The claim is not ours any more. Nothing was written."""
+
+
+class PutOff(OrchestratorError):
+    """This process ends, and only waits for what works elsewhere: another one waits on."""
 
 
 class Unfit(OrchestratorError):

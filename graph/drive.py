@@ -17,7 +17,7 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command, Interrupt, StateSnapshot
 
-from hitl_orchestrator.domain.errors import OrchestratorError, StoreUnavailable, Unfit
+from hitl_orchestrator.domain.errors import OrchestratorError, PutOff, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.needs import describe_missing, list_capabilities
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Memory, Unit, Update
 from hitl_orchestrator.domain.state import RunError, Snapshot, first_state
@@ -161,7 +161,7 @@ class _Drive:
                     output = await self._graph.ainvoke(
                         given, config, durability="async", version="v2", control=self._control
                     )
-        except GraphDrained:
+        except (GraphDrained, PutOff):
             return Drained()
         except Unfit as misfit:
             return HeldBack(misfit.capability_id, misfit.detail)

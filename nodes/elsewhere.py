@@ -20,7 +20,7 @@ from hitl_orchestrator.domain.assignments import (
     refuse,
     write_answer,
 )
-from hitl_orchestrator.domain.errors import Invalid, StoreUnavailable, Unfit
+from hitl_orchestrator.domain.errors import Invalid, PutOff, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.domain.time_limits import paused_time
@@ -171,7 +171,10 @@ class _ElsewhereVisit:
 
     async def _wait(self, assignment: Assignment) -> Assignment:
         """Wait for news of it. Its time runs only while the agent works on it."""
-        if is_held_up(self._task.stepId, not assignment.isAlive):
+        is_ending = self._assignments.is_ending
+        if is_held_up(self._task.stepId, is_ending or not assignment.isAlive):
+            if is_ending:
+                raise PutOff("Its agent, which works elsewhere, is left to another process")
             raise Unfit(describe_away(self.of[1]), capabilityId=self.of[1])
         try:
             with nullcontext() if assignment.isTaken else paused_time():

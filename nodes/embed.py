@@ -26,7 +26,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Command, Interrupt, StateSnapshot
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
-from hitl_orchestrator.domain.errors import Fenced, Invalid, StoreUnavailable, Unfit
+from hitl_orchestrator.domain.errors import Fenced, Invalid, PutOff, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import Ask, Outcome, Report
 from hitl_orchestrator.nodes.agents import Agent
@@ -129,7 +129,7 @@ async def report_visit(visit: AgentVisit) -> Report:
 async def _report(visit: AgentVisit) -> Report:
     try:
         return await _run_alone(_stay(visit.work()))
-    except (StoreUnavailable, Fenced, Unfit):
+    except (StoreUnavailable, Fenced, PutOff, Unfit):
         raise
     except RefusalNotAllowed as refused:
         # nothing that it could be told is certain to be heard as a no

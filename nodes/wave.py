@@ -1,6 +1,6 @@
-"""Which steps of a run are at work side by side, and which of them wait for an agent that is away.
+"""Which steps of a run are at work side by side, and which of them only wait for who is elsewhere.
 
-A run is not held while one of its steps works: who raises in a superstep breaks off the others.
+A run is not let go while one of its steps works: who raises in a superstep breaks off the others.
 """
 
 from collections.abc import Generator
@@ -23,7 +23,7 @@ class Wave:
         self._stuck.discard(step_id)
 
     def mark(self, step_id: str, is_stuck: bool) -> None:
-        """Say that a step waits for its agent, which is away; or that it does not any more."""
+        """Say that a step waits for who will not come here; or that it does not any more."""
         if is_stuck:
             self._stuck.add(step_id)
         else:
@@ -52,12 +52,12 @@ def joining(step_id: str) -> Generator[None]:
         wave.end(step_id)
 
 
-def is_held_up(step_id: str, is_away: bool) -> bool:
-    """Note whether the step's agent is away; tell whether nothing else of the run works then."""
+def is_held_up(step_id: str, is_stuck: bool) -> bool:
+    """Note whether the step waits in vain; tell whether nothing else of the run works then."""
     wave = _current.get()
     if wave is not None:
-        wave.mark(step_id, is_away)
-    return is_away and not (wave and wave.works)
+        wave.mark(step_id, is_stuck)
+    return is_stuck and not (wave and wave.works)
 
 
 @contextmanager

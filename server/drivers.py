@@ -111,6 +111,7 @@ class Drivers:
         self._passing = set[asyncio.Task[None]]()
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
+        self.ending: Callable[[], None] = lambda: None  # called when it begins to drain
         self._wait_turn = wait_turn
 
     async def __aenter__(self) -> Self:
@@ -133,6 +134,7 @@ class Drivers:
         What is left is free for others. Nothing is waited for without a bound.
         """
         self._draining = True
+        self.ending()
         await end_tasks(*self._loops[1:], within_seconds=_LAST_SECONDS)
         for spell in self._driven.values():
             spell.control.request_drain()

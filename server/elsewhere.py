@@ -23,12 +23,14 @@ from hitl_orchestrator.domain.errors import (
     Conflict,
     Invalid,
     NotFound,
+    StoreUnavailable,
 )
 from hitl_orchestrator.domain.keys import Caller, Scope
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.nodes.elsewhere import read_registration
 from hitl_orchestrator.server.roster import Roster
 
+END_SECONDS = 0.5  # so often it is looked while the process ends
 ROSTER = "agents elsewhere"  # what is waited for under that name: that some came or went
 
 
@@ -37,7 +39,16 @@ class PgAssignments:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._ending = asyncio.Event()
         self.wakeups: Wakeups | None = None
+
+    @property
+    def is_ending(self) -> bool:
+        return self._ending.is_set()
+
+    def end(self) -> None:
+        """Let nobody wait here any more."""
+        self._ending.set()
 
     async def find(self, run_id: str, step_id: str) -> Assignment | None:
         async with connection(self._pool) as conn:
@@ -50,16 +61,21 @@ class PgAssignments:
             self.wakeups.tell(_name_steps(assignment.capabilityId))
 
     async def wait(self, assignment: Assignment) -> Assignment:
-        """Return it once it was touched, or after LOOK_SECONDS."""
+        """Return it once it was touched, when this process ends, or after LOOK_SECONDS."""
         run_id, step_id = assignment.runId, assignment.stepId
-        if self.wakeups:
-            with self.wakeups.subscribed(_name_step(run_id, step_id)) as touched:
+        if self.wakeups is None:
+            raise StoreUnavailable("Nobody can be woken yet.")
+        with self.wakeups.subscribed(_name_step(run_id, step_id)) as touched:
+            found = await self.find(run_id, step_id)
+            if found == assignment:
+                if self.is_ending:  # something else of the run works on
+                    await _wait_for(touched, seconds=END_SECONDS)
+                else:
+                    await _wait_for(touched, self._ending, seconds=LOOK_SECONDS)
                 found = await self.find(run_id, step_id)
-                if found == assignment:
-                    await _wait(touched, LOOK_SECONDS)
-                    found = await self.find(run_id, step_id)
-                return found or assignment
-        return await self.find(run_id, step_id) or assignment
+        if found is None:
+            raise StoreUnavailable("The step is gone, with its run.")
+        return found
 
     async def withdraw(self, assignment: Assignment, reason: str) -> None:
         async with connection(self._pool) as conn:
@@ -136,7 +152,7 @@ class Elsewhere:
                         break
                 if (left := until - loop.time()) <= 0:
                     return None
-                await _wait(touched, min(left, LOOK_SECONDS))
+                await _wait_for(touched, seconds=min(left, LOOK_SECONDS))
         self._wakeups.tell(_name_step(taken[0].runId, taken[0].stepId))
         return taken
 
@@ -189,9 +205,11 @@ def _name_step(run_id: str, step_id: str) -> str:
     return f"step {run_id} {step_id}"
 
 
-async def _wait(touched: asyncio.Event, seconds: float) -> None:
+async def _wait_for(*events: asyncio.Event, seconds: float) -> None:
+    """Wait until one of them is set, or so long."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
     try:
-        async with asyncio.timeout(seconds):
-            await touched.wait()
-    except TimeoutError:
-        pass
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

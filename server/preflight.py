@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from hitl_orchestrator.checkpoints import processes
+from hitl_orchestrator.checkpoints.agents import list_all
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
@@ -13,15 +14,18 @@ from hitl_orchestrator.graph.runs import Misfit
 from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.server.fleet import look
+from hitl_orchestrator.server.roster import read_registered
 
 
 async def check_unfinished(
     pool: Pool, agents: Sequence[Agent]
 ) -> AsyncGenerator[tuple[str, str | None]]:
     """Yield (run, why it would be held, or None) of each that has not ended, the oldest first."""
-    inspector = Inspector(agents, BufferedSaver(pool))
     async with connection(pool) as conn:
         unfinished = await processes.unfinished(conn)
+        registered = await list_all(conn)
+    own = {agent.capability.capabilityId for agent in agents}
+    inspector = Inspector([*agents, *read_registered(registered, own)], BufferedSaver(pool))
     for run_id in unfinished:
         try:
             locked = await _read(pool, run_id)

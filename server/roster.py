@@ -1,9 +1,10 @@
-"""The agents that runs are planned over: those of this process, and those in processes of their own
-that have registered. As these come and go, what drives runs is made anew.
+"""The agents that runs are planned over: those of this process, and those that have registered.
+
+As these come and go, what drives runs is made anew.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from hitl_orchestrator.domain.assignments import RegisteredAgent
@@ -58,7 +59,7 @@ class Roster:
             return
         has_changed = [one[:2] for one in now] != [one[:2] for one in self._known]
         self._known = now
-        agents = [*self._local, *self._read_all(now)]
+        agents = [*self._local, *read_registered(now, self._own)]
         graph = self._build(agents) if has_changed else self.plugged.graph
         self.plugged = self._plug_in(agents, graph)
         self.plug(self.plugged)
@@ -67,7 +68,7 @@ class Roster:
         """Raise ConfigurationError where it cannot be plugged in beside the others."""
         name = newcomer.capability.capabilityId
         known = [one for one in self._known if one.capability_id != name]
-        self._build([*self._local, *self._read_all(known), newcomer])
+        self._build([*self._local, *read_registered(known, self._own), newcomer])
 
     def is_own(self, capability_id: str) -> bool:
         """Tell whether an agent of this process has that id."""
@@ -84,14 +85,15 @@ class Roster:
             sorted(list_offers(registry)),
         )
 
-    def _read_all(self, known: Sequence[RegisteredAgent]) -> list[Agent]:
-        """Return those that can be plugged in here: of an id that an agent here has, that one."""
-        agents: list[Agent] = []
-        for one in known:
-            if self.is_own(one.capability_id):
-                continue
-            try:
-                agents.append(read_registration(one.capability_id, one.registration))
-            except ConfigurationError as error:
-                _log.warning("agent %s is left out: %s", one.capability_id, error.detail)
-        return agents
+
+def read_registered(known: Sequence[RegisteredAgent], own: Collection[str]) -> list[Agent]:
+    """Return those that can be plugged in here: of an id that an agent here has, that one."""
+    agents: list[Agent] = []
+    for one in known:
+        if one.capability_id in own:
+            continue
+        try:
+            agents.append(read_registration(one.capability_id, one.registration))
+        except ConfigurationError as error:
+            _log.warning("agent %s is left out: %s", one.capability_id, error.detail)
+    return agents

@@ -201,7 +201,7 @@ async def open_services(
             fleet.plug(plugged.inspector, plugged.offers)
             drivers.graph = plugged.graph
 
-        roster.plug, fleet.learn = plug, roster.learn
+        roster.plug, fleet.learn, drivers.ending = plug, roster.learn, assignments.end
         wakeups = await stack.enter_async_context(
             Wakeups(session_url, drivers.stop, places.look, pools.keeping, lambda: fleet.has_others)
         )

@@ -26,9 +26,10 @@ and query parameters are refused.
 WHEN = {
     401: "The key is missing or wrong.",
     403: "The key does not cover the call, or the body names another operator than the key.",
-    404: "There is no such run, thread, or request of that run.",
+    404: "There is no such run, thread, or request of that run; or no such agent of that key.",
     409: "The request is not pending any more, the run has ended (or, to be retried, has not "
-    "failed) or is held, or the thread has a run that is active or `stillWorking`.",
+    "failed) or is held, or the thread has a run that is active or `stillWorking`; or an agent's "
+    "id or step is another's.",
     413: "The body has more than 1 MiB.",
     422: "Body, query or header does not fit. Nothing is saved.",
     503: "The database is out of reach, this client holds too many streams or waiting calls, or a "

@@ -48,6 +48,7 @@ PROBLEMS: dict[type[OrchestratorError], Problem] = {
     errors.IdempotencyKeyReused: Problem(422, "Idempotency-Key reused", "idempotency-key-reused"),
     errors.StoreUnavailable: Problem(503, "Database unavailable", "store-unavailable"),
     errors.Unreadable: Problem(503, "Written by a newer version", "unreadable"),
+    errors.PutOff: Problem(503, "Left to another process", "put-off"),
     errors.Unfit: Problem(503, "No agent here that fits", "unfit"),
     errors.Fenced: Problem(503, "Taken over by another process", "fenced"),
     errors.ConfigurationError: Problem(500, "Server misconfigured", "configuration"),

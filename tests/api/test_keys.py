@@ -17,13 +17,14 @@ from hitl_orchestrator.domain.keys import Scope
 from tests.api.calls import Json, answering, is_problem, paused, start
 from tests.processes import API_KEY, HITL
 
-SCOPES = ("read", "ask", "decide", "admin")
+SCOPES = ("read", "ask", "work", "decide", "admin")
 ASKING = {
     "objective": "Ask",
     "inputs": {"question": {"question": "?", "kind": "freeform"}},
     "outputs": ["answer"],
 }
 NOBODY = "run_nobody"
+IDS = {"runId": NOBODY, "requestId": "req_nobody", "capabilityId": "clerk", "stepId": "s1"}
 # Each call, who may make it, and what it comes to then.
 CALLS: dict[tuple[str, str], tuple[set[str], int]] = {
     ("GET", "/api/runs"): ({"read", "decide", "admin"}, 200),
@@ -42,6 +43,11 @@ CALLS: dict[tuple[str, str], tuple[set[str], int]] = {
     ("POST", "/api/hitl/resume"): ({"decide", "admin"}, 422),
     ("POST", "/api/hitl/remove"): ({"decide", "admin"}, 422),
     ("POST", "/api/hitl/deny"): ({"decide", "admin"}, 422),
+    ("PUT", "/api/agents/clerk"): ({"work", "admin"}, 422),
+    ("DELETE", "/api/agents/clerk"): ({"work", "admin"}, 404),
+    ("POST", "/api/agents/clerk/steps"): ({"work", "admin"}, 422),
+    ("POST", f"/api/agents/clerk/steps/{NOBODY}/s1/keep"): ({"work", "admin"}, 422),
+    ("POST", f"/api/agents/clerk/steps/{NOBODY}/s1/report"): ({"work", "admin"}, 422),
     ("POST", "/api/nothing"): ({"admin"}, 404),
     ("DELETE", f"/api/runs/{NOBODY}"): ({"admin"}, 405),
 }
@@ -98,7 +104,7 @@ async def test_each_scope_covers_its_calls_and_no_others(
 async def test_the_table_above_has_every_route(api: httpx.AsyncClient) -> None:
     described = (await api.get("/openapi.json")).json()["paths"]
     routes = {
-        (method.upper(), path.format(runId=NOBODY, requestId="req_nobody"))
+        (method.upper(), path.format(**IDS))
         for path, methods in described.items()
         for method in methods
         if path.startswith("/api/")

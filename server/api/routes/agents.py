@@ -82,8 +82,7 @@ async def forget(capability_id: AgentId, hitl: TheOrchestrator, caller: TheCalle
 @router.post(
     "/steps",
     response_model=TakenStep,
-    responses={204: {"description": "There is none now; ask again."}}
-    | problems(404, 413, 422, 429),
+    responses={204: {"description": "There is none now; ask again."}} | problems(404, 413, 422),
     response_description="A step to work on.",
 )
 async def take(
