@@ -5,7 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 from hitl_orchestrator.checkpoints.pool import Connection
-from hitl_orchestrator.domain.assignments import LEASE_SECONDS, RegisteredAgent, Registration
+from hitl_orchestrator.domain.assignments import (
+    LEASE_SECONDS,
+    RegisteredAgent,
+    Registration,
+    ShownAgent,
+)
 
 LEASE = timedelta(seconds=LEASE_SECONDS)
 # Nobody takes another key's agent over. What an earlier process of this home had taken is free.
@@ -28,7 +33,9 @@ FORGET = """DELETE FROM hitl_agents WHERE capability_id = %s
 KNOWN = """(SELECT coalesce(json_agg(json_build_object('capability_id', capability_id,
         'registration', registration, 'is_alive', alive_until > now()) ORDER BY registered_at,
         capability_id), '[]') FROM hitl_agents)"""
-LIST = "SELECT " + KNOWN + " AS agents"
+ALL = "SELECT " + KNOWN + " AS agents"
+LIST = """SELECT capability_id, registration->>'displayName' AS display_name, key_name,
+    registered_at, alive_until > now() AS is_alive FROM hitl_agents ORDER BY registered_at"""
 
 
 async def register(
@@ -49,9 +56,23 @@ async def register(
     return (await (await conn.execute(REGISTER, values)).fetchone()) is not None
 
 
-async def list_all(conn: Connection) -> tuple[RegisteredAgent, ...]:
-    rows = await (await conn.execute(LIST)).fetchall()
+async def find_all(conn: Connection) -> tuple[RegisteredAgent, ...]:
+    rows = await (await conn.execute(ALL)).fetchall()
     return read_known(rows[0]["agents"])
+
+
+async def list_all(conn: Connection) -> list[ShownAgent]:
+    """Return them as they are shown, in the order of their first registration."""
+    return [
+        ShownAgent(
+            capabilityId=row["capability_id"],
+            displayName=row["display_name"],
+            key=row["key_name"],
+            registeredAt=row["registered_at"],
+            isAlive=row["is_alive"],
+        )
+        for row in await (await conn.execute(LIST)).fetchall()
+    ]
 
 
 async def keep_alive(conn: Connection, capability_id: str, key_name: str | None) -> bool:

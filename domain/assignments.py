@@ -3,6 +3,7 @@
 The protocol is in docs/agents-elsewhere.md.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, NamedTuple, Protocol
 
@@ -42,6 +43,16 @@ class RegisteredAgent(NamedTuple):
     capability_id: str
     registration: Registration
     is_alive: bool
+
+
+class ShownAgent(Record):
+    """An agent in a process of its own, as people see it. `key`: its name; None: of the first."""
+
+    capabilityId: str
+    displayName: str
+    key: str | None
+    registeredAt: datetime
+    isAlive: bool
 
 
 class ReportedOutcome(StrEnum):

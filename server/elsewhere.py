@@ -17,6 +17,7 @@ from hitl_orchestrator.domain.assignments import (
     Assignment,
     Registration,
     ReportedOutcome,
+    ShownAgent,
 )
 from hitl_orchestrator.domain.errors import (
     ConfigurationError,
@@ -101,6 +102,11 @@ class Elsewhere:
         self._wakeups = wakeups
         self._roster = roster
         self._report = report
+
+    async def list_agents(self) -> list[ShownAgent]:
+        """Return all that have registered and were not forgotten."""
+        async with connection(self._pool) as conn:
+            return await agents.list_all(conn)
 
     async def register(
         self, capability_id: str, registration: Registration, home: str, caller: Caller

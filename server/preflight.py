@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from hitl_orchestrator.checkpoints import processes
-from hitl_orchestrator.checkpoints.agents import list_all
+from hitl_orchestrator.checkpoints.agents import find_all
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.checkpoints.transaction import PgTransaction
@@ -23,7 +23,7 @@ async def check_unfinished(
     """Yield (run, why it would be held, or None) of each that has not ended, the oldest first."""
     async with connection(pool) as conn:
         unfinished = await processes.unfinished(conn)
-        registered = await list_all(conn)
+        registered = await find_all(conn)
     own = {agent.capability.capabilityId for agent in agents}
     inspector = Inspector([*agents, *read_registered(registered, own)], BufferedSaver(pool))
     for run_id in unfinished:

@@ -26,6 +26,7 @@ from hitl_orchestrator.domain.assignments import (
     Home,
     Registration,
     ReportedOutcome,
+    ShownAgent,
 )
 from hitl_orchestrator.domain.capability import (
     OBJECTIVE,
@@ -236,6 +237,10 @@ class Registered(Record):
     capabilityId: str
     leaseSeconds: float
     waitSeconds: float
+
+
+class Agents(Record):
+    agents: tuple[ShownAgent, ...]
 
 
 class TakenStep(Record):

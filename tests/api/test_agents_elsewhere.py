@@ -101,6 +101,11 @@ async def lose(database_url: str) -> None:
         await conn.execute("UPDATE hitl_assignments SET leased_until = now() - interval '1 s'")
 
 
+async def list_agents(api: httpx.AsyncClient) -> list[tuple[str, bool]]:
+    shown = (await api.get("/api/agents")).json()["agents"]
+    return [(one["capabilityId"], one["isAlive"]) for one in shown]
+
+
 async def wait_until_held(api: httpx.AsyncClient, run: Json, is_held: bool = True) -> Json:
     shown: Json = {}
     for _ in range(300):
@@ -234,7 +239,9 @@ async def test_an_agent_that_is_away_holds_its_steps_and_no_decision(
     run = await begin(api)
     await (await clerk.take()).ask(APPROVAL)
     await rest(api, run)
+    assert await list_agents(api) == [(clerk.name, True)]
     await lose(database_url)
+    assert await list_agents(api) == [(clerk.name, False)]
     await decide(api, run, {"approved": True})  # what people decide is taken
     held = await wait_until_held(api, run)
     assert held["status"] == "running"

@@ -31,6 +31,7 @@ CALLS: dict[tuple[str, str], tuple[set[str], int]] = {
     ("GET", f"/api/runs/{NOBODY}"): ({"read", "decide", "admin"}, 404),
     ("GET", f"/api/runs/{NOBODY}/events"): ({"read", "decide", "admin"}, 404),
     ("GET", "/api/capabilities"): ({"read", "decide", "admin"}, 200),
+    ("GET", "/api/agents"): ({"read", "decide", "admin"}, 200),
     ("GET", "/api/hitl/pending"): ({"read", "decide", "admin"}, 200),
     ("GET", "/api/hitl/requests"): ({"read", "decide", "admin"}, 200),
     ("GET", "/api/hitl/requests/counts"): ({"read", "decide", "admin"}, 200),

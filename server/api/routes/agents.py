@@ -15,6 +15,7 @@ from hitl_orchestrator.server.api.openapi import problems
 from hitl_orchestrator.server.api.problems import show
 from hitl_orchestrator.server.api.routes import RunId, TheOrchestrator, take_waiting_place
 from hitl_orchestrator.server.api.schemas import (
+    Agents,
     Id,
     KeepStep,
     RegisterAgent,
@@ -46,13 +47,22 @@ WaitForStep = Annotated[
     ),
 ]
 
-router = APIRouter(
-    prefix="/api/agents/{capabilityId}", tags=["Agents elsewhere"], route_class=Route
+router = APIRouter(prefix="/api/agents", tags=["Agents elsewhere"], route_class=Route)
+
+
+@router.get(
+    "",
+    response_model=Agents,
+    responses=problems(),
+    response_description="All that have registered.",
 )
+async def list_agents(hitl: TheOrchestrator) -> Response:
+    """List the agents that run in processes of their own, and whether each is there now."""
+    return show(Agents(agents=tuple(await hitl.elsewhere.list_agents())))
 
 
 @router.put(
-    "",
+    "/{capabilityId}",
     response_model=Registered,
     responses=problems(409, 413, 422),
     response_description="It is planned with from now on.",
@@ -71,7 +81,10 @@ async def register(
 
 
 @router.delete(
-    "", status_code=204, responses=problems(404, 422), response_description="It is forgotten."
+    "/{capabilityId}",
+    status_code=204,
+    responses=problems(404, 422),
+    response_description="It is forgotten.",
 )
 async def forget(capability_id: AgentId, hitl: TheOrchestrator, caller: TheCaller) -> Response:
     """Plan with the agent no more. Steps that it has are not taken from it."""
@@ -80,7 +93,7 @@ async def forget(capability_id: AgentId, hitl: TheOrchestrator, caller: TheCalle
 
 
 @router.post(
-    "/steps",
+    "/{capabilityId}/steps",
     response_model=TakenStep,
     responses={204: {"description": "There is none now; ask again."}} | problems(404, 413, 422),
     response_description="A step to work on.",
@@ -101,7 +114,7 @@ async def take(
 
 
 @router.post(
-    "/steps/{runId}/{stepId}/keep",
+    "/{capabilityId}/steps/{runId}/{stepId}/keep",
     status_code=204,
     responses=problems(404, 409, 413, 422),
     response_description="It is this token's still.",
@@ -121,7 +134,7 @@ async def keep(
 
 
 @router.post(
-    "/steps/{runId}/{stepId}/report",
+    "/{capabilityId}/steps/{runId}/{stepId}/report",
     status_code=204,
     responses=problems(404, 409, 413, 422),
     response_description="It is durable.",
