@@ -36,6 +36,8 @@ WITH_HISTORY = """SELECT run_id, thread_id, updated_at,
     AND (working_until IS NULL OR working_until <= now())
     ORDER BY updated_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
 NOTE_DROPPED = "UPDATE orchestrator_runs SET history_dropped = true WHERE run_id = ANY(%s)"
+# What agents elsewhere were handed, and reported.
+DELETE_ASSIGNMENTS = "DELETE FROM hitl_assignments WHERE run_id = ANY(%s)"
 # Whoever starts a run holds its thread too (runs.py). What is held is left for the next time: to
 # wait could be a deadlock, since a start may wait for one of the rows above.
 HOLD_THREADS = """SELECT thread_id FROM unnest(%s::text[]) AS t (thread_id)
@@ -94,7 +96,9 @@ async def _drop_batch(conn: Connection, older_than: timedelta, since: datetime) 
         rows = await _take_batch(conn, WITH_HISTORY, older_than, since)
         if rows:
             await _delete_checkpoints(conn, _list_agent_threads(rows))
-            await conn.execute(NOTE_DROPPED, ([row["run_id"] for row in rows],))
+            ids = [row["run_id"] for row in rows]
+            for statement in (DELETE_ASSIGNMENTS, NOTE_DROPPED):
+                await conn.execute(statement, (ids,))
     return rows
 
 

@@ -15,7 +15,7 @@ import typer
 from hitl_orchestrator.server.terminal import cli
 from hitl_orchestrator.server.terminal.command import fail
 
-SCOPES = ("read", "ask", "decide", "admin", "onBehalf")  # of domain.keys, which is heavy
+SCOPES = ("read", "ask", "work", "decide", "admin", "onBehalf")  # of domain.keys, which is heavy
 LONGEST_NAME = 255
 
 P = ParamSpec("P")
@@ -222,7 +222,8 @@ def keys_add(
         typer.Option(
             metavar="SCOPE",
             help="What the key may do, once or several times: `read` (see everything), `ask` "
-            "(start runs, and see what it started), `decide` (answer, deny, remove; and read), "
+            "(start runs, and see what it started), `work` (be an agent elsewhere: register, take "
+            "its steps), `decide` (answer, deny, remove; and read), "
             "`admin` (everything), `onBehalf` (decide in the names of others).",
             parser=_read_scope,
         ),

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,9 @@ import httpx
 import psycopg
 import pytest
 
+from hitl_orchestrator.checkpoints import assignments
+from hitl_orchestrator.checkpoints.pool import connection, connection_pool
+from hitl_orchestrator.checkpoints.retention import drop_history
 from tests.api.calls import Json, start, started
 from tests.api.test_keys import add_key, signed_by
 
@@ -405,6 +409,18 @@ async def test_a_report_that_says_nothing_is_refused(
     taken = await clerk.take()
     assert await taken.call("report", **report) == 422
     await taken.complete()
+
+
+async def test_what_it_was_handed_goes_with_the_history_of_its_run(
+    api: httpx.AsyncClient, clerk: AgentElsewhere, database_url: str
+) -> None:
+    run = await begin(api)
+    await (await clerk.take()).complete()
+    await rest(api, run)
+    async with connection_pool(database_url, max_size=2) as pool, connection(pool) as conn:
+        assert await assignments.find(conn, run["runId"], "s1")
+        await drop_history(pool, timedelta(0))
+        assert await assignments.find(conn, run["runId"], "s1") is None
 
 
 async def test_two_servers_know_the_same_agents(database_url: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hitl_orchestrator.checkpoints import keys
 from hitl_orchestrator.checkpoints.pool import connection, connection_pool
 from hitl_orchestrator.domain.keys import Scope
+from hitl_orchestrator.server import main
 from tests.api.calls import Json, answering, is_problem, paused, start
 from tests.processes import API_KEY, HITL
 
@@ -79,6 +80,10 @@ async def log_of(api: httpx.AsyncClient, run: Json) -> dict[str, Any]:
         one["action"]: ((one["operator"] or {}).get("id"), one["key"])
         for one in shown["metadata"]["auditLog"]
     }
+
+
+def test_the_command_line_knows_every_scope() -> None:
+    assert {*main.SCOPES} == {*Scope}
 
 
 async def test_each_scope_covers_its_calls_and_no_others(
