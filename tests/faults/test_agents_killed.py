@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.processes import AGENTS, API_KEY, find_free_port, serving
+from tests.processes import AGENTS, API_KEY, find_free_port, serving, working
 
 Json = dict[str, Any]
 
 KILLS = 25
-SERVERS = 5
+SERVERS = WORKERS = 3
 AT_ONCE = 4
 WORK = ("prepare", "send", "file")
 # LangGraph runs a node again whose end was not in a checkpoint yet: killed so soon after its work
@@ -148,6 +148,27 @@ def test_its_server_is_killed_and_it_waits_for_the_next(database_url: str, tmp_p
             office = Office(api, runs)
             office.close()
     office.check_log(tmp_path / "log", [])
+
+
+@pytest.mark.timeout(300)
+def test_workers_are_killed_and_it_too(database_url: str, tmp_path: Path) -> None:
+    killed_at: list[float] = []
+    soon = {"HITL_CLAIM_SECONDS": "2"}
+    with serving(database_url, HITL_DISPATCH="queue", **soon) as server, server.client() as api:
+        office = Office(api)
+        for _ in range(WORKERS):
+            with (
+                working(database_url, **soon) as worker,
+                running_clerk(server.url, tmp_path) as clerk,
+            ):
+                office.work(random.uniform(0.5, 4))  # noqa: S311
+                worker.kill()
+                office.work(0.5)
+                clerk.kill()
+                killed_at.append(time.time())
+        with working(database_url, **soon), running_clerk(server.url, tmp_path):
+            office.close()
+    office.check_log(tmp_path / "log", killed_at)
 
 
 def _was_killed_after(at: float, killed_at: list[float]) -> bool:
