@@ -66,14 +66,14 @@ def _write_object(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)  # of a Pydantic object
     if callable(dump) and not isinstance(value, type):
         return _write(dump(mode="json"))
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _write(getattr(value, one.name)) for one in fields(cast(Any, value))}
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, _WRITTEN):
         return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _write(getattr(value, one.name)) for one in fields(cast(Any, value))}
     raise NotPlain(f"a value of type {type(value).__name__}")
 
 

@@ -27,7 +27,7 @@ from hitl_agent.describing import Agent
 from hitl_agent.plain import NotPlain, make_plain, shorten
 from hitl_agent.saver import LocalSaver
 from hitl_agent.surroundings import Unfit, build_config, build_context, build_input, find_output
-from hitl_agent.watching import watch_nodes
+from hitl_agent.watching import PauseLost, Pauses, watch_nodes
 
 Report = Mapping[str, Any]
 _INTERRUPT, _RESUME = "__interrupt__", "__resume__"
@@ -122,7 +122,7 @@ class Visit:
         """Return what is to be reported, also if the agent raised: then its step has failed."""
         try:
             return await self._work()
-        except (Unfit, NotPlain) as error:
+        except (Unfit, NotPlain, PauseLost) as error:
             return fail(str(error), is_final=True)
         except Exception as error:  # noqa: BLE001
             # a foreign agent may raise anything: it fails its step and nothing else
@@ -156,6 +156,7 @@ class Visit:
         """Take it as far as it comes. What it raises leaves the thread marked as at work."""
         context = build_context(self._agent, self._graph, self._step.task)
         await self._saver.mark(self._step.thread_id, at_rest=False)
+        config = Pauses().within(config)
         stream = self._graph.astream(
             step, config, context=context, durability="sync", stream_mode="custom", subgraphs=True
         )
