@@ -73,8 +73,9 @@ def _write_object(value: Any) -> Any:
     if isinstance(value, _WRITTEN):
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _write(getattr(value, one.name)) for one in fields(cast(Any, value))}
-    raise NotPlain(f"a value of type {type(value).__name__}")
+        names = [one.name for one in fields(cast(Any, value))]
+        return {name: _write(getattr(value, name)) for name in names}
+    raise NotPlain(f"a value of type {type(cast(object, value)).__name__}")
 
 
 def _list_items(value: object) -> list[tuple[object, object]]:

@@ -201,8 +201,10 @@ class _Desk:
         """Say for ever that it is worked on, and what was said. Raise Lost, NotRegistered."""
         while True:
             came = asyncio.create_task(lines.came.wait())
-            await asyncio.wait([came], timeout=self._lease / 3)
-            await _cancel(came)
+            try:
+                await asyncio.wait([came], timeout=self._lease / 3)
+            finally:
+                came.cancel()
             progress = lines.take()
             said = {"token": token, **({"progress": progress} if progress else {})}
             await self._server.keep(self._agent.id, taken, said)

@@ -1,9 +1,9 @@
 """The saver of agents in processes of their own, held to LangGraph's contract for savers."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, cast
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.runnables import RunnableConfig
@@ -31,7 +31,7 @@ async def test_it_conforms(tmp_path: Path) -> None:
     ), report.to_dict()
 
 
-def _append(state: list[Any], writes: list[Any]) -> list[Any]:
+def _append(state: Any, writes: Sequence[Any]) -> Any:
     for write in writes:
         state = [*state, *write]
     return state
@@ -45,9 +45,12 @@ def build() -> "StateGraph[State]":
     def ask(state: State) -> Any:
         return {"log": [interrupt("one"), interrupt("two")]}
 
+    def beside(state: State) -> Any:
+        return {"log": ["beside"]}
+
     graph = StateGraph(State)
     graph.add_node("first", ask)
-    graph.add_node("beside", cast(Any, lambda state: {"log": ["beside"]}))
+    graph.add_node("beside", beside)
     graph.add_node("second", ask)
     graph.add_edge(START, "first")
     graph.add_edge(START, "beside")
@@ -64,14 +67,15 @@ async def run(saver: BaseCheckpointSaver[Any], given: Any) -> Any:
 async def test_each_process_reads_what_the_one_before_it_left(tmp_path: Path) -> None:
     """Also what is kept as changes only, whose history is read."""
     memory = InMemorySaver()
-    given: Any = {"log": ["begun"]}
-    for answer in range(5):
+    given: list[Any] = [{"log": ["begun"]}, *(Command(resume=number) for number in range(4))]
+    values: Any = None
+    for each in given:
         with closing(LocalSaver(tmp_path / "file")) as saver:
-            state = await run(saver, given)
-        expected = await run(memory, given)
-        assert (state.values, state.next) == (expected.values, expected.next)
-        given = Command(resume=answer)
-    assert state.values["log"] == ["begun", "beside", 0, 1, 2, 3]
+            state = await run(saver, each)
+        expected = await run(memory, each)
+        values = state.values
+        assert (values, state.next) == (expected.values, expected.next)
+    assert values["log"] == ["begun", "beside", 0, 1, 2, 3]
 
 
 def test_it_works_without_a_loop_too(tmp_path: Path) -> None:

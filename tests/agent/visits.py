@@ -31,7 +31,7 @@ from hitl_agent.working import Report, Step, Visit, prepare_graph
 
 Case = Callable[[Path], Coroutine[Any, Any, None]]
 Answers = Mapping[str, Mapping[str, Any]]
-TASK = {
+TASK: Mapping[str, Any] = {
     "objective": "Write",
     "facets": {"objective": "Write", "tone": "dry"},
     "context": [],
@@ -144,10 +144,12 @@ def _spread() -> Any:
     def spread(state: Any) -> list[Send]:
         return [Send("ask", {"objective": name}) for name in ("a", "b")]
 
+    def ask_each(state: Any) -> dict[str, Any]:
+        name = state["objective"]
+        return ask(name, f"{name}2")
+
     graph = StateGraph(State)
-    graph.add_node(
-        "ask", cast(Any, lambda state: ask(state["objective"], f"{state['objective']}2"))
-    )
+    graph.add_node("ask", cast(Any, ask_each))
     graph.add_conditional_edges(START, spread, ["ask"])
     return graph.compile()
 
@@ -355,10 +357,10 @@ async def a_node_interrupt_is_final(folder: Path) -> None:
 
 async def a_question_in_a_task_group_is_one(folder: Path) -> None:
     async def node(state: Any) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        log: list[Any] = []
         async with anyio.create_task_group():
-            made = ask("one")
-        return made
+            log += ask("one")["log"]
+        return {"log": log}
 
     for name, run in {"a": build(node=node), "b": node}.items():
         (folder / name).mkdir()
