@@ -98,7 +98,9 @@ def _find(place: str, name: str, roots: Sequence[Path], folders: list[Path]) -> 
     file = Path(place).resolve()
     if not file.is_file():
         raise CannotLoad(f"there is no file {place}")
-    above = [one for one in file.parents if any(one.is_relative_to(root) for root in roots)]
+    above: list[Path] = []
+    for root in roots:
+        above += [one for one in file.parents if one.is_relative_to(root)]
     for folder in (file.parent, *above, *roots):
         _make_importable(folder)
     importlib.invalidate_caches()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 30.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 _NOTHING, _TOO_MANY = 204, 429
 
 

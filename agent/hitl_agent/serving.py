@@ -208,7 +208,7 @@ class _Desk:
             progress = lines.take()
             said = {"token": token, **({"progress": progress} if progress else {})}
             await self._server.keep(self._agent.id, taken, said)
-            await asyncio.sleep(SECONDS_BETWEEN_LINES if progress else 0)
+            await asyncio.sleep(min(SECONDS_BETWEEN_LINES, self._lease / 3) if progress else 0)
 
     async def _report(self, taken: Mapping[str, Any], token: str, report: Report) -> None:
         if len(json.dumps(report)) > MAX_REPORT_BYTES - 100:

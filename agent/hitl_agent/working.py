@@ -256,15 +256,15 @@ def _count_heard(interrupt: Interrupt, kept: Sequence[CheckpointTuple]) -> int:
     heard = 0
     for found in kept:
         writes = found.pending_writes or []
-        asking = [
-            task_id
-            for task_id, channel, value in writes
-            if channel == _INTERRUPT and interrupt.id in [each.id for each in _spread(value)]
-        ]
+        asking = {write[0] for write in writes if _holds(write, interrupt.id)}
         for task_id, channel, value in writes:
             if channel == _RESUME and task_id in asking:
                 heard += len(_spread(value))
     return heard
+
+
+def _holds(write: tuple[str, str, Any], interrupt_id: str) -> bool:
+    return any(each.id == interrupt_id for each in _list_interrupts([write]))
 
 
 def _spread(value: Any) -> Sequence[Any]:

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from tests.agent.visits import TASK
 
 KEY = "the-key-of-the-agent"
-LEASE_SECONDS, WAIT_SECONDS = 0.6, 0.3
+LEASE_SECONDS, WAIT_SECONDS = 1.5, 0.3
 MAX_BYTES = 4 * 1024 * 1024
 
 

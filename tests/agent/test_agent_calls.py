@@ -15,10 +15,12 @@ from hitl_agent.describing import read_agent
 from hitl_agent.saver import LocalSaver
 from hitl_agent.server import Refused, Server
 from hitl_agent.serving import Threads, serve
-from tests.agent.handing_out import KEY, HandedOut, HandingOut, handing_out
+from tests.agent.handing_out import KEY, LEASE_SECONDS, HandedOut, HandingOut, handing_out
 from tests.agent.visits import ask, asks, told
 
 SECONDS = 20.0
+
+pytestmark = pytest.mark.asyncio(loop_scope="function")  # whose threads are an agent's
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ async def test_it_is_kept_while_it_is_worked_on_and_its_progress_is_told(
         tell(object())  # which is no JSON
         tell("two")
         tell("three")
-        await until(lambda: step.kept > 3)
+        await until(lambda: step.kept > 2)
         return {"log": []}
 
     async with agent_at_work(server, tmp_path, run):
@@ -165,7 +167,7 @@ async def test_nobody_works_beside_a_thread_that_cannot_be_stopped(
         await until(lambda: works)
         step.token, step.is_open = None, True  # its lease is over
         await until(lambda: len(step.tokens) > 1)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(LEASE_SECONDS / 2)  # it has heard that it lost the step
         assert works == ["begins"]
         may_end.set()
         await finish(server, step)
