@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
+
 from hitl_agent import __version__
 from hitl_agent.describing import Agent
 from hitl_agent.home import HomeTaken, locate_checkpoints, open_home
@@ -83,10 +85,18 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"hitl-agent {__version__}")
     given = parser.parse_args(arguments)
     given.key = given.key or key
-    if not str(given.url or "").startswith(("http://", "https://")):
+    if not _is_address(given.url or ""):
         parser.error("the address of the server is needed: --url http://… or HITL_URL")
     if not given.key or not given.key.isascii() or not given.key.isprintable():
         parser.error("a key is needed: --key, HITL_KEY or API_KEY; `hitl keys add` makes one")
     if given.at_once < 1:
         parser.error("--at-once must be 1 or more")
     return given
+
+
+def _is_address(url: str) -> bool:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return address.scheme in ("http", "https") and bool(address.host)

@@ -72,7 +72,7 @@ class Server:
     async def _call(
         self, method: str, path: str, body: Mapping[str, Any], wait: float = 0.0
     ) -> Any:
-        content = json.dumps(body)
+        content = encode(body)
         timeout = httpx.Timeout(CONNECT_SECONDS, read=ANSWER_SECONDS + wait)
         pause = FIRST_PAUSE
         while True:
@@ -102,6 +102,14 @@ class Server:
         if self._is_away:
             self._tell("the server is back")
         self._is_away = False
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """Return it as it is sent."""
+    try:
+        return json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a character
+        return json.dumps(body).encode()
 
 
 def _locate(agent_id: str) -> str:

@@ -1,24 +1,23 @@
 """Taking steps from the server and working on them, until it is to end."""
 
 import asyncio
-import json
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 from hitl_agent.describing import Agent
 from hitl_agent.plain import NotPlain, cut_line
 from hitl_agent.saver import LocalSaver
-from hitl_agent.server import Lost, NotRegistered, Refused, Server
+from hitl_agent.server import Lost, NotRegistered, Refused, Server, encode
 from hitl_agent.working import Report, Step, Visit, fail, prepare_graph
 
 GRACE_SECONDS = 10.0  # that what is at work has to come to its end
 SECONDS_BETWEEN_LINES = 0.5  # of progress
-MAX_REPORT_BYTES = 4 * 1024 * 1024
+MAX_REPORT_BYTES = 1024 * 1024
 MAX_THREADS = 64
 _FOR_A_PERSON = (401, 403)
 
@@ -109,7 +108,7 @@ class _Desk:
         self._places = asyncio.Semaphore(at_once)
         self._working = set[asyncio.Task[None]]()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._threads: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks = WeakValueDictionary[str, asyncio.Lock]()  # of threads that are worked on
         self._lease = self._wait = 0.0
 
     async def take_steps(self) -> None:
@@ -186,7 +185,8 @@ class _Desk:
     async def _visit(self, taken: Mapping[str, Any], lines: _Lines) -> Report:
         """Work on it, once nobody of this process does so any more."""
         step = Step(taken["threadId"], taken["task"], taken["answers"], taken["isBegun"])
-        async with self._threads[step.thread_id]:
+        lock = self._locks.setdefault(step.thread_id, asyncio.Lock())
+        async with lock:
             begun: list[Future[Any]] = []
             _begun.set(begun)
             visit = Visit(self._agent, self._graph, self._saver, step, lines.say)
@@ -211,10 +211,11 @@ class _Desk:
             await asyncio.sleep(min(SECONDS_BETWEEN_LINES, self._lease / 3) if progress else 0)
 
     async def _report(self, taken: Mapping[str, Any], token: str, report: Report) -> None:
-        if len(json.dumps(report)) > MAX_REPORT_BYTES - 100:
-            report = fail("What it made or asked is more than 4 MiB", is_final=True)
+        said = {"token": token, **report}
+        if len(encode(said)) > MAX_REPORT_BYTES:
+            said = {"token": token, **fail("What it made or asked is over 1 MiB", is_final=True)}
         try:
-            await self._server.report(self._agent.id, taken, {"token": token, **report})
+            await self._server.report(self._agent.id, taken, said)
         except (Lost, NotRegistered):
             raise
         except Refused as refused:

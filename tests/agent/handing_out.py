@@ -17,7 +17,6 @@ from tests.agent.visits import TASK
 
 KEY = "the-key-of-the-agent"
 LEASE_SECONDS, WAIT_SECONDS = 1.5, 0.3
-MAX_BYTES = 4 * 1024 * 1024
 
 
 @dataclass

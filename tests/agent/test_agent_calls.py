@@ -223,7 +223,7 @@ async def test_a_report_that_is_too_large_fails_its_step(
     step = server.hand_out("clerk")
 
     def run(task: Any) -> Any:
-        return {"log": "x" * 5_000_000}
+        return {"log": "x" * 2_000_000}
 
     async with agent_at_work(server, tmp_path, run):
         await finish(server, step)

@@ -169,6 +169,7 @@ def test_a_server_that_refuses_ends_it(server: HandingOut, folder: Path) -> None
     [
         ((), "ENTRY"),
         (("graph_of_a_process.py:agent", "--url", "localhost"), "the address of the server"),
+        (("graph_of_a_process.py:agent", "--url", "http://[::1"), "the address of the server"),
         (("graph_of_a_process.py:agent", "--key", ""), "a key is needed"),
         (("graph_of_a_process.py:agent", "--at-once", "0"), "--at-once must be"),
         (("graph_of_a_process.py:absent",), "cannot be loaded: AttributeError"),
