@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+CHECKPOINTS, STORE = "checkpoints.sqlite", "store.sqlite"  # its files
+
 
 class HomeTaken(Exception):
     """Another process works at this home."""
@@ -23,10 +25,6 @@ def open_home(folder: Path) -> Generator[str, None, None]:
     with (folder / "lock").open("a") as file:
         _lock(file, folder)
         yield _read_id(folder / "home")
-
-
-def locate_checkpoints(folder: Path) -> Path:
-    return folder / "checkpoints.sqlite"
 
 
 def _lock(file: IO[str], folder: Path) -> None:

@@ -101,7 +101,9 @@ def _find(place: str, name: str, roots: Sequence[Path], folders: list[Path]) -> 
     above: list[Path] = []
     for root in roots:
         above += [one for one in file.parents if one.is_relative_to(root)]
-    for folder in (file.parent, *above, *roots):
+    # what lies in a package is found through it first: beside it may be a module of its own name
+    outside = [one for one in (*above, *roots) if not (one / "__init__.py").is_file()]
+    for folder in (*outside, file.parent) if _is_in_package(file) else (file.parent, *outside):
         _make_importable(folder)
     importlib.invalidate_caches()
     found = getattr(_import(file), name)
@@ -118,7 +120,7 @@ def _make_importable(folder: Path) -> None:
 
 def _import(file: Path) -> ModuleType:
     """Import it as the module that it is: of its package, or by itself."""
-    if (file.parent / "__init__.py").is_file():
+    if _is_in_package(file):
         return _import_in_package(file)
     try:
         return _import_as(file.stem, file)
@@ -126,6 +128,10 @@ def _import(file: Path) -> ModuleType:
         if "no known parent package" not in str(error):
             raise
         return _import_in_package(file)
+
+
+def _is_in_package(file: Path) -> bool:
+    return (file.parent / "__init__.py").is_file()
 
 
 def _import_in_package(file: Path) -> ModuleType:

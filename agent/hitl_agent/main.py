@@ -13,11 +13,12 @@ import httpx
 
 from hitl_agent import __version__
 from hitl_agent.describing import Agent
-from hitl_agent.home import HomeTaken, locate_checkpoints, open_home
+from hitl_agent.home import CHECKPOINTS, STORE, HomeTaken, open_home
 from hitl_agent.loading import CannotLoad, load_agents
 from hitl_agent.saver import LocalSaver
 from hitl_agent.server import Refused, Server
 from hitl_agent.serving import Threads, serve
+from hitl_agent.store import LocalStore
 
 ENDED, REFUSED, WRONG = 0, 1, 2
 
@@ -55,17 +56,18 @@ async def _run(agents: Sequence[Agent], given: argparse.Namespace, home: str) ->
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
     threads = Threads()
     asyncio.get_running_loop().set_default_executor(threads)
-    saver = LocalSaver(locate_checkpoints(given.home))
+    saver, store = LocalSaver(given.home / CHECKPOINTS), LocalStore(given.home / STORE)
     server = Server(given.url, given.key, tell)
     code = ENDED
     try:
-        await serve(agents, server, saver, home, tell, ended, given.at_once)
+        await serve(agents, server, saver, home, tell, ended, given.at_once, store)
     except Refused as refused:
         tell(f"the server refuses: {refused}")
         code = REFUSED
     finally:
         await server.close()
         saver.close()
+        store.close()
     if threads.is_anyone_working():
         tell("a synchronous agent is still at work, and is cut off")
         sys.stderr.flush()

@@ -9,6 +9,8 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
+from langgraph.store.base import BaseStore
+
 from hitl_agent.describing import Agent
 from hitl_agent.plain import NotPlain, cut_line
 from hitl_agent.saver import LocalSaver
@@ -33,12 +35,13 @@ async def serve(
     tell: Tell,
     ended: asyncio.Event,
     at_once: int,
+    store: BaseStore | None = None,
 ) -> None:
     """Work until it is `ended`. Raise Refused where the server does not accept what is said.
 
-    `at_once`: so many steps of each agent.
+    `at_once`: so many steps of each agent. `store`: of those that have none.
     """
-    desks = [_Desk(agent, server, saver, home, tell, at_once) for agent in agents]
+    desks = [_Desk(agent, server, saver, home, tell, at_once, store) for agent in agents]
     works = [asyncio.create_task(desk.take_steps()) for desk in desks]
     works += [asyncio.create_task(desk.watch()) for desk in desks]
     ending = asyncio.create_task(ended.wait())
@@ -97,10 +100,17 @@ class _Desk:
     """Where the steps of one agent are taken and worked on."""
 
     def __init__(
-        self, agent: Agent, server: Server, saver: LocalSaver, home: str, tell: Tell, at_once: int
+        self,
+        agent: Agent,
+        server: Server,
+        saver: LocalSaver,
+        home: str,
+        tell: Tell,
+        at_once: int,
+        store: BaseStore | None,
     ) -> None:
         self._agent = agent
-        self._graph = prepare_graph(agent, saver)
+        self._graph = prepare_graph(agent, saver, store)
         self._server = server
         self._saver = saver
         self._home = home
@@ -176,7 +186,10 @@ class _Desk:
             report = _read_report(visiting)
             await _cancel(keeping)
             self._tell(f"{name}: {_word(report)}")
-            await self._report(taken, token, report)
+            taken_report = await self._report(taken, token, report)
+            if taken_report["outcome"] == "completed":
+                # the server has what it made, for good
+                await self._saver.adelete_thread(taken["threadId"])
         except (Lost, NotRegistered):
             self._tell(f"{name}: somebody else has it, or nobody wants it any more")
         finally:
@@ -210,19 +223,20 @@ class _Desk:
             await self._server.keep(self._agent.id, taken, said)
             await asyncio.sleep(min(SECONDS_BETWEEN_LINES, self._lease / 3) if progress else 0)
 
-    async def _report(self, taken: Mapping[str, Any], token: str, report: Report) -> None:
-        said = {"token": token, **report}
-        if len(encode(said)) > MAX_REPORT_BYTES:
-            said = {"token": token, **fail("What it made or asked is over 1 MiB", is_final=True)}
+    async def _report(self, taken: Mapping[str, Any], token: str, report: Report) -> Report:
+        """Report it; where that cannot be taken, report so instead. Return what was taken."""
+        if len(encode({"token": token, **report})) > MAX_REPORT_BYTES:
+            report = fail("What it made or asked is over 1 MiB", is_final=True)
         try:
-            await self._server.report(self._agent.id, taken, said)
+            await self._server.report(self._agent.id, taken, {"token": token, **report})
         except (Lost, NotRegistered):
             raise
         except Refused as refused:
             if refused.status in _FOR_A_PERSON or report["outcome"] == "failed":
                 raise
             # to do it again would come to the same
-            await self._report(taken, token, fail(str(refused), is_final=True))
+            return await self._report(taken, token, fail(str(refused), is_final=True))
+        return report
 
 
 def _read_report(visiting: asyncio.Task[Report]) -> Report:

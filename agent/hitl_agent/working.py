@@ -20,6 +20,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
 from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
 from langgraph.types import Command, Interrupt, StateSnapshot
 
 from hitl_agent.bare import Graph
@@ -53,14 +54,18 @@ class Question:
     interrupt: Interrupt
 
 
-def prepare_graph(agent: Agent, saver: LocalSaver) -> Graph:
-    """Put it on the saver, unless it was compiled with a durable one of its own."""
+def prepare_graph(agent: Agent, saver: LocalSaver, store: BaseStore | None = None) -> Graph:
+    """Put it on the saver, unless it was compiled with a durable one of its own.
+
+    `store`: of an agent that has none.
+    """
+    store = agent.store or store
     if isinstance(agent.run, Pregel):
         graph = cast(Graph, agent.run)
         keeper = cast(object, graph.checkpointer)
         if not isinstance(keeper, BaseCheckpointSaver) or isinstance(keeper, InMemorySaver):
             keeper = _allow_types(graph, saver)
-        graph = graph.copy({"checkpointer": keeper, "store": graph.store or agent.store})
+        graph = graph.copy({"checkpointer": keeper, "store": graph.store or store})
         return watch_nodes(graph)
     run = agent.run
 
@@ -74,7 +79,7 @@ def prepare_graph(agent: Agent, saver: LocalSaver) -> Graph:
         named = {name: value for name, value in known.items() if name in _list_names(run)}
         return make_plain("What it returned", await _call(partial(run, **named), run, task))
 
-    begin = entrypoint(checkpointer=saver, store=agent.store)
+    begin = entrypoint(checkpointer=saver, store=store)
     return watch_nodes(cast(Graph, begin(function)))
 
 

@@ -33,9 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
 
 
 def write(**files: str) -> None:
-    """Write files, whose names have `__` for a slash."""
+    """Write files, whose names have `__` for a slash, and `INIT` for `__init__`."""
     for name, text in files.items():
-        path = Path(f"{name.replace('__', '/')}.py")
+        path = Path(f"{name.replace('__', '/').replace('INIT', '__init__')}.py")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
@@ -57,7 +57,7 @@ def test_a_file_of_a_package_has_relative_imports() -> None:
     write(src__pack_b__inner__entry=f"from .names import NAME{AGENT}")
     write(src__pack_b__inner__names="from pack_b.name import NAME", src__pack_b__name="NAME = 'b'")
     assert ids("src/pack_b/inner/entry.py:agent") == ["b"]
-    write(src__pack_c____init__="", src__pack_c__entry=f"from .name import NAME{AGENT}")
+    write(src__pack_c__INIT="", src__pack_c__entry=f"from .name import NAME{AGENT}")
     write(src__pack_c__name="NAME = 'c'")
     assert ids("src/pack_c/entry.py:agent") == ["c"]
 
@@ -150,3 +150,9 @@ def test_modules_of_one_name_in_two_folders_are_refused() -> None:
         write(**{f"{folder}__state_j": f"NAME = '{folder}'"})
     with pytest.raises(CannotLoad, match=r"`state_j` lies in .*run each agent in a process"):
         ids("j/entry_j.py:agent", "k/entry_k.py:agent")
+
+
+def test_a_package_may_have_a_module_of_its_own_name() -> None:
+    write(src__mail__INIT="", src__mail__mail="", src__mail__tools="NAME = 'mail.clerk'")
+    write(src__mail__entry=f"from mail.tools import NAME{AGENT}")
+    assert ids("src/mail/entry.py:agent") == ["mail.clerk"]

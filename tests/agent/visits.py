@@ -25,7 +25,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Send, interrupt
 
 from hitl_agent.describing import read_agent
-from hitl_agent.home import locate_checkpoints
+from hitl_agent.home import CHECKPOINTS
 from hitl_agent.saver import LocalSaver
 from hitl_agent.working import Report, Step, Visit, prepare_graph
 
@@ -57,7 +57,7 @@ class Thread:
     lines: list[Any] = field(default_factory=list[Any])
 
     async def visit(self, answers: Answers | None = None, *, is_begun: bool = True) -> Report:
-        with closing(LocalSaver(locate_checkpoints(self.folder))) as saver:
+        with closing(LocalSaver(self.folder / CHECKPOINTS)) as saver:
             return await self.visit_at(saver, answers, is_begun=is_begun)
 
     async def visit_at(
@@ -185,7 +185,7 @@ class _Copying(LocalSaver):
     """Keeps a copy of its file after each write: each is what a death might leave behind."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(locate_checkpoints(folder))
+        super().__init__(folder / CHECKPOINTS)
         self.folder = folder
         self.copies: list[Path] = []
 
@@ -198,7 +198,7 @@ class _Copying(LocalSaver):
     def _copy(self) -> None:
         copy = self.folder / str(len(self.copies))
         copy.mkdir()
-        with closing(sqlite3.connect(locate_checkpoints(copy))) as other:
+        with closing(sqlite3.connect(copy / CHECKPOINTS)) as other:
             self._connection.backup(other)
         self.copies.append(copy)
 
@@ -221,7 +221,7 @@ async def check_deaths(name: str, folder: Path) -> None:
             heard |= {question["value"] for question in report["questions"]}
     assert sorted(report["output"]["log"]) == sorted(expected), report
     for copy, answers, heard in deaths:
-        with closing(LocalSaver(locate_checkpoints(copy))) as saver:
+        with closing(LocalSaver(copy / CHECKPOINTS)) as saver:
             report = await thread.visit_at(saver, answers)
             report = await thread.finish(saver, report, heard)
         assert sorted(report["output"]["log"]) == sorted(expected), (copy, report)
@@ -234,7 +234,7 @@ async def a_second_question_does_not_get_the_first_answer(folder: Path) -> None:
         thread.folder.mkdir()
         answers = answer(await thread.visit(is_begun=False))
         second = await thread.visit(answers)
-        with closing(LocalSaver(locate_checkpoints(thread.folder))) as saver:
+        with closing(LocalSaver(thread.folder / CHECKPOINTS)) as saver:
             await saver.mark("run_1/s1", at_rest=is_at_rest)
         assert [one["value"] for one in second["questions"]] == ["two"]
         assert {one["key"] for one in second["questions"]}.isdisjoint(answers)
@@ -336,7 +336,7 @@ async def a_static_breakpoint_is_not_passed(folder: Path) -> None:
         (folder / name).mkdir()
         thread = Thread(run, folder / name)
         reports = [await thread.visit(is_begun=False), await thread.visit()]
-        with closing(LocalSaver(locate_checkpoints(thread.folder))) as saver:
+        with closing(LocalSaver(thread.folder / CHECKPOINTS)) as saver:
             await saver.mark("run_1/s1", at_rest=False)
         reports.append(await thread.visit())
         for report in reports:
@@ -431,7 +431,7 @@ async def a_durable_checkpointer_of_its_own_stays(folder: Path) -> None:
         ended = await thread.visit(answer(await thread.visit(is_begun=False)))
         assert ended["output"] == {"log": told("one")}
         assert own.get_tuple({"configurable": {"thread_id": "run_1/s1"}})
-    with closing(LocalSaver(locate_checkpoints(folder))) as saver:
+    with closing(LocalSaver(folder / CHECKPOINTS)) as saver:
         assert [*saver.list(None)] == []
 
 
