@@ -66,6 +66,11 @@ def test_the_wheel_has_each_of_our_files_once_under_the_import_root(wheel: Path)
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     ]
+    ours += [
+        path.relative_to(ROOT / "agent").as_posix()
+        for path in (ROOT / "agent/hitl_agent").iterdir()
+        if path.is_file()
+    ]
     with ZipFile(wheel) as archive:
         packed = [name for name in archive.namelist() if ".dist-info/" not in name]
     assert {name: count for name, count in Counter(packed).items() if count > 1} == {}
