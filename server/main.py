@@ -270,4 +270,21 @@ def keys_revoke(name: KeyName) -> None:
     commands.keys_revoke(name)
 
 
+@app.command(
+    "agent",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def agent(context: typer.Context) -> None:
+    """Run an agent here on steps that it takes from a server: `hitl agent --help`.
+
+    \b
+    Example:
+      hitl agent --url https://ops.example.com --key hitl_… src/graph.py:graph
+    """
+    from hitl_agent import main
+
+    main.main(context.args)
+
+
 app.add_typer(cli.app)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tests.agent.handing_out import KEY, handing_out
 from tests.agent.test_agent_command import wait_for
 from tests.agent.visits import told
 from tests.environments import install, make_environment, run
+from tests.faults.test_agents_killed import Office, running_clerk
+from tests.processes import serving
 from tests.repository import ROOT
 
 VISITS = Path(__file__).with_name("visits.py")
@@ -65,3 +68,20 @@ def test_a_graph_as_it_is_asks_and_goes_on(python: Path, tmp_path: Path) -> None
             process.terminate()
     assert process.returncode == 0
     assert step.last["output"] == {"clerk": {"objective": "Write", "log": told("one", "two")}}
+
+
+def test_it_is_killed_and_everything_is_done_once(
+    python: Path, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    with serving(database_url) as server, server.client() as api:
+        office = Office(api)
+        killed_at: list[float] = []
+        for _ in range(3):
+            with running_clerk(server.url, tmp_path, python=python) as clerk:
+                office.work(1)
+                clerk.kill()
+                killed_at.append(time.time())
+        with running_clerk(server.url, tmp_path, python=python):
+            office.close()
+    office.check_log(tmp_path / "log", killed_at)

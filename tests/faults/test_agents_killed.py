@@ -29,10 +29,10 @@ UNKEPT_SECONDS = 0.1
 
 @contextmanager
 def running_clerk(
-    url: str, folder: Path, *, is_alone: bool = False
+    url: str, folder: Path, *, is_alone: bool = False, python: str | Path = sys.executable
 ) -> Generator["subprocess.Popen[str]"]:
     """Give the agent's process once it has registered. `is_alone`: there is no server yet."""
-    command = [sys.executable, "-m", "hitl_agent", "--url", url]
+    command = [str(python), "-m", "hitl_agent", "--url", url]
     command += ["--home", str(folder / "home"), f"{AGENTS / 'clerk_elsewhere.py'}:clerk"]
     variables = {**os.environ, "HITL_KEY": API_KEY, "CLERK_LOG": str(folder / "log")}
     process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
@@ -153,7 +153,7 @@ def test_its_server_is_killed_and_it_waits_for_the_next(database_url: str, tmp_p
 @pytest.mark.timeout(300)
 def test_workers_are_killed_and_it_too(database_url: str, tmp_path: Path) -> None:
     killed_at: list[float] = []
-    soon = {"HITL_CLAIM_SECONDS": "2"}
+    soon: Any = {"HITL_CLAIM_SECONDS": "2"}
     with serving(database_url, HITL_DISPATCH="queue", **soon) as server, server.client() as api:
         office = Office(api)
         for _ in range(WORKERS):
