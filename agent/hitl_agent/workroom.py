@@ -32,9 +32,9 @@ class Workroom:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def close(self) -> bool:
-        """Cancel what goes on. Tell whether something is left that cannot be stopped."""
-        ending = asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop)
-        await asyncio.wait([asyncio.wrap_future(ending)], timeout=2 * END_SECONDS)
+        """Let what was cancelled end. Tell whether something is left that cannot be stopped."""
+        ending = asyncio.run_coroutine_threadsafe(_end_all(), self._loop)
+        await asyncio.wait([asyncio.wrap_future(ending)], timeout=3 * END_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(END_SECONDS)
         is_left = self._thread.is_alive() or bool(self._threads.open)
@@ -76,9 +76,11 @@ class _Threads(ThreadPoolExecutor):
         return future
 
 
-async def _cancel_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=END_SECONDS)
+async def _end_all() -> None:
+    """Wait for the tasks of this loop; cancel those that take too long."""
+    for is_last in (False, True):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks if is_last else ():
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=END_SECONDS)
