@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from langgraph.store.base import BaseStore
 
 from hitl_agent.describing import Agent
-from hitl_agent.plain import NotPlain, cut_line
+from hitl_agent.plain import cut_line
 from hitl_agent.saver import LocalSaver
 from hitl_agent.server import Lost, NotRegistered, Refused, Server, encode
 from hitl_agent.working import Report, Step, Visit, fail, prepare_graph
@@ -65,7 +65,7 @@ class _Lines:
         self._newest: list[Any] = []
 
     def say(self, line: object) -> None:
-        with suppress(NotPlain):  # what cannot be told is left out
+        with suppress(Exception):  # what cannot be told is left out; it may raise anything
             self._newest = [cut_line(line)]
             self.came.set()
 

@@ -196,13 +196,16 @@ async def test_an_agent_that_is_not_known_any_more_registers_again(
     assert server.calls.count("register") == 2
 
 
-@pytest.mark.parametrize("status", [401, 403, 422, 404, 409])
-@pytest.mark.parametrize("call", ["register", "steps"])
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        *(("register", status) for status in (401, 403, 404, 409, 422)),
+        *(("steps", status) for status in (401, 403, 409, 422)),
+    ],
+)
 async def test_a_refusal_ends_it(
     server: HandingOut, tmp_path: Path, call: str, status: int
 ) -> None:
-    if (call, status) == ("steps", 404):
-        pytest.skip("it registers again")
     server.breaks[call] = [status]
     async with agent_at_work(server, tmp_path, asks("one"), fails=True) as serving:
         with pytest.raises(Refused):
