@@ -17,8 +17,9 @@ from hitl_agent.home import CHECKPOINTS, STORE, HomeTaken, open_home
 from hitl_agent.loading import CannotLoad, load_agents
 from hitl_agent.saver import LocalSaver
 from hitl_agent.server import Refused, Server
-from hitl_agent.serving import Threads, serve
+from hitl_agent.serving import serve
 from hitl_agent.store import LocalStore
+from hitl_agent.workroom import Workroom
 
 ENDED, REFUSED, WRONG = 0, 1, 2
 
@@ -54,22 +55,23 @@ async def _run(agents: Sequence[Agent], given: argparse.Namespace, home: str) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # of Windows
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    threads = Threads()
-    asyncio.get_running_loop().set_default_executor(threads)
+    workroom = Workroom()
     saver, store = LocalSaver(given.home / CHECKPOINTS), LocalStore(given.home / STORE)
     server = Server(given.url, given.key, tell)
     code = ENDED
     try:
-        await serve(agents, server, saver, home, tell, ended, given.at_once, store)
+        at_once: int = given.at_once
+        await serve(agents, server, saver, workroom, home, tell, ended, at_once, store)
     except Refused as refused:
         tell(f"the server refuses: {refused}")
         code = REFUSED
     finally:
+        is_left = await workroom.close()
         await server.close()
         saver.close()
         store.close()
-    if threads.is_anyone_working():
-        tell("a synchronous agent is still at work, and is cut off")
+    if is_left:
+        tell("an agent that cannot be stopped is still at work, and is cut off")
         sys.stderr.flush()
         os._exit(code)  # a thread cannot be stopped otherwise
     return code

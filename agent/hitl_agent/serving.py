@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import ContextVar
+from functools import partial
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -12,25 +11,25 @@ from weakref import WeakValueDictionary
 from langgraph.store.base import BaseStore
 
 from hitl_agent.describing import Agent
-from hitl_agent.plain import NotPlain, cut_line
+from hitl_agent.plain import cut_line
 from hitl_agent.saver import LocalSaver
 from hitl_agent.server import Lost, NotRegistered, Refused, Server, encode
 from hitl_agent.working import Report, Step, Visit, fail, prepare_graph
+from hitl_agent.workroom import Workroom, finish_threads
 
 GRACE_SECONDS = 10.0  # that what is at work has to come to its end
 SECONDS_BETWEEN_LINES = 0.5  # of progress
 MAX_REPORT_BYTES = 1024 * 1024
-MAX_THREADS = 64
 _FOR_A_PERSON = (401, 403)
 
 Tell = Callable[[str], None]
-_begun: ContextVar[list[Future[Any]] | None] = ContextVar("begun", default=None)
 
 
 async def serve(
     agents: Sequence[Agent],
     server: Server,
     saver: LocalSaver,
+    workroom: Workroom,
     home: str,
     tell: Tell,
     ended: asyncio.Event,
@@ -41,7 +40,7 @@ async def serve(
 
     `at_once`: so many steps of each agent. `store`: of those that have none.
     """
-    desks = [_Desk(agent, server, saver, home, tell, at_once, store) for agent in agents]
+    desks = [_Desk(agent, server, saver, workroom, home, tell, at_once, store) for agent in agents]
     works = [asyncio.create_task(desk.take_steps()) for desk in desks]
     works += [asyncio.create_task(desk.watch()) for desk in desks]
     ending = asyncio.create_task(ended.wait())
@@ -58,26 +57,6 @@ async def serve(
         await asyncio.gather(*(desk.finish(0) for desk in desks))
 
 
-class Threads(ThreadPoolExecutor):
-    """Where synchronous code works. Who began it can wait for it."""
-
-    def __init__(self) -> None:
-        super().__init__(MAX_THREADS, "hitl-agent")
-        self._open = set[Future[Any]]()
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future = super().submit(fn, *args, **kwargs)
-        self._open.add(future)
-        future.add_done_callback(self._open.discard)
-        begun = _begun.get()
-        if begun is not None:
-            begun.append(future)
-        return future
-
-    def is_anyone_working(self) -> bool:
-        return bool(self._open)
-
-
 class _Lines:
     """What an agent says while it works: the newest, until it is told."""
 
@@ -86,7 +65,7 @@ class _Lines:
         self._newest: list[Any] = []
 
     def say(self, line: object) -> None:
-        with suppress(NotPlain):  # what cannot be told is left out
+        with suppress(Exception):  # what cannot be told is left out; it may raise anything
             self._newest = [cut_line(line)]
             self.came.set()
 
@@ -104,6 +83,7 @@ class _Desk:
         agent: Agent,
         server: Server,
         saver: LocalSaver,
+        workroom: Workroom,
         home: str,
         tell: Tell,
         at_once: int,
@@ -113,6 +93,7 @@ class _Desk:
         self._graph = prepare_graph(agent, saver, store)
         self._server = server
         self._saver = saver
+        self._workroom = workroom
         self._home = home
         self._tell = tell
         self._places = asyncio.Semaphore(at_once)
@@ -155,7 +136,7 @@ class _Desk:
         for work in self._working:
             work.cancel()
         if self._working:
-            await asyncio.wait({*self._working}, timeout=1)  # no thread can be stopped
+            await asyncio.wait({*self._working})
 
     async def _register(self) -> None:
         told = {"home": self._home, **self._agent.registration}
@@ -178,7 +159,8 @@ class _Desk:
         self._tell(f"{name}: taken")
         lines = _Lines()
         keeping = asyncio.create_task(self._keep(taken, token, lines))
-        visiting = asyncio.create_task(self._visit(taken, lines))
+        say = partial(asyncio.get_running_loop().call_soon_threadsafe, lines.say)
+        visiting = asyncio.create_task(self._workroom.run(self._visit(taken, say)))
         try:
             await asyncio.wait([keeping, visiting], return_when=asyncio.FIRST_COMPLETED)
             if keeping.done():
@@ -195,20 +177,13 @@ class _Desk:
         finally:
             await _cancel(keeping, visiting)
 
-    async def _visit(self, taken: Mapping[str, Any], lines: _Lines) -> Report:
+    async def _visit(self, taken: Mapping[str, Any], say: Callable[[Any], object]) -> Report:
         """Work on it, once nobody of this process does so any more."""
         step = Step(taken["threadId"], taken["task"], taken["answers"], taken["isBegun"])
         lock = self._locks.setdefault(step.thread_id, asyncio.Lock())
         async with lock:
-            begun: list[Future[Any]] = []
-            _begun.set(begun)
-            visit = Visit(self._agent, self._graph, self._saver, step, lines.say)
-            try:
-                return await visit.work()
-            finally:
-                # a thread cannot be stopped; what it does is not done beside it once more
-                while working := [each for each in begun if not each.done()]:
-                    await asyncio.wait([asyncio.wrap_future(each) for each in working])
+            visit = Visit(self._agent, self._graph, self._saver, step, say)
+            return await finish_threads(visit.work())
 
     async def _keep(self, taken: Mapping[str, Any], token: str, lines: _Lines) -> None:
         """Say for ever that it is worked on, and what was said. Raise Lost, NotRegistered."""

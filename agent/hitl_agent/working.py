@@ -113,7 +113,7 @@ class Visit:
         graph: Graph,
         saver: LocalSaver,
         step: Step,
-        say: Callable[[Any], None] = lambda line: None,
+        say: Callable[[Any], object] = lambda line: None,
     ) -> None:
         self._agent = agent
         self._graph = graph

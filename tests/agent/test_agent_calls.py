@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -14,13 +15,12 @@ from langgraph.config import get_stream_writer
 from hitl_agent.describing import read_agent
 from hitl_agent.saver import LocalSaver
 from hitl_agent.server import Refused, Server
-from hitl_agent.serving import Threads, serve
+from hitl_agent.serving import serve
+from hitl_agent.workroom import Workroom
 from tests.agent.handing_out import KEY, LEASE_SECONDS, HandedOut, HandingOut, handing_out
 from tests.agent.visits import ask, asks, told
 
 SECONDS = 20.0
-
-pytestmark = pytest.mark.asyncio(loop_scope="function")  # whose threads are an agent's
 
 
 @pytest.fixture
@@ -37,22 +37,21 @@ async def agent_at_work(
     described = {"capabilityId": "clerk", "displayName": "Clerk", "outputFacets": ["log"]}
     agent = read_agent({**described, "run": run}, "clerk")
     url = server if isinstance(server, str) else server.url
-    client, ended = Server(url, KEY, (lines if lines is not None else []).append), asyncio.Event()
-    threads = Threads()
-    asyncio.get_running_loop().set_default_executor(threads)
+    tell = (lines if lines is not None else []).append
+    client, workroom, ended = Server(url, KEY, tell), Workroom(), asyncio.Event()
     with closing(LocalSaver(folder / "file")) as saver:
-        serving = asyncio.create_task(
-            serve([agent], client, saver, "home", client._tell, ended, more.get("at_once", 10))  # pyright: ignore[reportPrivateUsage]
-        )
+        at_once = more.get("at_once", 10)
+        work = serve([agent], client, saver, workroom, "home", tell, ended, at_once)
+        serving = asyncio.create_task(work)
         try:
             yield serving
         finally:
             ended.set()
             await asyncio.wait([serving])
+            await workroom.close()
             await client.close()
             if not serving.cancelled() and not more.get("fails"):
                 serving.result()
-    threads.shutdown()
 
 
 async def until(holds: Callable[[], Any]) -> None:
@@ -174,6 +173,18 @@ async def test_nobody_works_beside_a_thread_that_cannot_be_stopped(
     assert works == ["begins", "ends", "begins", "ends"]
 
 
+async def test_an_agent_that_blocks_keeps_its_step(server: HandingOut, tmp_path: Path) -> None:
+    step = server.hand_out("clerk")
+
+    async def run(task: Any) -> Any:
+        time.sleep(2 * LEASE_SECONDS)  # noqa: ASYNC251
+        return {"log": []}
+
+    async with agent_at_work(server, tmp_path, run):
+        await finish(server, step)
+    assert (step.last["outcome"], len(step.tokens)) == ("completed", 1)
+
+
 async def test_an_agent_that_is_not_known_any_more_registers_again(
     server: HandingOut, tmp_path: Path
 ) -> None:
@@ -185,13 +196,16 @@ async def test_an_agent_that_is_not_known_any_more_registers_again(
     assert server.calls.count("register") == 2
 
 
-@pytest.mark.parametrize("status", [401, 403, 422, 404, 409])
-@pytest.mark.parametrize("call", ["register", "steps"])
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        *(("register", status) for status in (401, 403, 404, 409, 422)),
+        *(("steps", status) for status in (401, 403, 409, 422)),
+    ],
+)
 async def test_a_refusal_ends_it(
     server: HandingOut, tmp_path: Path, call: str, status: int
 ) -> None:
-    if (call, status) == ("steps", 404):
-        pytest.skip("it registers again")
     server.breaks[call] = [status]
     async with agent_at_work(server, tmp_path, asks("one"), fails=True) as serving:
         with pytest.raises(Refused):
@@ -249,7 +263,7 @@ async def test_no_more_steps_are_taken_than_it_can_work_on(
 
 
 async def test_what_is_at_work_comes_to_its_end_first(server: HandingOut, tmp_path: Path) -> None:
-    step, begun = server.hand_out("clerk"), asyncio.Event()
+    step, begun = server.hand_out("clerk"), threading.Event()
 
     async def run(task: Any) -> Any:
         begun.set()
@@ -257,5 +271,5 @@ async def test_what_is_at_work_comes_to_its_end_first(server: HandingOut, tmp_pa
         return {"log": []}
 
     async with agent_at_work(server, tmp_path, run):
-        await begun.wait()
+        await until(begun.is_set)
     assert step.last["outcome"] == "completed"
