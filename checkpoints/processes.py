@@ -20,7 +20,8 @@ gone AS (DELETE FROM hitl_processes
     WHERE alive_until < least(now(), %(believed)s::timestamptz) - interval '1 hour')
 SELECT now() AS now, h.last_held, p.process_id, p.offers, p.drives, """  # noqa: S608  # of constants
     + KNOWN
-    + """ AS agents
+    + """ AS agents,
+    EXISTS (SELECT FROM webhook_endpoints WHERE disabled_at IS NULL) AS has_webhooks
     FROM (SELECT max(held->>'since') AS last_held
         FROM orchestrator_runs WHERE held IS NOT NULL) h
     LEFT JOIN hitl_processes p ON p.alive_until > least(now(), %(believed)s::timestamptz)
@@ -56,13 +57,15 @@ class Process(NamedTuple):
 class Known(NamedTuple):
     """What a process learns when it says that it lives. `last_held`: when; None: no run is.
 
-    `now`: the database's clock. `agents`: those in processes of their own.
+    `now`: the database's clock. `agents`: those in processes of their own. `has_webhooks`: somebody
+    is told of the queue's frames.
     """
 
     others: list[Process]
     last_held: str | None
     now: datetime
     agents: tuple[RegisteredAgent, ...] = ()
+    has_webhooks: bool = False
 
 
 async def report(
@@ -83,7 +86,8 @@ async def report(
         if row["process_id"] is not None
     ]
     agents = read_known(rows[0]["agents"])
-    return Known(others, rows[0]["last_held"], rows[0]["now"], agents)
+    first = rows[0]
+    return Known(others, first["last_held"], first["now"], agents, first["has_webhooks"])
 
 
 async def sign_off(conn: Connection, process_ids: Sequence[str]) -> None:

@@ -1,20 +1,30 @@
 """What the commands do that are no calls of the API."""
 
 import asyncio
+import secrets
 import sys
-from collections.abc import AsyncGenerator, Collection
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import uvloop
 
-from hitl_orchestrator.checkpoints import audit, keys, retention
+from hitl_orchestrator.checkpoints import audit, keys, retention, webhooks
+from hitl_orchestrator.checkpoints.events import number_the_queue
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.migrate import migrate as migrate_database
 from hitl_orchestrator.checkpoints.pool import Connection, Pool, connection, connection_pool
 from hitl_orchestrator.checkpoints.saver import BufferedSaver
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.keys import Scope
+from hitl_orchestrator.domain.webhooks import (
+    PREFIX,
+    Endpoint,
+    KeptEndpoint,
+    check_address,
+    read_events,
+)
 from hitl_orchestrator.server.garbage import spare_what_stays
 from hitl_orchestrator.server.preflight import check_unfinished
 from hitl_orchestrator.server.services import all_agents, open_place, open_services
@@ -105,7 +115,7 @@ def prune(older_than_days: float) -> None:
 
 def keys_add(name: str, scopes: Collection[Scope]) -> None:
     async def run() -> None:
-        async with _keys() as conn:
+        async with _existing_database() as conn:
             key = await keys.add(conn, name, scopes)
         _print(key)
         print(f"The key of {name}. It is not shown again.", file=sys.stderr)  # noqa: T201
@@ -115,7 +125,7 @@ def keys_add(name: str, scopes: Collection[Scope]) -> None:
 
 def keys_list() -> None:
     async def run() -> None:
-        async with _keys() as conn:
+        async with _existing_database() as conn:
             found = await keys.list_all(conn)
         _print("\n".join(map(_describe_key, found)) or "There are no keys but API_KEY.")
 
@@ -130,7 +140,7 @@ def _describe_key(key: keys.KeptKey) -> str:
 
 def keys_revoke(name: str) -> None:
     async def run() -> None:
-        async with _keys() as conn:
+        async with _existing_database() as conn:
             if not await keys.revoke(conn, name):
                 raise ConfigurationError(f"There is no key named {name}.")
         _print(f"The key of {name} opens nothing any more.")
@@ -138,8 +148,75 @@ def keys_revoke(name: str) -> None:
     asyncio.run(run())
 
 
+def webhooks_add(url: str, events: Collection[str]) -> None:
+    settings = load_settings()
+    check_address(url, may_be_private=settings.webhooks_private)
+    secret = f"{PREFIX}{b64encode(secrets.token_bytes(32)).decode()}"
+
+    async def run() -> None:
+        async with _existing_database() as conn:
+            cursor = await number_the_queue(conn)  # what was before is not told
+            name = f"webhook_{secrets.token_hex(8)}"
+            wanted = read_events(events)
+            await webhooks.add(conn, Endpoint(name, url, secret, wanted, None, cursor))
+        _print(f"{name}\n{secret}")
+        print("By this secret the notices are signed. It is not shown again.", file=sys.stderr)  # noqa: T201
+
+    asyncio.run(run())
+
+
+def webhooks_list() -> None:
+    async def run() -> None:
+        async with _existing_database() as conn:
+            found = await webhooks.list_all(conn)
+        _print("\n".join(map(_describe_endpoint, found)) or "There are no webhooks.")
+
+    asyncio.run(run())
+
+
+def _describe_endpoint(one: KeptEndpoint) -> str:
+    told = [f"{one.endpoint_id}: {one.url}", ", ".join(one.events) or "all events"]
+    if one.disabled_at is not None:
+        told.append(f"disabled ({one.last_error})")
+    elif one.attempts:
+        until = f"{one.next_try_at:%Y-%m-%d %H:%M:%S} UTC"
+        told.append(f"{one.last_error}, tried {one.attempts} times, again at {until}")
+    if one.waiting:
+        told.append(f"{one.waiting} not told yet")
+    if one.dead_letters:
+        told.append(f"given up: {', '.join(map(str, one.dead_letters))}")
+    return "; ".join(told)
+
+
+def webhooks_enable(endpoint_id: str) -> None:
+    _change_endpoint(endpoint_id, webhooks.enable, "is told again, from where it was.")
+
+
+def webhooks_remove(endpoint_id: str) -> None:
+    _change_endpoint(endpoint_id, webhooks.remove, "is told nothing more.")
+
+
+def webhooks_replay(endpoint_id: str, seq: int) -> None:
+    async def replay(conn: Connection, name: str) -> bool:
+        return await webhooks.replay(conn, name, seq)
+
+    _change_endpoint(endpoint_id, replay, f"is told again from number {seq} on.")
+
+
+def _change_endpoint(
+    endpoint_id: str, change: Callable[[Connection, str], Awaitable[bool]], done: str
+) -> None:
+    async def run() -> None:
+        async with _existing_database() as conn:
+            if not await change(conn, endpoint_id):
+                raise ConfigurationError(f"There is no webhook {endpoint_id}.")
+        _print(f"{endpoint_id} {done}")
+
+    asyncio.run(run())
+
+
 @asynccontextmanager
-async def _keys() -> AsyncGenerator[Connection]:
+async def _existing_database() -> AsyncGenerator[Connection]:
     async with _database(only_looks=True) as pool:
         await check_migrated(pool)
         async with connection(pool) as conn:

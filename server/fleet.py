@@ -47,6 +47,7 @@ class Fleet:
         self._others: list[Process] = []
         self._dispatch: Dispatch | None = None  # of runs that it lets go; None: as of all others
         self._seen: object = None  # who lived, and what was held, when runs were last looked at
+        self.has_webhooks = False  # when it reported last
         self.learn: Callable[[Sequence[RegisteredAgent]], None] = lambda agents: None
 
     def plug(self, inspector: Inspector, offers: Collection[str]) -> None:
@@ -109,7 +110,7 @@ class Fleet:
         self.learn(known.agents)
         if self._process.offers != offered:
             known = await self._store.report(self._process, self._lease)
-        self._others = known.others
+        self._others, self.has_webhooks = known.others, known.has_webhooks
         return known
 
     async def check(self, tx: Transaction, locked: Locked) -> Fits | Misfit:

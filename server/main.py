@@ -23,10 +23,10 @@ R = TypeVar("R")
 
 app = typer.Typer(
     help="LangGraph agents ask, people answer.\n\n"
-    "serve, work, migrate, preflight, prune, keys and audit use the database: DATABASE_URL, or "
-    "an embedded Postgres in HITL_DATA_DIR (default: .data). The other commands call a server: the "
-    "one that HITL_URL and API_KEY name, or the one that runs with that data folder. All of these "
-    "are variables of the environment, or lines in .env.\n\n"
+    "serve, work, migrate, preflight, prune, keys, webhooks and audit use the database: "
+    "DATABASE_URL, or an embedded Postgres in HITL_DATA_DIR (default: .data). The other commands "
+    "call a server: the one that HITL_URL and API_KEY name, or the one that runs with that data "
+    "folder. All of these are variables of the environment, or lines in .env.\n\n"
     "Exit codes: 0 done; 1 the server said no, or the run failed or was cancelled; 2 wrong usage; "
     "3 a person is needed.",
     no_args_is_help=True,
@@ -42,6 +42,13 @@ keys = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(keys, name="keys")
+
+webhooks = typer.Typer(
+    help="Tell other programs what happens to questions and runs, by signed POSTs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(webhooks, name="webhooks")
 
 
 def main() -> None:
@@ -268,6 +275,94 @@ def keys_revoke(name: KeyName) -> None:
     from hitl_orchestrator.server import commands
 
     commands.keys_revoke(name)
+
+
+EndpointId = Annotated[str, typer.Argument(metavar="ID", help="As `hitl webhooks list` has it.")]
+
+
+@webhooks.command("add")
+@_report_errors
+def webhooks_add(
+    url: Annotated[str, typer.Argument(help="https://…")],
+    event: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--events",
+            metavar="EVENT",
+            help="What it is told of, once or several times: `request`, `request.created`, "
+            "`request.resolved`, `request.denied`, `run`, `run.completed`, `run.failed`, "
+            "`run.cancelled`, `run.retried`; none: all.",
+        ),
+    ] = None,
+) -> None:
+    """Tell an address what happens from now on. Prints its id and the secret of the signatures.
+
+    \b
+    Example:
+      hitl webhooks add https://example.com/hook --events request.created --events run
+    """
+    from hitl_orchestrator.server import commands
+
+    commands.webhooks_add(url, event or [])
+
+
+@webhooks.command("list")
+@_report_errors
+def webhooks_list() -> None:
+    """List who is told of what, how many they were not told of yet, and what was given up.
+
+    \b
+    Example:
+      hitl webhooks list
+    """
+    from hitl_orchestrator.server import commands
+
+    commands.webhooks_list()
+
+
+@webhooks.command("enable")
+@_report_errors
+def webhooks_enable(endpoint: EndpointId) -> None:
+    """Tell again one that said it is gone (410), or is to be tried at once.
+
+    \b
+    Example:
+      hitl webhooks enable webhook_0f8c2f6b5d9e4b1a
+    """
+    from hitl_orchestrator.server import commands
+
+    commands.webhooks_enable(endpoint)
+
+
+@webhooks.command("replay")
+@_report_errors
+def webhooks_replay(
+    endpoint: EndpointId,
+    seq: Annotated[int, typer.Option("--from", min=1, help="The number to begin with again.")],
+) -> None:
+    """Tell one again from a number on: the `seq` of a notice.
+
+    \b
+    Example:
+      hitl webhooks replay webhook_0f8c2f6b5d9e4b1a --from 41
+    """
+    from hitl_orchestrator.server import commands
+
+    commands.webhooks_replay(endpoint, seq)
+
+
+@webhooks.command("remove")
+@_report_errors
+def webhooks_remove(endpoint: EndpointId) -> None:
+    """Tell one nothing more.
+
+    \b
+    Example:
+      hitl webhooks remove webhook_0f8c2f6b5d9e4b1a
+    """
+    from hitl_orchestrator.server import commands
+
+    commands.webhooks_remove(endpoint)
 
 
 @app.command(

@@ -17,7 +17,7 @@ from math import nan
 from typing import NamedTuple, NoReturn, Self
 from uuid import uuid4
 
-from hitl_orchestrator.checkpoints import groups, keys
+from hitl_orchestrator.checkpoints import groups, keys, webhooks
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.pool import connection
 from hitl_orchestrator.checkpoints.summaries import Summaries
@@ -53,6 +53,7 @@ from hitl_orchestrator.domain.ports import Frame, Once, Page, RunRef, WaitingRun
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.domain.state import RunSettings
+from hitl_orchestrator.domain.webhooks import Callback, Endpoint, check_address
 from hitl_orchestrator.graph import runs
 from hitl_orchestrator.nodes.outside import read_objective
 from hitl_orchestrator.server.drivers import Pause
@@ -151,9 +152,16 @@ class Orchestrator:
         return await self._perform(act, once, wait_seconds)
 
     async def ask(
-        self, asker: OutsideAgent, new: NewQuestion, once: Once | None = None, by: By = NOBODY
+        self,
+        asker: OutsideAgent,
+        new: NewQuestion,
+        once: Once | None = None,
+        by: By = NOBODY,
+        callback: Callback | None = None,
     ) -> Done:
         """Put a question of an agent elsewhere; its run has the request, or several.
+
+        `callback`: is told how it ended.
 
         Raise Invalid: it cannot be asked. Raise StoreUnavailable where nobody has come to it yet;
         with the same Idempotency-Key it can be asked for again.
@@ -164,7 +172,7 @@ class Orchestrator:
             settings = settings.but(requestTtlSeconds=new.expiresInSeconds)
         group, outside = asker.group, self._services.roster.plugged.outside
 
-        async def act(tx: PgTransaction) -> str:
+        async def begin(tx: PgTransaction) -> str:
             if group is None:
                 return await runs.start(tx, outside, settings, new.metadata, by)
             left = settings.maxHitlRequests - await groups.count_asked(tx.conn, group)
@@ -173,7 +181,20 @@ class Orchestrator:
             await groups.join(tx.conn, group, run_id)
             return run_id
 
-        done = await self._perform(act, once, ASK_SECONDS, holds=group is not None)
+        async def act(tx: PgTransaction) -> str:
+            run_id = await begin(tx)
+            if callback is not None:
+                name = f"callback_{uuid4().hex}"
+                endpoint = Endpoint(name, callback.url, callback.secret, (), run_id, 0)
+                await webhooks.add(tx.conn, endpoint)
+            return run_id
+
+        if callback is not None:
+            may_be_private = self._services.settings.webhooks_private
+            check_address(callback.url, may_be_private=may_be_private)
+            self._services.webhooks.expect()
+        holds = group is not None or callback is not None
+        done = await self._perform(act, once, ASK_SECONDS, holds=holds)
         if not done.run.requests:
             done = done._replace(run=await self.wait(done.run.runId, ASK_SECONDS))
         if not done.run.requests:
@@ -333,6 +354,12 @@ class Orchestrator:
     ) -> Page[WaitingRun]:
         """Return paused runs, most urgent first, then oldest. Raise Invalid as `runs` does."""
         return await self._store.waiting(agent, urgency, thread_id, limit, cursor)
+
+    @property
+    def webhook_secret(self) -> str | None:
+        """By which callbacks are signed that bring no secret of their own."""
+        secret = self._services.settings.webhook_secret
+        return secret.get_secret_value() if secret else None
 
     @property
     def capabilities(self) -> Registry:

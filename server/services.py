@@ -57,6 +57,7 @@ from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
 from hitl_orchestrator.server.tracing import tracing
 from hitl_orchestrator.server.watch import watch_loop
+from hitl_orchestrator.server.webhooks import Webhooks
 
 TIDY_SECONDS = 3600.0
 END_SECONDS = 1.0  # of patience with what tidies up, when the process ends
@@ -71,6 +72,7 @@ class Services:
     store: Store
     roster: Roster
     elsewhere: Elsewhere
+    webhooks: Webhooks
     fleet: Fleet
     drivers: Drivers
     wakeups: Wakeups
@@ -225,9 +227,10 @@ async def open_services(
             every(NUMBER_SECONDS, lambda: numbering.number(store), lambda: False)
         )
         learning = asyncio.create_task(_learn_when_told(wakeups, drivers))
-        stack.push_async_callback(
-            end_tasks, tidying, counting, learning, within_seconds=END_SECONDS
-        )
+        webhooks = Webhooks(store, settings.webhooks_private, lambda: fleet.has_webhooks)
+        telling = asyncio.create_task(webhooks.keep_telling(wakeups))
+        ending = tidying, counting, learning, telling
+        stack.push_async_callback(end_tasks, *ending, within_seconds=END_SECONDS)
 
         async def drive_queued(concurrency: int, told_to_end: asyncio.Event) -> None:
             drivers.take_jobs()
@@ -240,6 +243,7 @@ async def open_services(
             store,
             roster,
             Elsewhere(pools.calls, wakeups, roster, drivers.report),
+            webhooks,
             fleet,
             drivers,
             wakeups,

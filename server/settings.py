@@ -20,6 +20,7 @@ from pydantic import (
 
 from hitl_orchestrator.domain.capability import FacetName
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.webhooks import is_secret
 from hitl_orchestrator.server.environment import UnreadableEnvironment, read_environment
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -89,6 +90,12 @@ Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 
 HostName = Annotated[str, Field(pattern=r"^[\w.-]+$|^\[[\da-fA-F:.]+\]$", max_length=253)]
+
+
+def _webhook_secret(given: SecretStr) -> SecretStr:
+    if not is_secret(given.get_secret_value()):
+        raise ValueError("whsec_ and 24 to 64 bytes in base64")
+    return given
 
 
 class Settings(BaseModel):
@@ -238,6 +245,14 @@ class Settings(BaseModel):
             description="the name of a header such as X-Forwarded-User, in letters, digits and "
             "hyphens, that says nothing else",
         )
+    )
+    webhooks_private: bool = Field(
+        default=False, validation_alias="HITL_WEBHOOKS_PRIVATE", description="true or false"
+    )
+    webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] | None = Field(
+        default=None,
+        validation_alias="HITL_WEBHOOK_SECRET",
+        description="whsec_ and 24 to 64 bytes in base64",
     )
     allow_generated_key: bool = Field(
         default=False, validation_alias="HITL_ALLOW_GENERATED_KEY", description="true or false"

@@ -132,6 +132,10 @@ FIELDS: dict[str, str] = {
     "AskOutside.group": "The limit counts over the questions of a group.",
     "AskOutside.maxHitlRequests": "How many questions of the group people are asked.",
     "AskOutside.expiresInSeconds": "After that it is denied, if nobody has answered.",
+    "AskOutside.callbackUrl": "Told of its end by a signed POST (Standard Webhooks): "
+    "`requestId`, `status`, `answer`, `refusal`.",
+    "AskOutside.callbackSecret": "By which that is signed: `whsec_` and 24 to 64 bytes in base64; "
+    "absent: the server's HITL_WEBHOOK_SECRET.",
     "AskOutside.metadata": "The caller's, of the run.",
     "RegisterAgent.home": "Where it keeps its checkpoints: a name of its own making.",
     "RegisterAgent.displayName": "For people.",

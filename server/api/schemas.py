@@ -35,6 +35,7 @@ from hitl_orchestrator.domain.capability import (
     FacetName,
     Retries,
 )
+from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.fitting import find_contradiction, infer_type
 from hitl_orchestrator.domain.hitl import (
     Action,
@@ -55,6 +56,7 @@ from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import Json, JsonObject, Record
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus, StoredRun, current_request_id
 from hitl_orchestrator.domain.state import Facet
+from hitl_orchestrator.domain.webhooks import Callback, is_secret
 
 MOST_ITEMS = 100
 MOST_LINES = 20  # that an agent says at once
@@ -148,6 +150,8 @@ class AskOutside(Body):
     group: Id | None = None
     maxHitlRequests: Annotated[WholeNumber, Field(ge=0, le=1000)] | None = None
     expiresInSeconds: Annotated[float, Field(gt=0, le=MOST_TTL_SECONDS)] | None = None
+    callbackUrl: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    callbackSecret: Annotated[str, Field(max_length=200)] | None = None
     metadata: JsonObject = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -167,6 +171,17 @@ class AskOutside(Body):
         """Return what it says in our words."""
         said = self.model_dump(mode="json", include={*OWN_WORDS}, exclude_none=True)
         return {name: said[name] for name in OWN_WORDS if name in said}
+
+    def read_callback(self, default_secret: str | None) -> Callback | None:
+        """Return who is told of the end; None: nobody. Raise Invalid."""
+        if self.callbackUrl is None:
+            return None
+        secret = self.callbackSecret or default_secret
+        if secret is None:
+            raise Invalid("`callbackUrl` wants a `callbackSecret`: the server has none of its own.")
+        if not is_secret(secret):
+            raise Invalid("`callbackSecret` must be whsec_ and 24 to 64 bytes in base64.")
+        return Callback(self.callbackUrl, secret)
 
     def read(self) -> NewQuestion:
         payload, schema = self.payload, self.responseSchema

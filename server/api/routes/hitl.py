@@ -138,7 +138,9 @@ async def ask(body: AskOutside, call: TheCall) -> Response:
     name = body.originAgent or call.caller.name or OUTSIDE
     group = body.group and f"{call.caller.name or ''}/{body.group}"
     by = call.caller.sign(NOBODY)
-    done = await call.hitl.ask(OutsideAgent(name, group), body.read(), call.once, by)
+    callback = body.read_callback(call.hitl.webhook_secret)
+    asker = OutsideAgent(name, group)
+    done = await call.hitl.ask(asker, body.read(), call.once, by, callback)
     return show(done.run.requests[0], 202, tell_replay(done))
 
 
