@@ -259,10 +259,9 @@ async def test_an_agent_that_is_away_holds_its_steps_and_no_decision(
     assert (await rest(api, run))["status"] == "completed"
 
 
-async def test_what_works_beside_an_agent_that_is_away_is_not_broken_off(
-    database_url: str, log: Path
-) -> None:
-    code = log.with_name("beside_the_clerk.py")
+def write_slow(log: Path, name: str) -> str:
+    """Write an agent that takes two seconds, and return its entry."""
+    code = log.with_name(f"{name}.py")
     code.write_text(
         "import asyncio, pathlib\n"
         "async def run(task):\n"
@@ -274,7 +273,13 @@ async def test_what_works_beside_an_agent_that_is_away_is_not_broken_off(
         "agent = {'capabilityId': 'slow', 'displayName': 'Slow', 'outputFacets': ['slow'],"
         " 'run': run}\n"
     )
-    async with started(database_url, agents=(f"{code}:agent",)) as api:
+    return f"{code}:agent"
+
+
+async def test_what_works_beside_an_agent_that_is_away_is_not_broken_off(
+    database_url: str, log: Path
+) -> None:
+    async with started(database_url, agents=(write_slow(log, "beside_who_is_away"),)) as api:
         clerk = AgentElsewhere(api)
         await clerk.register()
         await lose(database_url)
@@ -286,6 +291,36 @@ async def test_what_works_beside_an_agent_that_is_away_is_not_broken_off(
         await (await clerk.take()).complete()
         assert (await rest(api, run))["status"] == "completed"
         assert read_log(log) == ["begun", "done"]
+
+
+async def test_what_takes_too_long_is_taken_from_the_agent_while_others_work(
+    database_url: str, log: Path
+) -> None:
+    async with started(database_url, agents=(write_slow(log, "beside_who_is_late"),)) as api:
+        clerk = AgentElsewhere(api)
+        await clerk.register(timeoutSeconds=0.5)
+        run = await begin(api, outputs=["mail", "slow"])
+        taken = await clerk.take()
+        assert await taken.call("keep") == 204
+        await asyncio.sleep(1)
+        assert await taken.call("keep") == 409
+        assert (await api.get(f"/api/runs/{run['runId']}")).json()["status"] == "running"
+        assert (await rest(api, run))["status"] == "failed"
+
+
+async def test_a_late_driver_hands_nothing_out_again(
+    api: httpx.AsyncClient, clerk: AgentElsewhere, database_url: str
+) -> None:
+    run = await begin(api)
+    taken = await clerk.take()
+    async with connection_pool(database_url, max_size=1) as pool, connection(pool) as conn:
+        handed = await assignments.find(conn, run["runId"], taken.step["stepId"])
+        assert handed is not None
+        await assignments.assign(conn, handed)  # the same once more
+        await assignments.assign(conn, handed.again())  # before it has reported
+    assert await taken.call("keep") == 204
+    await taken.complete()
+    assert (await rest(api, run))["status"] == "completed"
 
 
 async def test_a_cancelled_run_takes_its_step_from_the_agent(
