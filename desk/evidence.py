@@ -89,8 +89,8 @@ def _form(post: Post, evidence: Evidence) -> Errors:
     for problem in channel(post.channel).problems(post):
         yield "length", None, f"{problem[0].upper()}{problem[1:]}."
     for line, text in [(None, post.subject or ""), *_lines(post, evidence)]:
-        for literal in evidence.code:
-            text = text.replace(literal, "")
+        for literal in sorted(evidence.code, key=len, reverse=True):
+            text = text.replace(literal, "x")
         if found := _MARKUP.search(text):
             yield "markup", line, f"“{found[0]}” is left of the source’s markup."
 

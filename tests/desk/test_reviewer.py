@@ -114,8 +114,8 @@ class TestErrors:
         assert (await review({"x": f"{text} (beta)"}, source=source, brief=facts))[0]["passed"]
 
     async def test_code_in_angle_brackets_is_no_markup(self) -> None:
-        source = "# Acme CLI\n\n## 2.4.0\n\n- `acme <file>` takes `<stdin>`\n"
-        text = "Acme CLI 2.4.0\n\n• acme <file> takes <stdin>"
+        source = "# Acme CLI\n\n## 2.4.0\n\n- `acme <b>` takes `__init__`, `held`, `acme_held_by`\n"
+        text = "Acme CLI 2.4.0\n\n• acme <b> takes __init__, held, acme_held_by"
         assert (await review({"x": text}, source=source))[0]["passed"]
 
 
