@@ -56,8 +56,9 @@ class AgentMapping(TypedDict):
 
 
 def ask(question: Mapping[str, Json]) -> DeskAnswer:
-    """Pauses until a person has answered. The first act of its node: the node starts again from its
-    top with the answer.
+    """Pause until a person has answered.
+
+    The first act of its node, which starts again from its top with the answer.
     """
     return cast(DeskAnswer, interrupt(dict(question)))
 

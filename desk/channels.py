@@ -55,9 +55,9 @@ class Channel:
 
 
 def x_length(text: str) -> int:
-    """X's weighted count (twitter-text, version 3): most of Latin, Greek, Cyrillic and Arabic
-    counts 1, all else 2, a URL 23.
+    """Return X's weighted count, as twitter-text has it in its version 3.
 
+    Most of Latin, Greek, Cyrillic and Arabic counts 1, all else 2, a URL 23.
     Never less than X's own count for the usual text, at times more: a bare domain counts 23 or its
     length, whichever is more, and an emoji of several code points counts each of them.
     """

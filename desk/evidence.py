@@ -27,8 +27,10 @@ Errors = Iterator[tuple[str, int | None, str]]  # rule, line, message
 
 
 class Evidence(NamedTuple):
-    """`sources`: all that may be drawn on; `code`: what looks like markup there and is none;
-    `wrong`: what the brief says against the source.
+    """What there is to check a post by.
+
+    `sources`: all that may be drawn on; `code`: what looks like markup there and is none; `wrong`:
+    what the brief says against the source.
     """
 
     brief: Brief
@@ -155,15 +157,18 @@ def _is_told(point: KeyPoint, text: str) -> bool:
     """Say whether a flat text has the beginning of a point, or half of its longer words."""
     words = set(re.findall(r"\w{4,}", _flat(point.text)))
     is_alike = bool(words) and 2 * sum(word in text for word in words) >= len(words)
-    return is_alike or any(_flat(one) in text for one in beginnings(point.text))
+    return is_alike or _begins_in(point, text)
+
+
+def _begins_in(point: KeyPoint, text: str) -> bool:
+    return any(_flat(one) in text for one in beginnings(point.text))
 
 
 def _lines(post: Post, evidence: Evidence) -> list[tuple[int, str]]:
     """Return the lines and their numbers, without our own words on how much was left out."""
     text, phrases = _flat(post.text), phrases_of(evidence.brief.language)
     counted = re.compile(re.escape(phrases.more).replace(re.escape("{}"), r"(\d+)"))
-    told = [[_flat(one) in text for one in beginnings(point.text)] for point in evidence.points]
-    missing = sum(not any(one) for one in told)
+    missing = sum(not _begins_in(point, text) for point in evidence.points)
     found: list[tuple[int, str]] = []
     for number, line in enumerate(post.text.split("\n"), start=1):
         ours = counted.match(line)

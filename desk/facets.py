@@ -1,6 +1,4 @@
-"""The facets of the announcement desk: what goes in, what its specialists hand to each other, and
-what comes out.
-"""
+"""The facets of the desk: what goes in, what its specialists hand on, and what comes out."""
 
 from typing import Annotated, Any, Literal, cast
 
@@ -63,9 +61,7 @@ class Link(Record):
 
 
 class Brief(Record):
-    """What to say, to whom. Points stand in the source's order; `lead` has the numbers of those
-    that go first.
-    """
+    """What to say, to whom: points in the source's order, and the numbers of those that lead."""
 
     title: str = Field(default="", description="of a source that is about no release")
     product: str | None = None
@@ -154,9 +150,7 @@ class Published(Record):
 
 
 def schema_of(record: type[BaseModel]) -> JsonObject:
-    """Its JSON Schema without `$ref`: contracts merge the facets' schemas, where a local reference
-    would point at nothing.
-    """
+    """Return its JSON Schema without `$ref`, which would point at nothing in a merged contract."""
     schema = record.model_json_schema()
     return _inlined(schema, schema.pop("$defs", {}))
 

@@ -57,9 +57,6 @@ def language_of(text: str) -> str:
     if re.search("[\u0400-\u04ff\uac00-\ud7af]", text):
         return ""
     words = re.findall(r"[^\W\d_]+", text.casefold())
-    counted = {
-        name: sum(word in frequent.split() for word in words)
-        for name, frequent in _FREQUENT.items()
-    }
+    counted = {name: sum(map(known.split().count, words)) for name, known in _FREQUENT.items()}
     second, first = sorted(counted.values())[-2:]
     return max(counted, key=counted.__getitem__) if first >= 2 and first > 1.5 * second else ""

@@ -117,8 +117,9 @@ def _missing(
 
 
 def _newest(releases: Sequence[Release]) -> list[Release]:
-    """Return the first, or the last of a source that begins with the oldest; of two in that order
-    both: one might be a repair of an older line.
+    """Return the first, or the last of a source that begins with the oldest.
+
+    Of two in that order both: one might be a repair of an older line.
     """
     numbers = [
         tuple(map(int, re.findall(r"\d+", one.version or ""))) for one in releases if one.version

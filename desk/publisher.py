@@ -85,7 +85,7 @@ def after_answer(state: PublisherState) -> str:
 
 
 def published(state: PublisherState, outbox: Path) -> Published:
-    """What was approved, written to the outbox. Raises Unpublishable and AlreadyPublished."""
+    """Write what was approved to the outbox. Raise Unpublishable and AlreadyPublished."""
     drafts, answer = _drafts(state), state["answer"]
     edited, responder = answer.get("editedArguments"), answer.get("responder")
     posts = drafts.posts if edited is None else edited_posts(edited, drafts)
@@ -115,8 +115,9 @@ def published(state: PublisherState, outbox: Path) -> Published:
 
 
 def edited_posts(arguments: JsonObject, drafts: Drafts) -> tuple[Post, ...]:
-    """A person may change posts and leave some out; each has to fit its channel. Raises
-    Unpublishable, which names what does not fit.
+    """Return the posts as a person left them: some may be out, and each has to fit its channel.
+
+    Raise Unpublishable, which names what does not fit.
     """
     try:
         posts = Arguments.model_validate(arguments).posts

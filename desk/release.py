@@ -80,7 +80,8 @@ def read_heading(heading: Heading) -> tuple[Release, bool] | None:
         if not unreleased or len(text.split()) > 4:
             return None
         return Release("", None, text, (), heading.links, "unreleased"), False
-    version = number[0] if number else (whole[1] if whole else "")
+    found = number[0] if number else ""
+    version = whole[1] if whole and not number else found
     before, after = (text[: number.start()], text[number.end() :]) if number else ("", "")
     name = name_in(DATE.sub(" ", before)) if before else ""
     rest = DATE.sub("", after)

@@ -228,7 +228,8 @@ def _audience(
 
 
 def _audiences(points: Sequence[KeyPoint]) -> dict[str, str]:
-    named = [_FOR.match(section) for section in dict.fromkeys(one.section or "" for one in points)]
+    sections = dict.fromkeys(point.section or "" for point in points)
+    named = [_FOR.match(section) for section in sections]
     found = {_slug(match[1]): match[1][:1].upper() + match[1][1:] for match in named if match}
     changes = any(point.kind in _CHANGES for point in points)
     return found | (_LABELS if changes else {GENERAL: _LABELS[GENERAL]})
