@@ -8,7 +8,7 @@ from hitl_orchestrator.desk.document import MARKS, Heading, Hyperlink
 _PRE = r"alpha|beta|preview|pre|rc|dev|canary|nightly|next|snapshot"
 VERSION = re.compile(
     rf"(?<![\d.])\d+(?:\.\d+)+(?:(?:[-._ ]?(?:{_PRE}|post)|[-._]?[abcm])(?:[-._]?\d+)*(?![a-z]))?"
-    r"(?!\.?\d)",
+    r"(?!\.?\d|\.[x*])",
     re.I,
 )
 PRERELEASE = re.compile(

@@ -190,6 +190,12 @@ NAMES_AND_NUMBERS = [
         points=("C",),
     ),
     Case(
+        "a series that is no release",
+        "# Acme\n\n## 1.2.0\n\n- One\n\n## 1.1.x\n\nSee [elsewhere](old.md).\n",
+        "Announce Acme 1.2",
+        points=("One",),
+    ),
+    Case(
         "two of which the older stands first",
         "# Acme\n\n## 1.1.5\n\n- A\n\n## 1.2.0\n\n- B\n",
         asks=("Acme 1.1.5", "Acme 1.2.0"),
