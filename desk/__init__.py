@@ -42,8 +42,8 @@ def build_agents(model: ChatOpenAI | None, outbox: Path) -> list[AgentMapping]:
     `outbox`.
     """
     return [
-        strategist.agent(model),
+        strategist.agent(),
         writer.agent(model),
-        reviewer.agent(model),
+        reviewer.agent(model is not None),
         publisher.agent(outbox),
     ]

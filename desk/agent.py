@@ -1,6 +1,6 @@
-"""The plug-in format of the contract's section 8, as the built-in specialists keep it."""
+"""The plug-in format of docs/agents.md, as the desk's specialists keep it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, Required, TypedDict, cast
 
 from langgraph.types import interrupt
@@ -56,12 +56,19 @@ class AgentMapping(TypedDict):
 
 
 def ask(question: Mapping[str, Json]) -> DeskAnswer:
-    """Pauses until a person has answered. The first act of its node: the node starts again from its
-    top with the answer.
+    """Pause until a person has answered.
+
+    The first act of its node, which starts again from its top with the answer.
     """
     return cast(DeskAnswer, interrupt(dict(question)))
 
 
-def describe_maker(model_name: str | None) -> str:
-    """What a facet says of how it was made."""
-    return f"model {model_name}" if model_name else "offline rules"
+def guidance_of(context: Sequence[Said]) -> list[str]:
+    """Return what people answered to the reviewer's question in words, in their order."""
+    answers = [
+        said.get("answer") or {}
+        for said in context
+        if said["originAgent"] == REVIEWER and said["status"] == "answered"
+    ]
+    texts = [(answer.get("freeformText") or "").strip() for answer in answers]
+    return [text for text in texts if text]

@@ -18,9 +18,8 @@ _X_URL = re.compile(
     re.I | re.A,
 )
 _X_DOMAIN = re.compile(
-    r"(?<![a-z0-9.@-])(?:(?:[a-z0-9-]+\.)+(?:com|org|net|info|biz|edu|gov|dev|app|xyz|tech"
-    r"|cloud|online|site|blog|shop|co|tv)"
-    r"|(?:[a-z0-9-]+\.){2,}[a-z]{2})(?![\w-])",
+    r"(?<![a-z0-9.@-])(?:[a-z0-9-]+\.)+(?:com|org|net|info|biz|edu|gov|dev|app|xyz|tech"
+    r"|cloud|online|site|blog|shop|co|tv)(?![\w-])",
     re.I | re.A,
 )
 _X_URL_LENGTH = 23
@@ -28,14 +27,11 @@ _X_URL_LENGTH = 23
 
 @dataclass(frozen=True)
 class Channel:
-    """`limit` is in the channel's own `count`. `points` and `line`: how many key points a reader
-    has patience for, and how long each.
-    """
+    """`limit` is in the channel's own `count`; `points`: how many a reader has patience for."""
 
     name: str
     limit: int
     points: int
-    line: int
     has_labels: bool = False
     has_subject: bool = False
     count: Callable[[str], int] = len
@@ -44,32 +40,26 @@ class Channel:
         return self.count(text) <= self.limit
 
     def problems(self, post: Post) -> list[str]:
-        """What keeps a post from being posted here."""
-        return [
-            problem
-            for problem, found in (
-                ("the text is empty", not post.text.strip()),
-                (
-                    f"the text has {self.count(post.text)} characters, {self.limit} are allowed",
-                    not self.fits(post.text),
-                ),
-                ("the subject is missing", self.has_subject and not (post.subject or "").strip()),
-                (
-                    f"the subject has more than {SUBJECT_LIMIT} characters",
-                    len(post.subject or "") > SUBJECT_LIMIT,
-                ),
-            )
-            if found
-        ]
+        """Return what keeps a post from being posted here."""
+        count, subject = self.count(post.text), (post.subject or "").strip()
+        found: list[str] = []
+        if not post.text.strip():
+            found.append("the text is empty")
+        if count > self.limit:
+            found.append(f"the text has {count} characters, {self.limit} are allowed")
+        if self.has_subject and not subject:
+            found.append("the subject is missing")
+        if len(subject) > SUBJECT_LIMIT:
+            found.append(f"the subject has more than {SUBJECT_LIMIT} characters")
+        return found
 
 
 def x_length(text: str) -> int:
-    """X's weighted count (twitter-text, version 3): most of Latin, Greek, Cyrillic and Arabic
-    counts 1, all else 2, a URL 23.
+    """Return X's weighted count, as twitter-text has it in its version 3.
 
-    For the usual text never less than X's own count, at times more: an address without `https://`
-    counts 23 or its length, whichever is more, and an emoji made of several code points counts each
-    of them.
+    Most of Latin, Greek, Cyrillic and Arabic counts 1, all else 2, a URL 23.
+    Never less than X's own count for the usual text, at times more: a bare domain counts 23 or its
+    length, whichever is more, and an emoji of several code points counts each of them.
     """
     text = unicodedata.normalize("NFC", text)
     without_urls, urls = _X_URL.subn(" ", text)
@@ -90,14 +80,14 @@ def _x_weight(code: int) -> int:
 
 
 _KNOWN = {
-    "linkedin": Channel("linkedin", limit=3000, points=8, line=200, has_labels=True),
-    "x": Channel("x", limit=280, points=3, line=70, count=x_length),
-    "email": Channel("email", limit=10_000, points=12, line=400, has_labels=True, has_subject=True),
+    "linkedin": Channel("linkedin", limit=3000, points=8, has_labels=True),
+    "x": Channel("x", limit=280, points=3, count=x_length),
+    "email": Channel("email", limit=10_000, points=5000, has_labels=True, has_subject=True),
 }
 
 
 def channel(name: str) -> Channel:
-    return _KNOWN.get(name) or Channel(name, limit=OTHER_LIMIT, points=4, line=120)
+    return _KNOWN.get(name) or Channel(name, limit=OTHER_LIMIT, points=4)
 
 
 def channels(names: Iterable[str]) -> list[Channel]:

@@ -1,6 +1,4 @@
-"""The facets of the announcement desk: what goes in, what its specialists hand to each other, and
-what comes out.
-"""
+"""The facets of the desk: what goes in, what its specialists hand on, and what comes out."""
 
 from typing import Annotated, Any, Literal, cast
 
@@ -10,27 +8,28 @@ from hitl_orchestrator.domain.hitl import Person
 from hitl_orchestrator.domain.records import JsonObject, Record
 
 MAX_POSTS = 10
-MAX_MUST_INCLUDE = 20
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]*$")]
 ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 PointKind = Literal[
-    "security", "breaking", "new", "improved", "other", "removed", "deprecated", "fixed", "internal"
+    "security", "breaking", "new", "changed", "other", "removed", "deprecated", "fixed", "internal"
 ]
 
 SOURCE: JsonObject = {
     "type": "string",
     "minLength": 1,
     "description": (
-        "Markdown to draw on: a changelog, release notes, a brief. Without it the objective's "
-        "own text is the source."
+        "Markdown or reStructuredText to draw on: a changelog, release notes, a brief. Without "
+        "it the objective's own text is the source."
     ),
 }
 AUDIENCE: JsonObject = {
     "type": "string",
     "minLength": 1,
     "maxLength": 200,
-    "description": "Whom to address. Without it the strategist asks.",
+    "description": (
+        "Whom to address. Without it the strategist asks, unless it has to ask for the release."
+    ),
 }
 CHANNELS: JsonObject = {
     "type": "array",
@@ -46,9 +45,14 @@ CHANNELS: JsonObject = {
 
 
 class KeyPoint(Record):
-    text: Line
+    text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
     kind: PointKind = "other"
     section: str | None = Field(default=None, description="the heading it stood under")
+    whole: bool = Field(default=True, description="a list's item; else a sentence of a paragraph")
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.kind in ("breaking", "security")
 
 
 class Link(Record):
@@ -57,31 +61,35 @@ class Link(Record):
 
 
 class Brief(Record):
-    """What to say, to whom. Points and links stand in the order of their weight."""
+    """What to say, to whom: points in the source's order, and the numbers of those that lead."""
 
-    title: str = ""
+    title: str = Field(default="", description="of a source that is about no release")
     product: str | None = None
     version: str | None = None
+    prerelease: bool = False
+    releaseFrom: Literal["source", "person"] = "source"
     audience: str
     audienceFrom: Literal["input", "person", "nobody"] = "input"
     why: str | None = Field(default=None, description="why nobody said whom to address")
-    angle: str = ""
-    summary: str | None = Field(default=None, description="the source's own introduction")
-    keyPoints: Annotated[tuple[KeyPoint, ...], Field(max_length=50)]
-    mustInclude: tuple[Line, ...] = Field(
-        default=(),
-        max_length=MAX_MUST_INCLUDE,
-        description="lines that have to be in every draft, word for word, where they fit",
-    )
+    keyPoints: Annotated[tuple[KeyPoint, ...], Field(max_length=5000)]
+    lead: tuple[int, ...] = ()
     links: tuple[Link, ...] = ()
-    figures: tuple[str, ...] = ()
+    language: str = Field(default="", description="of the source, as far as it is certain")
     madeBy: str = "a person"
+
+    @property
+    def headline(self) -> str:
+        return self.title or " ".join(filter(None, [self.product, self.version]))
 
 
 class Post(Record):
     channel: ChannelName
     text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
     subject: Line | None = None
+
+    @property
+    def content(self) -> str:
+        return f"Subject: {self.subject}\n\n{self.text}\n" if self.subject else f"{self.text}\n"
 
 
 class Drafts(Record):
@@ -93,24 +101,38 @@ class Drafts(Record):
 
 
 class Issue(Record):
+    """An error. `line`: of the post's text, from 1; without one it is about the whole."""
+
     channel: ChannelName
     rule: Literal[
-        "length", "must-include", "readability", "links", "figures", "claims", "substance"
-    ]
+        "release", "product", "version", "figures", "links", "sentences", "markup",
+        "left-out", "empty", "length",
+    ]  # fmt: skip
     message: str
-    severity: Literal["error", "warning"]
+    line: int | None = None
 
 
 class Review(Record):
     passed: bool
-    score: Annotated[int, Field(ge=0, le=100)]
-    threshold: Annotated[int, Field(ge=0, le=100)] = 0
     issues: tuple[Issue, ...] = ()
-    readability: dict[str, float] = Field(
-        default={}, description="LIX by channel: under 30 very easy, over 60 very difficult"
+    leaveOut: tuple[ChannelName, ...] = Field(
+        default=(), description="channels whose posts a person does not want published"
     )
     why: str | None = Field(default=None, description="what became of a review that did not pass")
-    madeBy: str = "a person"
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Return the channels whose posts have errors."""
+        return tuple(dict.fromkeys(issue.channel for issue in self.issues))
+
+    @property
+    def listed(self) -> str:
+        """Return the errors as Markdown, each with its place."""
+        places = [f", line {one.line}" if one.line else "" for one in self.issues]
+        return "\n".join(
+            f"- **{one.channel}**{place} ({one.rule}): {one.message}"
+            for one, place in zip(self.issues, places, strict=True)
+        )
 
 
 class PublishedFile(Record):
@@ -128,9 +150,7 @@ class Published(Record):
 
 
 def schema_of(record: type[BaseModel]) -> JsonObject:
-    """Its JSON Schema without `$ref`: contracts merge the facets' schemas, where a local reference
-    would point at nothing.
-    """
+    """Return its JSON Schema without `$ref`, which would point at nothing in a merged contract."""
     schema = record.model_json_schema()
     return _inlined(schema, schema.pop("$defs", {}))
 

@@ -25,9 +25,9 @@ def write_durably(path: Path, content: bytes) -> None:
 def put(
     folder: Path, files: Mapping[str, bytes], write: Callable[[Path, bytes], None] = write_durably
 ) -> None:
-    """The files in that folder, exactly once: they are written beside it and the whole folder is
-    renamed into its place.
+    """Put the files into that folder, exactly once.
 
+    They are written beside it, and the whole folder is renamed into its place.
     A second pass with the same content changes nothing; one with other content raises
     AlreadyPublished. What a crash left half-written has a name that begins with a dot, and the pass
     that succeeds removes it.

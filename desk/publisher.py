@@ -12,7 +12,6 @@ from hitl_orchestrator.desk import outbox as outboxes
 from hitl_orchestrator.desk.agent import PUBLISHER, AgentMapping, DeskAnswer, DeskTask, ask
 from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import Drafts, Post, Published, PublishedFile, Review, schema_of
-from hitl_orchestrator.desk.prose import blockquote, clipped
 from hitl_orchestrator.domain.hitl import Person
 from hitl_orchestrator.domain.records import Json, JsonObject, Record, describe_misfit
 
@@ -59,22 +58,14 @@ def agent(outbox: Path) -> AgentMapping:
 
 
 def ask_approval(state: PublisherState) -> dict[str, DeskAnswer]:
-    return {
-        "answer": ask(question(_drafts(state), Review.model_validate(state["facets"]["review"])))
-    }
+    return {"answer": ask(question(_drafts(state), _review(state)))}
 
 
 def question(drafts: Drafts, review: Review) -> JsonObject:
-    verdict = "passed" if review.passed else "did not pass"
-    if review.why and not review.passed:
-        verdict += f" ({review.why})"
-    issues = "".join(
-        f"- **{issue.channel}**, {issue.rule}: {issue.message}\n" for issue in review.issues
-    )
-    texts = "\n\n".join(
-        f"**{post.channel}**\n\n{blockquote(clipped(_content(post), 3000))}"
-        for post in drafts.posts
-    )
+    """Ask for approval. The posts are the action's arguments, and stand there alone."""
+    verdict = "found no error" if review.passed else "did not pass"
+    why = f" ({review.why})" if review.why else ""
+    issues = "" if review.passed else f"\n\n{review.listed}"
     return {
         "question": f"Publish these posts to {', '.join(post.channel for post in drafts.posts)}?",
         "kind": "approval",
@@ -83,9 +74,7 @@ def question(drafts: Drafts, review: Review) -> JsonObject:
             "arguments": {"posts": [post.json_object() for post in drafts.posts]},
             "allowedDecisions": ["approve", "edit", "reject"],
         },
-        "additionalContext": (
-            f"The review {verdict}: {review.score} of 100 points.\n\n{issues}\n{texts}"
-        ),
+        "additionalContext": f"The review {verdict}{why}; made by {drafts.madeBy}.{issues}",
     }
 
 
@@ -96,13 +85,13 @@ def after_answer(state: PublisherState) -> str:
 
 
 def published(state: PublisherState, outbox: Path) -> Published:
-    """What was approved, written to the outbox. Raises Unpublishable and AlreadyPublished."""
+    """Write what was approved to the outbox. Raise Unpublishable and AlreadyPublished."""
     drafts, answer = _drafts(state), state["answer"]
     edited, responder = answer.get("editedArguments"), answer.get("responder")
     posts = drafts.posts if edited is None else edited_posts(edited, drafts)
     if len({post.channel for post in posts}) < len(posts):
         raise Unpublishable("a channel has two posts")
-    contents = {f"{post.channel}.txt": _content(post).encode() for post in posts}
+    contents = {f"{post.channel}.txt": post.content.encode() for post in posts}
     result = Published(
         folder=f"{outboxes.path_part(state['runId'])}/{outboxes.path_part(state['stepId'])}",
         files=tuple(
@@ -126,8 +115,9 @@ def published(state: PublisherState, outbox: Path) -> Published:
 
 
 def edited_posts(arguments: JsonObject, drafts: Drafts) -> tuple[Post, ...]:
-    """A person may change posts and leave some out; each has to fit its channel. Raises
-    Unpublishable, which names what does not fit.
+    """Return the posts as a person left them: some may be out, and each has to fit its channel.
+
+    Raise Unpublishable, which names what does not fit.
     """
     try:
         posts = Arguments.model_validate(arguments).posts
@@ -149,9 +139,14 @@ def edited_posts(arguments: JsonObject, drafts: Drafts) -> tuple[Post, ...]:
     return posts
 
 
-def _content(post: Post) -> str:
-    return f"Subject: {post.subject}\n\n{post.text}\n" if post.subject else f"{post.text}\n"
-
-
 def _drafts(state: PublisherState) -> Drafts:
-    return Drafts.model_validate(state["facets"]["drafts"])
+    """Return the drafts without those that a person left out."""
+    drafts, left_out = Drafts.model_validate(state["facets"]["drafts"]), _review(state).leaveOut
+    posts = tuple(post for post in drafts.posts if post.channel not in left_out)
+    if not posts:
+        raise Unpublishable("every post was left out")
+    return drafts.but(posts=posts)
+
+
+def _review(state: PublisherState) -> Review:
+    return Review.model_validate(state["facets"]["review"])

@@ -1,97 +1,74 @@
-"""Finds what an announcement has to say, and asks whom to address."""
+"""Reads what a release says; asks which one is meant where that is unclear, else for whom."""
 
-import asyncio
-import operator
+import re
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, StateGraph
-from pydantic import BaseModel, Field
 
-from hitl_orchestrator.desk import objective, source
-from hitl_orchestrator.desk.agent import (
-    STRATEGIST,
-    AgentMapping,
-    DeskAnswer,
-    DeskTask,
-    ask,
-    describe_maker,
-)
-from hitl_orchestrator.desk.audiences import EXISTING, GENERAL, Audience, addressed_by, meant, named
-from hitl_orchestrator.desk.claims import figures, support, unsupported_figures
-from hitl_orchestrator.desk.facets import (
-    AUDIENCE,
-    MAX_MUST_INCLUDE,
-    SOURCE,
-    Brief,
-    KeyPoint,
-    schema_of,
-)
-from hitl_orchestrator.desk.markdown import MAX_CHARACTERS
-from hitl_orchestrator.desk.prompt import instructed
-from hitl_orchestrator.desk.prose import clipped, quoted
-from hitl_orchestrator.desk.ranking import ranked, useful
-from hitl_orchestrator.desk.source import Source
+from hitl_orchestrator.desk.agent import STRATEGIST, AgentMapping, DeskAnswer, DeskTask, ask
+from hitl_orchestrator.desk.changelog import Changelog, read_changelog, read_objective
+from hitl_orchestrator.desk.facets import AUDIENCE, SOURCE, Brief, KeyPoint, schema_of
+from hitl_orchestrator.desk.language import language_of
+from hitl_orchestrator.desk.meaning import find_candidates
+from hitl_orchestrator.desk.points import read_links, read_points
+from hitl_orchestrator.desk.release import Release
 from hitl_orchestrator.domain.records import Json, JsonObject
-from hitl_orchestrator.nodes.model import ask_model
 
-MAX_KEY_POINTS = 12
-MAX_LINKS = 10
-MAX_OPTIONS = 3  # audiences found in the source, beside the two that there always are
-MUST_LIMIT = 140  # a longer warning would leave an X post no room for anything else
+MAX_OPTIONS = 10
+MAX_SHOWN = 6  # points in the question for whom
+GENERAL, EXISTING = "general", "existing"
+_LABELS = {EXISTING: "People who already use it", GENERAL: "Everyone"}
+_CHANGES = ("breaking", "security", "changed", "removed", "deprecated", "fixed")
+_FOR = re.compile(r"(?:for|für|pour|para|per|voor|для)\s+(.{2,40})$", re.I)
 
 
 class StrategistState(DeskTask):
-    source: JsonObject
     question: JsonObject | None
     answer: DeskAnswer
     brief: JsonObject
-    warnings: Annotated[list[str], operator.add]
 
 
-class Thought(BaseModel):
-    """`number`: of the point it puts into words, 0 for none of them."""
+class Meant(NamedTuple):
+    """A product and a release that may be meant."""
 
-    number: int
-    text: str = Field(min_length=1, max_length=300)
+    product: str | None
+    release: Release
 
-
-class Thoughts(BaseModel):
-    """What a model adds to the brief."""
-
-    angle: str = Field(min_length=1, max_length=600)
-    keyPoints: list[Thought] = Field(min_length=1, max_length=MAX_KEY_POINTS)
+    @property
+    def label(self) -> str:
+        number = self.release.version or ("Unreleased" if self.release.doubt else "")
+        return " ".join(filter(None, [self.product, number])) or "It, without a number"
 
 
-class Addressed(NamedTuple):
-    """Whom to rank for, how to call them, who said so, and why nobody did."""
+class Reading(NamedTuple):
+    """A source, what of it may be meant, and why that has to be asked; "" if it is certain."""
 
-    audience: Audience
-    name: str
-    origin: Literal["input", "person", "nobody"]
-    why: str | None = None
+    changelog: Changelog
+    options: list[Meant]
+    unclear: str
+
+    def points(self, meant: Meant) -> tuple[KeyPoint, ...]:
+        return read_points(self.changelog, meant.release)
 
 
-def agent(model: ChatOpenAI | None) -> AgentMapping:
-    async def write_brief(state: StrategistState) -> dict[str, Json]:
-        brief = offline_brief(state)
-        return await thought_over(brief, state, model) if model else {"brief": brief.json_object()}
+class Unclear(ValueError):
+    """An answer names no release that the source has."""
 
+
+def agent() -> AgentMapping:
     graph = StateGraph(StrategistState)
     graph.add_node("read", read)
-    graph.add_node("ask_audience", ask_audience)
+    graph.add_node("ask_person", ask_person)
     graph.add_node("write_brief", write_brief)
     graph.add_edge(START, "read")
-    graph.add_conditional_edges("read", after_reading, ["ask_audience", "write_brief"])
-    graph.add_edge("ask_audience", "write_brief")
+    graph.add_conditional_edges("read", after_reading, ["ask_person", END])
+    graph.add_edge("ask_person", "write_brief")
     graph.add_edge("write_brief", END)
     return {
         "capabilityId": STRATEGIST,
         "displayName": "Strategist",
-        "summary": (
-            "Reads the source, ranks its points, asks whom to address, and writes the brief."
-        ),
+        "summary": "Reads what a release says; asks which one is meant, or whom to address.",
         "inputFacets": ["objective"],
         "optionalInputFacets": ["source", "audience"],
         "outputFacets": ["brief"],
@@ -101,175 +78,162 @@ def agent(model: ChatOpenAI | None) -> AgentMapping:
 
 
 def read(state: StrategistState) -> dict[str, Json]:
-    given = str(state["facets"].get("source") or "")
-    by_itself = objective.read(state["objective"])
-    found = source.read(given, state["objective"]) if given else by_itself
-    if not (found.title or found.version):
-        found = found.but(title=by_itself.title, version=by_itself.version)
-    found = found.but(product=found.product or by_itself.product)
-    too_long = f"The source has {len(given)} characters; only the first {MAX_CHARACTERS} were read."
-    return {
-        "source": found.json_object(),
-        "question": None if state["facets"].get("audience") else question(found),
-        "warnings": [too_long] if len(given) > MAX_CHARACTERS else [],
-    }
+    """Find what to ask; if nothing, write the brief at once."""
+    reading = _read(state)
+    if reading.unclear:
+        return {"question": release_question(reading)}
+    if not state["facets"].get("audience"):
+        return {"question": audience_question(reading)}
+    return {"question": None, "brief": _brief(state, reading, reading.options[0])}
 
 
 def after_reading(state: StrategistState) -> str:
-    return "ask_audience" if state["question"] else "write_brief"
+    return "ask_person" if state["question"] else END
 
 
-def question(found: Source) -> JsonObject:
-    """Ask whom to address: those the source's points speak to, the most addressed first.
-
-    The two groups that there always are come last.
-    """
-    texts = [point.text for point in found.points]
-    topic = _topic(found)
-    points = "\n".join(
-        f"- {clipped(point.text, 160)}" for point in ranked(found.points, GENERAL)[:6]
-    )
-    return {
-        "question": f"Whom should the announcement{topic} address?",
-        "kind": "choice",
-        "options": [
-            *(
-                _option(a, f"{len(theirs)} of {len(texts)} points, e.g. “{clipped(theirs[0], 90)}”")
-                for a, theirs in addressed_by(texts)[:MAX_OPTIONS]
-            ),
-            _option(EXISTING, "What changes for them comes first."),
-            _option(GENERAL, "The points as the source weighs them."),
-        ],
-        "allowFreeForm": True,
-        "additionalContext": f"The source's strongest points:\n\n{points}"
-        if points
-        else "The source makes no points of its own.",
-    }
-
-
-def _topic(found: Source) -> str:
-    if found.title:
-        return f" “{clipped(found.title, 100)}”"
-    if found.product or found.version:
-        name = " ".join([found.product or "version", found.version or ""])
-        return f" of {name.strip()}"
-    return ""
-
-
-def _option(audience: Audience, description: str) -> Json:
-    return {
-        "id": audience.id,
-        "label": audience.label[0].upper() + audience.label[1:],
-        "description": description,
-    }
-
-
-def ask_audience(state: StrategistState) -> dict[str, DeskAnswer]:
+def ask_person(state: StrategistState) -> dict[str, DeskAnswer]:
     return {"answer": ask(state["question"] or {})}
 
 
-def offline_brief(state: StrategistState) -> Brief:
-    found, addressed = Source.model_validate(state["source"]), _addressed(state)
-    points = [
-        KeyPoint(text=point.text, kind=point.kind, section=point.section)
-        for point in ranked(found.points, addressed.audience)[:MAX_KEY_POINTS]
-    ]
-    return Brief(
-        title=found.title,
-        product=found.product,
-        version=found.version,
-        audience=addressed.name,
-        audienceFrom=addressed.origin,
-        why=addressed.why,
-        angle=_angle(addressed.name, points),
-        summary=found.summary,
-        keyPoints=tuple(points),
-        mustInclude=_must_include(state["objective"], found, points),
-        links=tuple(useful(found.links)[:MAX_LINKS]),
-        figures=tuple(figures("\n".join(point.text for point in points))),
-        madeBy=describe_maker(None),
-    )
-
-
-def _addressed(state: StrategistState) -> Addressed:
-    if given := state["facets"].get("audience"):
-        return Addressed(meant(given), given, "input")
-    answer = state["answer"]
-    if answer["status"] == "denied":
-        return Addressed(GENERAL, GENERAL.label, "nobody", answer.get("reason"))
-    if chosen := answer.get("selectedOptionId"):
-        return Addressed(named(chosen), named(chosen).label, "person")
-    typed = " ".join((answer.get("freeformText") or GENERAL.label).split())
-    return Addressed(meant(typed), clipped(typed, 200), "person")
-
-
-def _angle(audience: str, points: Sequence[KeyPoint]) -> str:
-    urgent = next((point.text for point in points if point.kind in ("breaking", "security")), None)
-    lead = next(
-        (point.text for point in points if point.kind not in ("breaking", "security")), None
-    )
-    advice = [f"lead with “{clipped(lead, 120)}”"] if lead else []
-    advice += [f"do not let them miss “{clipped(urgent, 120)}”"] if urgent else []
-    nothing = "say what it is, for the source makes no points of its own"
-    return f"For {audience}: {'; '.join(advice) or nothing}."
-
-
-def _must_include(objective: str, found: Source, points: Sequence[KeyPoint]) -> tuple[str, ...]:
-    """The objective's quotations, what the source says must be in, and the first short warnings of
-    a break and of a danger.
-    """
-    short = [point for point in points if len(point.text) <= MUST_LIMIT]
-    warnings: list[str] = []
-    for kind in ("breaking", "security"):
-        warnings += [point.text for point in short if point.kind == kind][:1]
-    lines = dict.fromkeys(
-        line for line in (*quoted(objective), *found.must, *warnings) if 3 <= len(line) <= 1000
-    )
-    return tuple(lines)[:MAX_MUST_INCLUDE]
-
-
-async def thought_over(brief: Brief, state: StrategistState, model: ChatOpenAI) -> dict[str, Json]:
-    """The brief with the model's angle and points; without an answer that fits, as it was, and a
-    warning.
-    """
-    text = str(state["facets"].get("source") or state["objective"])
-    messages = instructed(
-        "strategist",
-        objective=state["objective"],
-        source=text[:MAX_CHARACTERS],
-        audience=brief.audience,
-        points={str(number): point.text for number, point in enumerate(brief.keyPoints, start=1)},
-    )
-
-    known = await asyncio.to_thread(support, [text, state["objective"]])
-
-    def misfit(thoughts: Thoughts) -> str | None:
-        if any(
-            not 0 <= thought.number <= len(brief.keyPoints) or not thought.text.strip()
-            for thought in thoughts.keyPoints
-        ):
-            return "a key point is empty, or has a number that no point of the data has"
-        invented = unsupported_figures(
-            "\n".join([thoughts.angle, *(t.text for t in thoughts.keyPoints)]), known
-        )
-        return (
-            f"these figures are not in the source: {', '.join(invented[:5])}" if invented else None
-        )
-
-    thoughts, why = await ask_model(model, messages, Thoughts, misfit)
-    if thoughts is None:
-        return {
-            "brief": brief.json_object(),
-            "warnings": [f"The brief was made by {brief.madeBy}: {why}."],
-        }
-    points = tuple(_worded(thought, brief.keyPoints) for thought in thoughts.keyPoints)
+def release_question(reading: Reading) -> JsonObject:
+    """Ask for product and release: a choice of what there is, or a person's own words."""
+    options: list[Json] = []
+    for meant in reading.options:
+        doubt = f"({meant.release.doubt}) " if meant.release.doubt else ""
+        said = [point.text for point in reading.points(meant)[:1]] or ["Its section is empty."]
+        label = meant.label
+        options.append({"id": label, "label": label, "description": doubt + said[0]})
     return {
-        "brief": brief.but(
-            angle=thoughts.angle, keyPoints=points, madeBy=describe_maker(model.model_name)
-        ).json_object()
+        "question": f"{reading.unclear} What should be announced?",
+        "kind": "choice" if options else "freeform",
+        "options": options,
+        "allowFreeForm": bool(options),
+        "additionalContext": "In your own words: product and version, as in “Acme 1.2.0”.",
     }
 
 
-def _worded(thought: Thought, points: Sequence[KeyPoint]) -> KeyPoint:
-    text = " ".join(thought.text.split())
-    return points[thought.number - 1].but(text=text) if thought.number else KeyPoint(text=text)
+def audience_question(reading: Reading) -> JsonObject:
+    """Ask whom to address: whom headings name (“For developers”), and two that are always there."""
+    [meant] = reading.options
+    points = reading.points(meant)
+    topic = meant.label if meant.product or meant.release.version else reading.changelog.title
+    options: list[Json] = []
+    for id_, label in _audiences(points).items():
+        leading = [points[number].text for number in leading_for(id_, points)]
+        count = f"{len(leading)} of {len(points)} points go first: " if leading else ""
+        said = [*leading, *(point.text for point in points), "The source says nothing."]
+        options.append({"id": id_, "label": label, "description": count + said[0]})
+    shown = [f"- {point.text}" for point in points[:MAX_SHOWN]]
+    more = [f"\nand {len(points) - MAX_SHOWN} more."] if len(points) > MAX_SHOWN else []
+    return {
+        "question": f"Whom should the announcement{f' of {topic}' if topic else ''} address?",
+        "kind": "choice",
+        "options": options,
+        "allowFreeForm": True,
+        "additionalContext": "\n".join(["What the release says:", "", *shown, *more]),
+    }
+
+
+def leading_for(audience: str, points: Sequence[KeyPoint]) -> list[int]:
+    """Return the numbers of the points that go first for an audience, by id, label or words."""
+    if audience in (EXISTING, _LABELS[EXISTING]):
+        return [number for number, one in enumerate(points) if one.kind in _CHANGES]
+    named = [(number, _FOR.match(one.section or "")) for number, one in enumerate(points)]
+    return [number for number, match in named if match and _slug(match[1]) == _slug(audience)]
+
+
+def write_brief(state: StrategistState) -> dict[str, Json]:
+    """Write it, unless a person did not say what for: then there is none."""
+    reading = _read(state)
+    if not reading.unclear:
+        return {"brief": _brief(state, reading, reading.options[0])}
+    if state["answer"]["status"] == "denied":
+        return {}
+    return {"brief": _brief(state, reading, _answered(state["answer"], reading))}
+
+
+def _brief(state: StrategistState, reading: Reading, meant: Meant) -> JsonObject:
+    audience, origin, why = _audience(state, asked_for_release=bool(reading.unclear))
+    release, points = meant.release, reading.points(meant)
+    return Brief(
+        title="" if meant.product else reading.changelog.title,
+        product=meant.product,
+        version=release.version or release.heading or None,
+        prerelease=release.is_prerelease,
+        releaseFrom="person" if reading.unclear else "source",
+        audience=audience,
+        audienceFrom=origin,
+        why=why,
+        keyPoints=points,
+        lead=tuple(leading_for(audience, points)),
+        links=tuple(read_links(reading.changelog, release)[:1]),
+        language=language_of(" ".join(f"{one.section or ''} {one.text}" for one in points)),
+        madeBy="offline rules",
+    ).json_object()
+
+
+def _read(state: StrategistState) -> Reading:
+    source = str(state["facets"].get("source") or "")
+    changelog = read_changelog(source) if source else read_objective(state["objective"])
+    return _find(state["objective"], changelog)
+
+
+def _find(text: str, changelog: Changelog) -> Reading:
+    """Return what a text means. A release of which nothing is said is unclear as well."""
+    products, releases, unclear = find_candidates(text, changelog)
+    is_numbered = len(releases) == 1 and releases[0].version
+    if is_numbered and not unclear and not read_points(changelog, releases[0]):
+        unclear, releases = f"The section of {releases[0].version} is empty.", changelog.releases
+    named = len(releases) > 1 and all(release.name for release in releases)
+    is_page = changelog.title and not any(release.version for release in releases)
+    names = products or ((None,) if is_page else ())
+    options = [
+        Meant(name, release)
+        for release in releases
+        for name in ([release.name] if named else names)
+    ]
+    return Reading(changelog, options[:MAX_OPTIONS], unclear)
+
+
+def _answered(answer: DeskAnswer, reading: Reading) -> Meant:
+    """Return what a person chose or typed. Raise Unclear."""
+    if picked := answer.get("selectedOptionId"):
+        return next(meant for meant in reading.options if meant.label == picked)
+    typed = " ".join((answer.get("freeformText") or "").split())
+    found = _find(typed, reading.changelog)
+    if len(found.options) == 1 and not found.unclear:
+        [meant] = found.options
+        said = [one for one in (meant.product, meant.release.version) if one]
+        if any(one.casefold() in typed.casefold() for one in said):
+            return meant
+    releases = {meant.release for meant in reading.options} or {*reading.changelog.releases[:1]}
+    if len(releases) == 1 and typed and not re.search(r"\d", typed):
+        return Meant(typed, releases.pop())  # only the product was asked for
+    raise Unclear(f"“{typed}” names no release of the source. {found.unclear}")
+
+
+def _audience(
+    state: StrategistState, asked_for_release: bool
+) -> tuple[str, Literal["input", "person", "nobody"], str | None]:
+    if given := state["facets"].get("audience"):
+        return str(given), "input", None
+    if asked_for_release:
+        return _LABELS[GENERAL], "nobody", "The question was for the release."
+    answer: dict[str, Any] = {**state["answer"]}
+    if answer["status"] == "denied":
+        return _LABELS[GENERAL], "nobody", answer.get("reason")
+    typed = " ".join((answer.get("freeformText") or "").split())[:200]
+    chosen = answer.get("selectedOptionId") or typed or GENERAL
+    return _LABELS.get(chosen, chosen), "person", None
+
+
+def _audiences(points: Sequence[KeyPoint]) -> dict[str, str]:
+    sections = dict.fromkeys(point.section or "" for point in points)
+    named = [_FOR.match(section) for section in sections]
+    found = {_slug(match[1]): match[1][:1].upper() + match[1][1:] for match in named if match}
+    changes = any(point.kind in _CHANGES for point in points)
+    return found | (_LABELS if changes else {GENERAL: _LABELS[GENERAL]})
+
+
+def _slug(text: str) -> str:
+    return "-".join(re.findall(r"\w+", text.casefold()))

@@ -148,10 +148,11 @@ def told(text: str) -> dict[str, Any]:
 
 
 def brief(**changes: Any) -> dict[str, Any]:
+    """A brief on the changelog, as a person would write one."""
     return {
         "audience": "everyone",
-        "product": "Acme",
-        "version": "2.0.0",
+        "product": "Acme CLI",
+        "version": "2.4.0",
         "keyPoints": [],
         **changes,
     }

@@ -14,9 +14,7 @@ from tests.desk.acme import (
     desk,
     picked,
     run,
-    said,
     task,
-    told,
 )
 
 
@@ -66,14 +64,20 @@ class TestDesk:
             "email.txt",
         ]
 
-    async def test_a_difficult_run_asks_a_third_time_and_writes_again(self, tmp_path: Path) -> None:
-        long_line = "We thank everybody who sent us a report. " * 8
-        source = CHANGELOG.replace("## [2.3.1]", f"### Must include\n\n- {long_line}\n\n## [2.3.1]")
-        facets: dict[str, Any] = {"source": source, "channels": ["x"]}
-        guidance = 'Leave out "We thank everybody".'
-        before = ("strategist", picked("general")), ("writer",), ("reviewer", said(guidance))
-        after = ("writer",), ("reviewer",), ("publisher", approved())
-        assert await self.work(facets, [], tmp_path, *before) == ["choice", "freeform"]
-        assert await self.work(facets, [told(guidance)], tmp_path, *after) == ["approval"]
-        assert facets["review"]["passed"]
-        assert facets["drafts"]["guidance"] == [guidance]
+    async def test_a_release_that_needs_more_room_than_a_channel_has_asks_a_third_time(
+        self, tmp_path: Path
+    ) -> None:
+        warning = f"- **Breaking:** {'all the old settings are refused, ' * 12}and so on.\n"
+        facets: dict[str, Any] = {
+            "source": CHANGELOG.replace("### Removed\n\n", f"### Removed\n\n{warning}"),
+            "channels": ["x", "linkedin"],
+        }
+        visits = (
+            ("strategist", picked("general")),
+            ("writer",),
+            ("reviewer", picked("leave-out")),
+            ("publisher", approved()),
+        )
+        asked = await self.work(facets, [], tmp_path, *visits)
+        assert asked == ["choice", "choice", "approval"]
+        assert [each["channel"] for each in facets["published"]["files"]] == ["linkedin"]

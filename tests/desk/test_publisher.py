@@ -31,7 +31,8 @@ class TestPublisher:
     async def publish(
         self, out: Path, *answers: Answer, run_id: str = "run-1"
     ) -> tuple[dict[str, Any], Any]:
-        review = {"passed": False, "score": 70, "threshold": 80, "why": "No guidance: Expired"}
+        issue = {"channel": "email", "rule": "figures", "message": "50 is nowhere.", "line": 3}
+        review = {"passed": False, "issues": [issue], "why": "Nobody decided: Expired"}
         given = task(
             {"drafts": drafts(linkedin="We are out.\n\n“Grüße”", email="Hello"), "review": review},
             run_id=run_id,
@@ -49,7 +50,10 @@ class TestPublisher:
             "linkedin",
             "email",
         ]
-        assert "did not pass (No guidance: Expired): 70 of 100" in question["additionalContext"]
+        assert question["additionalContext"] == (
+            "The review did not pass (Nobody decided: Expired); made by a person.\n\n"
+            "- **email**, line 3 (figures): 50 is nowhere."
+        ), "the posts are the arguments, and stand nowhere else"
         folder = tmp_path / "run-1" / "step-1"
         assert names(folder) == ["email.txt", "linkedin.txt", "manifest.json"]
         assert (folder / "linkedin.txt").read_text("utf-8") == "We are out.\n\n“Grüße”\n"
@@ -77,6 +81,13 @@ class TestPublisher:
         made, _ = await self.publish(tmp_path, answer)
         assert "published" not in made
         assert names(tmp_path) == []
+
+    async def test_what_a_person_left_out_is_not_asked_for(self, tmp_path: Path) -> None:
+        review = {"passed": True, "leaveOut": ["email"], "why": "A person left out email."}
+        facets = {"drafts": drafts(x="We are out.", email="Hello"), "review": review}
+        _, [question] = await run(desk(out=tmp_path)["publisher"], task(facets), approved())
+        assert question["question"] == "Publish these posts to x?"
+        assert names(tmp_path / "run-1" / "step-1") == ["manifest.json", "x.txt"]
 
     async def test_publishes_what_was_edited(self, tmp_path: Path) -> None:
         made, _ = await self.publish(

@@ -1,11 +1,13 @@
-"""The strategist: whom to address, and what there is to say."""
+"""The strategist: what it asks, and what comes of the answers."""
+
+from typing import Any
 
 import pytest
 
-from hitl_orchestrator.desk import source as sources
-from hitl_orchestrator.desk.objective import read as read_objective
+from hitl_orchestrator.desk.strategist import Unclear
 from tests.desk.acme import (
     CHANGELOG,
+    Answer,
     denied,
     desk,
     picked,
@@ -14,193 +16,151 @@ from tests.desk.acme import (
     task,
 )
 
+FOR_TWO = """# Acme
 
-class TestStrategist:
-    async def test_asks_whom_to_address_with_options_from_the_source(self) -> None:
-        made, [question] = await run(
-            desk()["strategist"], task({"source": CHANGELOG}), picked("operators")
+## 1.2.0
+
+### Added
+
+#### For developers
+
+- A command
+
+#### For people who run it
+
+- A probe
+
+### Fixed
+
+- A crash
+"""
+
+
+async def read(
+    source: str, *answers: Answer, objective: str = "Announce this release", **facets: Any
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    given = task({"source": source, **facets}, objective)
+    made, asked = await run(desk()["strategist"], given, *answers)
+    return made.get("brief", {}), asked
+
+
+class TestAudience:
+    async def test_it_is_asked_for_with_whole_points(self) -> None:
+        brief, [question] = await read(FOR_TWO, picked("people-who-run-it"))
+        assert question["question"] == "Whom should the announcement of Acme 1.2.0 address?"
+        assert [(one["id"], one["label"], one["description"]) for one in question["options"]] == [
+            ("developers", "Developers", "1 of 3 points go first: A command"),
+            ("people-who-run-it", "People who run it", "1 of 3 points go first: A probe"),
+            ("existing", "People who already use it", "1 of 3 points go first: A crash"),
+            ("general", "Everyone", "A command"),
+        ]
+        assert question["additionalContext"].splitlines()[2:] == [
+            "- A command",
+            "- A probe",
+            "- A crash",
+        ]
+        assert (brief["audience"], brief["audienceFrom"], brief["lead"]) == (
+            "people-who-run-it",
+            "person",
+            [1],
         )
 
-        assert question["question"] == "Whom should the announcement of Acme CLI 2.4.0 address?"
-        assert [option["id"] for option in question["options"]] == [
-            "developers",
-            "operators",
-            "users",
-            "existing",
-            "general",
+    async def test_no_option_is_cut(self) -> None:
+        _, [question] = await read(CHANGELOG, picked("general"))
+        shown = [
+            question["additionalContext"],
+            *(one["description"] for one in question["options"]),
         ]
-        assert (
-            "1 of 9 points, e.g. “A dark theme for the terminal dashboard”"
-            in question["options"][2]["description"]
-        )
-        assert made["brief"]["audience"] == "people who run it"
-        assert made["brief"]["audienceFrom"] == "person"
-        assert made["brief"]["madeBy"] == "offline rules"
+        assert "…" not in "".join(shown)
+        assert shown[-1] == "Acme CLI 2.4.0 makes large uploads fast and dependable."
 
-    async def test_the_brief_is_drawn_from_the_newest_release(self) -> None:
-        made, _ = await run(
-            desk()["strategist"], task({"source": CHANGELOG, "audience": "developers"})
-        )
-
-        assert (made["brief"]["product"], made["brief"]["version"]) == ("Acme CLI", "2.4.0")
-        assert [(point["kind"], point["text"]) for point in made["brief"]["keyPoints"]] == [
-            ("breaking", "Python 3.9 is no longer supported."),
-            ("security", "CVE-2026-1234: tokens are no longer written to the debug log"),
-            (
-                "new",
-                "Parallel uploads. acme push sends up to 8 files at once; 12,000 files "
-                "took 40 % less time.",
-            ),
-            ("new", "A dark theme for the terminal dashboard"),
-            ("new", "acme login --device for machines without a browser"),
-            (
-                "improved",
-                "The configuration file moved to ~/.config/acme/config.toml. See the "
-                "migration guide.",
-            ),
-            ("fixed", "A crash when a folder was deleted during an upload"),
-            ("fixed", "Progress bars no longer flicker in tmux"),
-        ]
-        assert made["brief"]["mustInclude"] == [
-            "Python 3.9 is no longer supported.",
-            "CVE-2026-1234: tokens are no longer written to the debug log",
-        ]
-        assert made["brief"]["links"] == [
-            {"url": "https://docs.acme.example.com/migrate-2.4", "text": "migration guide"}
-        ]
-
-    async def test_the_objective_may_mean_an_older_release(self) -> None:
-        made, _ = await run(
-            desk()["strategist"],
-            task({"source": CHANGELOG, "audience": "all"}, "Announce Acme CLI 2.3.1"),
-        )
-        assert [point["text"] for point in made["brief"]["keyPoints"]] == [
-            "Uploads over slow lines no longer stop after an hour"
-        ]
-
-    async def test_an_audience_that_was_given_is_not_asked_for(self) -> None:
-        made, asked = await run(
-            desk()["strategist"],
-            task({"source": CHANGELOG, "audience": "Python developers at banks"}),
-        )
-        assert (asked, made["brief"]["audience"], made["brief"]["audienceFrom"]) == (
+    async def test_one_that_was_given_is_not_asked_for(self) -> None:
+        brief, asked = await read(FOR_TWO, audience="Developers")
+        assert (asked, brief["audience"], brief["audienceFrom"], brief["lead"]) == (
             [],
-            "Python developers at banks",
+            "Developers",
             "input",
+            [0],
         )
 
-    async def test_a_person_may_type_an_audience(self) -> None:
-        made, _ = await run(
-            desk()["strategist"], task({"source": CHANGELOG}), said("teachers who\nuse Acme")
-        )
-        assert made["brief"]["audience"] == "teachers who use Acme"
+    async def test_a_person_may_type_one(self) -> None:
+        brief, _ = await read(FOR_TWO, said("teachers who\nuse Acme"))
+        assert (brief["audience"], brief["lead"]) == ("teachers who use Acme", [])
 
     async def test_a_denial_leaves_everyone_and_says_why(self) -> None:
-        made, _ = await run(
-            desk()["strategist"], task({"source": CHANGELOG}), denied("Too many HITL requests")
-        )
-        assert (made["brief"]["audience"], made["brief"]["why"]) == (
-            "everyone",
+        brief, _ = await read(FOR_TWO, denied("Too many HITL requests"))
+        assert (brief["audience"], brief["audienceFrom"], brief["why"]) == (
+            "Everyone",
+            "nobody",
             "Too many HITL requests",
         )
 
-    async def test_without_a_source_the_objective_is_one(self) -> None:
-        objective = 'Announce Acme CLI 2.4: parallel uploads, a dark theme and "free for schools"'
-        made, _ = await run(desk()["strategist"], task({"audience": "everyone"}, objective))
-        assert (made["brief"]["product"], made["brief"]["version"]) == ("Acme CLI", "2.4")
-        assert [point["text"] for point in made["brief"]["keyPoints"]][:2] == [
-            "Parallel uploads",
-            "A dark theme",
-        ]
-        assert made["brief"]["mustInclude"] == ["free for schools"]
 
-    async def test_a_source_that_is_too_long_is_cut_with_a_warning(self) -> None:
-        made, _ = await run(
-            desk()["strategist"],
-            task({"source": CHANGELOG + "more " * 20_000, "audience": "everyone"}),
+class TestRelease:
+    SOURCE = "# Acme\n\n## 1.2.1\n\n- B\n\n## 1.2.0\n\n- A\n"
+
+    async def test_what_is_unclear_is_asked_and_nothing_else_is(self) -> None:
+        brief, [question] = await read(
+            self.SOURCE, picked("Acme 1.2.0"), objective="Announce Acme 1.2"
         )
-        assert "only the first 100000 were read" in made["warnings"][0]
-
-    @pytest.mark.parametrize(
-        ("objective", "title", "version"),
-        [
-            (
-                "Announce the launch of our Berlin office",
-                "Announcing the launch of our Berlin office",
-                None,
-            ),
-            ("Write a LinkedIn post about our new pricing", "Our new pricing", None),
-            ("Announce that we moved", "We moved", None),
-            ("Announce the party on 24.12.2026", "Announcing the party on 24.12.2026", None),
-            ("Announce Acme CLI v2.4", "", "2.4"),
-            ("...", "", None),
-        ],
-    )
-    def test_topics_of_objectives(self, objective: str, title: str, version: str | None) -> None:
-        found = read_objective(objective)
-        assert (found.title, found.version) == (title, version)
-
-    @pytest.mark.parametrize(
-        ("heading", "named"),
-        [
-            ("Acme CLI 2.4.0", ("", "Acme CLI", "2.4.0")),
-            ("ruff v0.17", ("", "ruff", "0.17")),
-            ("Release notes", ("", None, None)),
-            ("Acme 2.4 makes uploads fast", ("Acme 2.4 makes uploads fast", None, "2.4")),
-            ("We moved", ("We moved", None, None)),
-        ],
-    )
-    def test_titles_that_only_name_a_release(
-        self, heading: str, named: tuple[str, str | None, str | None]
-    ) -> None:
-        found = sources.read(f"# {heading}\n\n- A point", "Announce it")
-        assert (found.title, found.product, found.version) == named
-
-    def test_github_release_notes(self) -> None:
-        notes = """
-## What's Changed
-* feat(server): add streaming responses by @maria in https://github.com/foo/bar/pull/1201
-* perf: cut cold start from 900 ms to 350 ms by @li in https://github.com/foo/bar/pull/1180
-* feat!: drop Node 16 by @li in https://github.com/foo/bar/pull/1190
-* chore(deps): bump httpx by @dependabot[bot] in https://github.com/foo/bar/pull/1199
-
-**Full Changelog**: https://github.com/foo/bar/compare/v5.1.0...v5.2.0
-"""
-        assert [
-            (point.kind, point.text) for point in sources.read(notes, "Announce Bar 5.2.0").points
-        ] == [
-            ("new", "Add streaming responses"),
-            ("improved", "Cut cold start from 900 ms to 350 ms"),
-            ("breaking", "Drop Node 16"),
-            ("internal", "Bump httpx"),
-        ]
-
-    def test_a_press_release(self) -> None:
-        press = """
-# Nordlicht opens its Berlin office
-
-On 1 March Nordlicht opens an office in Berlin. It is our first one outside Hamburg. More follows.
-
-## For our customers
-
-You get support from 7:00 to 20:00. Visits are welcome.
-
-Read the [announcement](https://n.example.com/a) or [book a visit](https://n.example.com/b).
-
-| a | b |
-|---|---|
-| 1 | 2 |
-
-## Must include
-
-- Our phone number stays the same.
-"""
-        found = sources.read(press, "Announce it")
-        assert found.title == "Nordlicht opens its Berlin office"
-        assert found.summary == (
-            "On 1 March Nordlicht opens an office in Berlin. It is our first one outside Hamburg."
+        assert question["question"] == (
+            "More than one release fits the objective. What should be announced?"
         )
-        assert [(point.section, point.text) for point in found.points] == [
-            ("For our customers", "You get support from 7:00 to 20:00.")
+        assert [one["description"] for one in question["options"]] == ["B", "A"]
+        assert (brief["version"], brief["releaseFrom"], brief["audience"]) == (
+            "1.2.0",
+            "person",
+            "Everyone",
+        )
+
+    async def test_a_denial_is_no_choice(self) -> None:
+        brief, _ = await read(self.SOURCE, denied("no"), objective="Announce Acme 9.9")
+        assert brief == {}
+
+    @pytest.mark.parametrize("typed", ["Acme 1.2.1", "1.2.1", "the newer one, 1.2.1"])
+    async def test_a_person_may_type_what_the_source_has(self, typed: str) -> None:
+        brief, _ = await read(self.SOURCE, said(typed), objective="Announce Acme 9.9")
+        assert (brief["product"], brief["version"]) == ("Acme", "1.2.1")
+
+    @pytest.mark.parametrize("typed", ["9.9", "Acme 3.0.0", "the newest"])
+    async def test_what_it_does_not_have_fails_the_step(self, typed: str) -> None:
+        with pytest.raises(Unclear, match="names no release"):
+            await read(self.SOURCE, said(typed), objective="Announce Acme 9.9")
+
+    async def test_a_product_that_nothing_names_is_asked_in_words(self) -> None:
+        brief, [question] = await read("# Changelog\n\n## 1.2.0\n\n- A\n", said("Acme Tools"))
+        assert (question["kind"], question["question"]) == (
+            "freeform",
+            "The source names no product. What should be announced?",
+        )
+        assert (brief["product"], brief["version"]) == ("Acme Tools", "1.2.0")
+
+    async def test_a_number_of_a_source_without_releases_is_confirmed(self) -> None:
+        source = "# Acme\n\n- A theme\n"
+        brief, [question] = await read(source, picked("Acme 2.0"), objective="Announce Acme 2.0")
+        assert [one["label"] for one in question["options"]] == ["Acme 2.0", "Acme"]
+        assert (brief["product"], brief["version"]) == ("Acme", "2.0")
+
+
+class TestObjective:
+    async def test_without_a_source_it_is_one(self) -> None:
+        objective = "Announce Acme CLI 2.4: parallel uploads, a dark theme and fewer crashes"
+        made, _ = await run(desk()["strategist"], task({"audience": "all"}, objective))
+        brief = made["brief"]
+        assert (brief["product"], brief["version"]) == ("Acme CLI", "2.4")
+        assert [point["text"] for point in brief["keyPoints"]] == [
+            "parallel uploads, a dark theme and fewer crashes"
         ]
-        assert found.must == ("Our phone number stays the same.",)
+
+    async def test_a_page_that_is_about_no_release_keeps_its_title(self) -> None:
+        page = "# Nordlicht opens its Berlin office\n\nVisits are welcome. More follows.\n"
+        brief, _ = await read(page, audience="all", objective="Announce it")
+        assert (brief["title"], brief["product"], brief["version"]) == (
+            "Nordlicht opens its Berlin office",
+            None,
+            None,
+        )
+        assert [point["text"] for point in brief["keyPoints"]] == [
+            "Visits are welcome.",
+            "More follows.",
+        ]

@@ -10,7 +10,7 @@ from hitl_orchestrator.server.terminal.wire import RunJson
 from tests.processes import Running
 from tests.terminal.commands import hitl
 
-RELEASE = """# Changelog
+RELEASE = """# Lumen changelog
 
 ## 2.0.0
 
