@@ -17,7 +17,6 @@ a flush may come at any moment.
 """
 
 import asyncio
-import json
 import re
 from collections.abc import (
     AsyncGenerator,
@@ -53,6 +52,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
+from pydantic_core import to_json
 
 from hitl_orchestrator.checkpoints.images import Space, ThreadImage, squash
 from hitl_orchestrator.checkpoints.order import OrderedSaver
@@ -226,8 +226,8 @@ class BufferedSaver(OrderedSaver):
             ns,
             checkpoint["id"],
             get_checkpoint_id(config),
-            json.dumps({**checkpoint, "channel_values": inline}),
-            json.dumps(about),
+            to_json({**checkpoint, "channel_values": inline}).decode(),
+            to_json(about).decode(),
             {**checkpoint["channel_versions"]},
             COUNTERS in about or any(isinstance(each, _DeltaSnapshot) for each in blobs.values()),
         )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from pydantic import BaseModel, ValidationError
 
-from hitl_orchestrator.domain.json_values import Unstorable, check_storable
+from hitl_orchestrator.domain.json_values import Unstorable, check_storable, write_json
 from hitl_orchestrator.domain.records import Json, describe_misfit
 from hitl_orchestrator.server.api.body import parse_body
 
@@ -60,6 +60,34 @@ def test_what_an_agent_may_propose_a_body_may_hold(value: Json) -> None:
         return
     sent = json.dumps({"editedArguments": value}).encode()
     assert parse_body("application/json", sent) == {"editedArguments": value}
+
+
+@given(JSON)
+def test_what_can_be_stored_is_written_as_it_is(value: Json) -> None:
+    try:
+        check_storable(value)
+    except Unstorable:
+        return
+    assert json.loads(write_json(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ({"a\0": "b\0\ud800"}, {"a\ufffd": "b\ufffd?"}),
+        ({"a": "b\0", "c": "\\u0000"}, {"a": "b\ufffd", "c": "\\u0000"}),
+        ({"a": "ü😀"}, {"a": "ü😀"}),
+    ],
+)
+def test_what_cannot_be_stored_is_replaced_where_it_is_shown(value: Json, written: Json) -> None:
+    assert json.loads(write_json(value)) == written
+
+
+def test_what_is_nested_deeply_is_written_too() -> None:
+    value: Json = "deep"
+    for _ in range(400):
+        value = [value]
+    assert json.loads(write_json(value)) == value
 
 
 class Inner(BaseModel):
