@@ -110,6 +110,7 @@ class Collected:
         self.owns_thread: Callable[[str], bool] = lambda thread_id: True
         self.are_new = False  # in its own threads nothing was stored when it began
         self._flushed = set[str]()  # threads
+        self._name, self._noted = uuid4().hex, 0
         self.updates: list[Update] = []
         # the next input of a thread, of which LangGraph tells no saver but by its checkpoint
         self.given: tuple[str, Writes] | None = None
@@ -123,7 +124,8 @@ class Collected:
 
     def note(self, thread_id: str, writes: Writes) -> None:
         """Note what is to be told with the next flush."""
-        self.updates.append(Update(uuid4().hex, thread_id, [*writes]))
+        self._noted += 1
+        self.updates.append(Update(f"{self._name}.{self._noted}", thread_id, [*writes]))
         self.touch()
 
     def touch(self) -> None:

@@ -27,7 +27,7 @@ async def begin_with_plan(graph: Graph, state: Snapshot) -> Beginning:
     said: Command[Any] = await graph.nodes[PLANNER].ainvoke({RUN: state})
     update: Any = said.update
     delta = Delta(first=state).join(Delta.of(update[RUN]))
-    given = {RUN: delta.write(), **_write_goto(graph, said.goto)}
+    given = {RUN: delta, **_write_goto(graph, said.goto)}
     view = copy(graph)
     view.input_channels = [*given]
     return Beginning(view, given)

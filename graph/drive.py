@@ -52,6 +52,7 @@ _log = logging.getLogger("hitl.drive")
 
 _RETRY_SECONDS = 0.5
 _REST = "rest"
+INTERRUPT = "__interrupt__"  # of an update
 _MAX_SUPERSTEPS = 10_000  # the plan's own limits end a run long before
 
 
@@ -147,7 +148,7 @@ class _Drive:
                 self._unit.flushing(self._record),
             ):
                 with hearing(self._lines):
-                    output = await self._invoke(step, config)
+                    return await self._invoke(step, config)
         except GraphDrained:
             return Drained()
         except Unfit as misfit:
@@ -158,9 +159,8 @@ class _Drive:
             # This run fails, and no other notices. The error's text may quote SQL.
             _log.exception("the graph of run %s failed", self._claim.run_id)
             return Broken(RunError(message=f"The orchestrator failed: {type(error).__name__}."))
-        return Stopped(output.interrupts)
 
-    async def _invoke(self, step: Begin | ResumeWith | Continue, config: RunnableConfig) -> Any:
+    async def _invoke(self, step: Begin | ResumeWith | Continue, config: RunnableConfig) -> Stopped:
         graph, given = self._graph, None
         match step:
             case Begin(state):
@@ -172,9 +172,13 @@ class _Drive:
                 pass
             case _ as never:
                 assert_never(never)
-        return await graph.ainvoke(
-            given, config, durability="async", version="v2", control=self._control
-        )
+        interrupts: list[Interrupt[Any]] = []
+        # as ainvoke does, which has all values streamed, too
+        async for update in graph.astream(
+            given, config, stream_mode="updates", durability="async", control=self._control
+        ):
+            interrupts += update.get(INTERRUPT, ())
+        return Stopped(interrupts)
 
     def _record(self, locked: Locked, updates: Sequence[Update]) -> Change:
         self._state, change = record(self._state, self._claim, locked, updates)
