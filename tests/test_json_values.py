@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from pydantic import BaseModel, ValidationError
 
+from hitl_orchestrator.domain.hitl import Person
 from hitl_orchestrator.domain.json_values import Unstorable, check_storable, write_json
 from hitl_orchestrator.domain.records import Json, describe_misfit
 from hitl_orchestrator.server.api.body import parse_body
@@ -81,6 +82,13 @@ def test_what_can_be_stored_is_written_as_it_is(value: Json) -> None:
 )
 def test_what_cannot_be_stored_is_replaced_where_it_is_shown(value: Json, written: Json) -> None:
     assert json.loads(write_json(value)) == written
+
+
+@pytest.mark.parametrize("said", ["Ann", "Ann\0", "Ann\ud800"])
+def test_records_are_written_as_the_wire_has_them(said: str) -> None:
+    person = Person.model_construct(id=said)
+    written = json.loads(write_json({"by": person, "none": None}))
+    assert written == json.loads(write_json({"by": person.json_object(), "none": None}))
 
 
 def test_what_is_nested_deeply_is_written_too() -> None:
