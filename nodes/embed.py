@@ -256,12 +256,13 @@ class _Visit:
         task = self._task.json_object()
         context = build_context(self._agent.context, self._graph, task)
         config = add_config(self._agent.config, task, config)
-        lines, step_id, agent = find_lines(), self._task.stepId, self.of[1]
+        lines, teller = find_lines(), (self._task.stepId, self.of[1])
         modes = self._agent.stream if lines else ()
         tokens: list[StreamMode] = ["messages"] if "messages" in modes else []
         with ExitStack() as heard:
             if lines and "custom" in modes:
-                config = heard.enter_context(giving_writer(config, lines, step_id, agent))
+                giving = giving_writer(config, self._graph.store, lines, teller)
+                config = heard.enter_context(giving)
             # As ainvoke does, whose modes are others: they cost something in each superstep. It is
             # read from the thread what came of it.
             async for _, _, said in self._graph.astream(
@@ -273,7 +274,7 @@ class _Visit:
                 subgraphs=bool(tokens),
             ):
                 if lines and isinstance(message := said[0], AIMessageChunk):
-                    lines.add_tokens(step_id, agent, message.text)
+                    lines.add_tokens(*teller, message.text)
 
     def _ask_to_go_on(self, stop: Stop) -> Ask:
         """Return the question whether to go on; the next one, where the last yes did not help."""

@@ -13,6 +13,7 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel.protocol import StreamProtocol
 from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
 
 from hitl_orchestrator.domain.events import Event, EventKind
 from hitl_orchestrator.domain.json_values import write_json
@@ -23,7 +24,6 @@ MAX_TEXT, MAX_JSON_BYTES, MAX_LINE = 2_000, 4_096, 200
 # Where LangGraph looks for the writer, and for whom it streams to, of who calls a graph: internal
 # names. Where they mean something else nothing is heard, and tests/api/test_progress.py fails.
 RUNTIME, STREAM = "__pregel_runtime", "__pregel_stream"
-NO_STREAM = StreamProtocol(lambda chunk: None, set())
 NAMES = ("message", "text", "status")  # of what a mapping says in words
 
 Teller = tuple[str, str]  # a step and its agent
@@ -122,10 +122,11 @@ def hearing(lines: Lines) -> Generator[None]:
 
 @contextmanager
 def giving_writer(
-    config: RunnableConfig, lines: Lines, step_id: str, agent: str
+    config: RunnableConfig, store: BaseStore | None, lines: Lines, teller: Teller
 ) -> Generator[RunnableConfig]:
     """Give the config for a call whose nodes, however deep and in whichever thread, say it there.
 
+    `store`: of the graph that is called, which takes it from where it finds the writer.
     LangGraph's own writer looks for the config where it is called, and raises in threads of the
     agent's own; its stream would be another task beside each superstep.
     """
@@ -133,13 +134,15 @@ def giving_writer(
 
     def say(value: object) -> None:
         if not is_over:
-            lines.say(step_id, agent, value)
+            lines.say(*teller, value)
 
     def write(value: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more
             loop.call_soon_threadsafe(say, value)
 
-    ours = {RUNTIME: Runtime(stream_writer=write), STREAM: NO_STREAM}
+    # what a graph elsewhere says, which is a node of this one, comes as a part of a stream
+    stream = StreamProtocol(lambda part: write(part[-1]), {"custom"})
+    ours = {RUNTIME: Runtime(stream_writer=write, store=store), STREAM: stream}
     try:
         yield {**config, "configurable": {**config.get("configurable", {}), **ours}}
     finally:

@@ -15,6 +15,7 @@ from hitl_orchestrator.nodes.lines import (
     MAX_LINE,
     MAX_TEXT,
     RUNTIME,
+    STREAM,
     Lines,
     find_lines,
     giving_writer,
@@ -117,11 +118,15 @@ def test_a_stream_that_is_none_stops_the_start(given: Any) -> None:
 
 async def test_a_line_is_heard_from_any_thread_until_the_visit_has_ended() -> None:
     lines = Lines()
-    with giving_writer({}, lines, "s1", "teller") as config:
-        write = config.get("configurable", {})[RUNTIME].stream_writer
+    with giving_writer({}, None, lines, ("s1", "teller")) as config:
+        ours = config.get("configurable", {})
+        write = ours[RUNTIME].stream_writer
         await asyncio.to_thread(write, "in time")
         await asyncio.sleep(0)
         assert [event.data["progress"] for event in lines.take()] == ["in time"]
+        ours[STREAM](((), "custom", "from a graph elsewhere"))
+        await asyncio.sleep(0)
+        assert [event.data["progress"] for event in lines.take()] == ["from a graph elsewhere"]
     write("too late")
     await asyncio.sleep(0)
     assert lines.take() == []
