@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from psycopg.rows import DictRow
+from pydantic_core import from_json
 
 from hitl_orchestrator.checkpoints.rowsets import BlobRow, CheckpointRow, Rowsets, WriteRow
 
@@ -89,8 +90,8 @@ class ThreadImage:
             "checkpoint_ns": ns,
             "checkpoint_id": self.id,
             "parent_checkpoint_id": self._parent_id,
-            "checkpoint": json.loads(self._checkpoint),
-            "metadata": json.loads(self._metadata),
+            "checkpoint": from_json(self._checkpoint),
+            "metadata": from_json(self._metadata),
             "channel_values": [
                 (name.encode(), kind.encode(), blob)
                 for name, (_, kind, blob) in self._blobs.items()

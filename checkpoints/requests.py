@@ -16,7 +16,6 @@ from hitl_orchestrator.domain.hitl import (
     Settled,
 )
 from hitl_orchestrator.domain.ports import Settlement
-from hitl_orchestrator.domain.records import JsonObject
 
 # By name, as in runs.py.
 COLUMNS = """SELECT r.request_id, r.run_id, r.status, r.origin_agent, r.urgency,
@@ -95,8 +94,8 @@ def write_asked(
     fingerprint: str,
     settled: Settled | None,
     resolved: tuple[Person | None, datetime] | None,
-) -> JsonObject:
-    """Return a new row, with the names of its columns."""
+) -> dict[str, Any]:
+    """Return a new row, with the names of its columns, as `write_json` writes it."""
     by, at = resolved or (None, None)
     return {
         "request_id": request.requestId,
@@ -109,20 +108,20 @@ def write_asked(
         "denial_reason": request.denialReason,
         "created_at": request.createdAt and request.createdAt.isoformat(),
         "expires_at": request.expiresAt and request.expiresAt.isoformat(),
-        "settled": settled and settled.json_object(),
-        "resolved_by": by and by.json_object(),
+        "settled": settled,
+        "resolved_by": by,
         "resolved_at": at and at.isoformat(),
     }
 
 
-def write_settlement(one: Settlement) -> JsonObject:
-    """Return what changes of its row, with the names of the columns."""
+def write_settlement(one: Settlement) -> dict[str, Any]:
+    """Return what changes of its row, with the names of the columns, as `write_json` writes it."""
     return {
         "request_id": one.request.requestId,
         "status": one.request.status.value,
         "denial_reason": one.request.denialReason,
-        "settled": one.settled.json_object(),
-        "resolved_by": one.by and one.by.json_object(),
+        "settled": one.settled,
+        "resolved_by": one.by,
     }
 
 

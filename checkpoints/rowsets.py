@@ -1,10 +1,11 @@
 """Rows of LangGraph's three tables, as its Postgres saver writes them."""
 
-import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from pydantic_core import to_json
 
 
 class CheckpointRow(NamedTuple):
@@ -132,16 +133,20 @@ def _join(texts: Iterable[str]) -> str:
 
 
 def _write_checkpoint(row: CheckpointRow) -> str:
-    key = json.dumps(dict(zip("abcd", row[:4], strict=True)))
+    key = _dump("abcd", row[:4])
     return f'{key[:-1]}, "e": {row.checkpoint}, "f": {row.metadata}}}'
 
 
 def _write_blob(row: BlobRow) -> str:
-    return json.dumps(dict(zip("abcdef", (*row[:5], _encode(row.blob)), strict=True)))
+    return _dump("abcdef", (*row[:5], _encode(row.blob)))
 
 
 def _write_write(row: WriteRow) -> str:
-    return json.dumps(dict(zip("abcdefghi", (*row[:8], _encode(row.blob)), strict=True)))
+    return _dump("abcdefghi", (*row[:8], _encode(row.blob)))
+
+
+def _dump(names: str, values: Sequence[object]) -> str:
+    return to_json(dict(zip(names, values, strict=True))).decode()
 
 
 def _encode(blob: bytes | None) -> str | None:

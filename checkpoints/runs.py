@@ -75,11 +75,11 @@ def write_fields(
     return {
         "run_id": run.runId,
         "status": run.status.value,
-        "plan": run.plan and write_json(run.plan.json_object()),
-        "facets": _write_facets(run),
-        "result": run.result and write_json(run.result.json_object()),
-        "error": run.error and write_json(run.error.json_object()),
-        "held": run.held and write_json(run.held.json_object()),
+        "plan": run.plan and write_json(run.plan),
+        "facets": write_json(run.facets),
+        "result": run.result and write_json(run.result),
+        "error": run.error and write_json(run.error),
+        "held": run.held and write_json(run.held),
         "needs": [*needs],
         "request_count": counters.requests,
         "event_count": counters.events,
@@ -95,7 +95,7 @@ def write_fields(
 def write_new(run: StoredRun) -> dict[str, str]:
     """Return what never changes, as the parameters of statements.INSERT."""
     return {
-        "settings": write_json(run.settings.json_object()),
+        "settings": write_json(run.settings),
         "metadata": write_json(run.metadata),
     }
 
@@ -118,7 +118,3 @@ def of_row(row: DictRow, believed: datetime | None = None) -> StoredRun:
     fields["claimToken"] = row["claim_token"]
     fields["stillWorking"] = row["working_until"] is not None and row["working_until"] > now
     return StoredRun.read({**fields, **times})
-
-
-def _write_facets(run: StoredRun) -> str:
-    return write_json({name: facet.json_object() for name, facet in run.facets.items()})

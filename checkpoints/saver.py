@@ -17,7 +17,6 @@ a flush may come at any moment.
 """
 
 import asyncio
-import json
 import re
 from collections.abc import (
     AsyncGenerator,
@@ -53,6 +52,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
+from pydantic_core import to_json
 
 from hitl_orchestrator.checkpoints.images import Space, ThreadImage, squash
 from hitl_orchestrator.checkpoints.order import OrderedSaver
@@ -75,6 +75,7 @@ from hitl_orchestrator.domain.ports import Update
 from hitl_orchestrator.domain.time_limits import paused_time
 
 T = TypeVar("T")
+Writes = Sequence[tuple[str, Any]]  # channel, value
 
 RETRY_SECONDS = 0.5
 REFUSED_BY_JSONB = re.compile("[\0\ud800-\udfff]")
@@ -109,7 +110,10 @@ class Collected:
         self.owns_thread: Callable[[str], bool] = lambda thread_id: True
         self.are_new = False  # in its own threads nothing was stored when it began
         self._flushed = set[str]()  # threads
+        self._name, self._noted = uuid4().hex, 0
         self.updates: list[Update] = []
+        # the next input of a thread, of which LangGraph tells no saver but by its checkpoint
+        self.given: tuple[str, Writes] | None = None
         self.changed = asyncio.Event()  # a task's writes wait for a flush
         self.wrote_at = 0.0  # when a task did last, by the clock of the event loop
         self.lock = asyncio.Lock()  # held by a flush
@@ -117,6 +121,16 @@ class Collected:
     def is_empty(self, thread_id: str) -> bool:
         """Tell whether nothing can be stored of a thread of its own, in any namespace."""
         return self.are_new and thread_id not in self._flushed
+
+    def note(self, thread_id: str, writes: Writes) -> None:
+        """Note what is to be told with the next flush."""
+        self._noted += 1
+        self.updates.append(Update(f"{self._name}.{self._noted}", thread_id, [*writes]))
+        self.touch()
+
+    def touch(self) -> None:
+        self.wrote_at = asyncio.get_running_loop().time()
+        self.changed.set()
 
     def forget(self, batch: Batch, updates: list[Update]) -> None:
         self._flushed |= batch.taken.threads
@@ -214,8 +228,8 @@ class BufferedSaver(OrderedSaver):
             ns,
             checkpoint["id"],
             get_checkpoint_id(config),
-            json.dumps({**checkpoint, "channel_values": inline}),
-            json.dumps(about),
+            to_json({**checkpoint, "channel_values": inline}).decode(),
+            to_json(about).decode(),
             {**checkpoint["channel_versions"]},
             COUNTERS in about or any(isinstance(each, _DeltaSnapshot) for each in blobs.values()),
         )
@@ -223,6 +237,9 @@ class BufferedSaver(OrderedSaver):
         unit.rows.put(row, dumped)
         if image := unit.images.get((thread_id, ns)):
             image.put(row, dumped)
+        if unit.given and unit.given[0] == thread_id and metadata.get("source") == "input":
+            unit.note(*unit.given)
+            unit.given = None
         return {
             "configurable": {
                 "thread_id": thread_id,
@@ -253,10 +270,10 @@ class BufferedSaver(OrderedSaver):
         unit.rows.write(dumped)
         if image := unit.images.get((thread_id, ns)):
             image.write(dumped)
-        if not ns:
-            unit.updates.append(Update(uuid4().hex, thread_id, list(writes)))
-        unit.wrote_at = asyncio.get_running_loop().time()
-        unit.changed.set()
+        if ns:
+            unit.touch()
+        else:
+            unit.note(thread_id, writes)
 
     # What a unit reads again and again, the newest checkpoint of a thread, it reads once. All else
     # is read by the ordered saver, through `_cursor`. What is unstored is inserted there, so it has

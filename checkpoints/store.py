@@ -355,6 +355,9 @@ class PgUnit:
             self._seen = Seen(moment)
         return moment
 
+    def begin(self, thread_id: str, given: Sequence[tuple[str, Any]]) -> None:
+        self._collected.given = thread_id, given
+
     async def flush(self, decide: Decide) -> Change:
         async def write(batch: Batch, updates: list[Update]) -> tuple[Change, KeptRun]:
             while True:

@@ -160,7 +160,7 @@ class Transaction(Protocol):
 
 
 class Update(NamedTuple):
-    """What a task of a LangGraph thread wrote when it finished, asked or failed."""
+    """What a task of a LangGraph thread wrote when it finished, asked or failed; or its input."""
 
     id: str
     thread_id: str
@@ -183,6 +183,10 @@ class Unit(Protocol):
 
     async def look(self) -> Locked:
         """Return the run as it is now. Raise Fenced when the claim is not ours."""
+        ...
+
+    def begin(self, thread_id: str, given: Sequence[tuple[str, Any]]) -> None:
+        """Let what the graph is given next be recorded, with its checkpoint: no task writes it."""
         ...
 
     async def flush(self, decide: Decide) -> Change:

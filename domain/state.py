@@ -227,8 +227,13 @@ class Delta(Record):
         return DeltaBytes(self)
 
     @classmethod
-    def of(cls, written: bytes) -> "Delta":
-        """Read what a node wrote, which any saver may have kept. Raise Unreadable."""
+    def of(cls, written: "bytes | Delta") -> "Delta":
+        """Read what a node wrote, which any saver may have kept. Raise Unreadable.
+
+        What a driver gives as an input is no write, and comes as it is.
+        """
+        if isinstance(written, Delta):
+            return written
         return written.delta if isinstance(written, DeltaBytes) else cls.read_json(written)
 
 

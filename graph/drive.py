@@ -20,7 +20,8 @@ from langgraph.types import Command, Interrupt, StateSnapshot
 from hitl_orchestrator.domain.errors import OrchestratorError, PutOff, StoreUnavailable, Unfit
 from hitl_orchestrator.domain.needs import describe_missing, list_capabilities
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Memory, Unit, Update
-from hitl_orchestrator.domain.state import RunError, Snapshot, first_state
+from hitl_orchestrator.domain.state import RunError, Snapshot
+from hitl_orchestrator.graph.beginning import begin_with_plan
 from hitl_orchestrator.graph.build import Graph
 from hitl_orchestrator.graph.earlier import read_earlier
 from hitl_orchestrator.graph.projection import (
@@ -52,6 +53,7 @@ _log = logging.getLogger("hitl.drive")
 
 _RETRY_SECONDS = 0.5
 _REST = "rest"
+INTERRUPT = "__interrupt__"  # of an update
 _MAX_SUPERSTEPS = 10_000  # the plan's own limits end a run long before
 
 
@@ -139,28 +141,15 @@ class _Drive:
         return read_earlier(found) if found else first
 
     async def _run(self, step: Next, config: RunnableConfig) -> Stop:
-        match step:
-            case Rest(interrupts):
-                return Stopped(interrupts)
-            case Begin(state):
-                return await self._invoke(first_state(state), config)
-            case ResumeWith(answers):
-                return await self._invoke(Command(resume=answers), config)
-            case Continue():
-                return await self._invoke(None, config)
-            case _ as never:
-                assert_never(never)
-
-    async def _invoke(self, given: Any, config: RunnableConfig) -> Stop:
+        if isinstance(step, Rest):
+            return Stopped(step.interrupts)
         try:
             async with (
                 telling(self._lines, self._unit.tell, lambda: self._unit.is_behind),
                 self._unit.flushing(self._record),
             ):
                 with hearing(self._lines), watching(Wave()):
-                    output = await self._graph.ainvoke(
-                        given, config, durability="async", version="v2", control=self._control
-                    )
+                    return await self._invoke(step, config)
         except (GraphDrained, PutOff):
             return Drained()
         except Unfit as misfit:
@@ -171,7 +160,26 @@ class _Drive:
             # This run fails, and no other notices. The error's text may quote SQL.
             _log.exception("the graph of run %s failed", self._claim.run_id)
             return Broken(RunError(message=f"The orchestrator failed: {type(error).__name__}."))
-        return Stopped(output.interrupts)
+
+    async def _invoke(self, step: Begin | ResumeWith | Continue, config: RunnableConfig) -> Stopped:
+        graph, given = self._graph, None
+        match step:
+            case Begin(state):
+                graph, given = await begin_with_plan(graph, state)
+                self._unit.begin(state.run.threadId, [*given.items()])
+            case ResumeWith(answers):
+                given = Command(resume=answers)
+            case Continue():
+                pass
+            case _ as never:
+                assert_never(never)
+        interrupts: list[Interrupt[Any]] = []
+        # as ainvoke does, which has all values streamed, too
+        async for update in graph.astream(
+            given, config, stream_mode="updates", durability="async", control=self._control
+        ):
+            interrupts += update.get(INTERRUPT, ())
+        return Stopped(interrupts)
 
     def _record(self, locked: Locked, updates: Sequence[Update]) -> Change:
         self._state, change = record(self._state, self._claim, locked, updates)

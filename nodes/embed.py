@@ -11,6 +11,7 @@ import inspect
 import itertools
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -23,7 +24,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
-from langgraph.types import Command, Interrupt, StateSnapshot
+from langgraph.types import Command, Interrupt, StateSnapshot, StreamMode
 
 from hitl_orchestrator.domain.capability import OBJECTIVE
 from hitl_orchestrator.domain.errors import Fenced, Invalid, PutOff, StoreUnavailable, Unfit
@@ -36,7 +37,7 @@ from hitl_orchestrator.nodes.calls import tell_way_out
 from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.exchange import read_asks, word_answers
 from hitl_orchestrator.nodes.fitness import read_state, sign
-from hitl_orchestrator.nodes.lines import find_lines
+from hitl_orchestrator.nodes.lines import find_lines, giving_writer
 from hitl_orchestrator.nodes.mishaps import tell_mishap
 from hitl_orchestrator.nodes.notes import note, recall
 from hitl_orchestrator.nodes.outputs import report_outputs, shorten
@@ -261,18 +262,25 @@ class _Visit:
         task = self._task.json_object()
         context = build_context(self._agent.context, self._graph, task)
         config = add_config(self._agent.config, task, config)
-        lines, modes = find_lines(), self._agent.stream
-        if lines is None or not modes:
-            await self._graph.ainvoke(step, config, context=context, durability="sync")
-            return
-        # as ainvoke does, whose modes are others. It is read from the thread what came of it.
-        async for _, mode, said in self._graph.astream(
-            step, config, context=context, durability="sync", stream_mode=[*modes], subgraphs=True
-        ):
-            if mode == "custom":
-                lines.say(self._task.stepId, self.of[1], said)
-            elif isinstance(message := said[0], AIMessageChunk):
-                lines.add_tokens(self._task.stepId, self.of[1], message.text)
+        lines, teller = find_lines(), (self._task.stepId, self.of[1])
+        modes = self._agent.stream if lines else ()
+        tokens: list[StreamMode] = ["messages"] if "messages" in modes else []
+        with ExitStack() as heard:
+            if lines and "custom" in modes:
+                giving = giving_writer(config, self._graph.store, lines, teller)
+                config = heard.enter_context(giving)
+            # As ainvoke does, whose modes are others: they cost something in each superstep. It is
+            # read from the thread what came of it.
+            async for _, _, said in self._graph.astream(
+                step,
+                config,
+                context=context,
+                durability="sync",
+                stream_mode=tokens,
+                subgraphs=bool(tokens),
+            ):
+                if lines and isinstance(message := said[0], AIMessageChunk):
+                    lines.add_tokens(*teller, message.text)
 
     def _ask_to_go_on(self, stop: Stop) -> Ask:
         """Return the question whether to go on; the next one, where the last yes did not help."""

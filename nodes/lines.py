@@ -7,12 +7,13 @@ cannot be told is left out: no step fails by it.
 import asyncio
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import Context, ContextVar
+from contextvars import ContextVar
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.pregel.protocol import StreamProtocol
 from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
 
 from hitl_orchestrator.domain.events import Event, EventKind
 from hitl_orchestrator.domain.json_values import write_json
@@ -20,9 +21,9 @@ from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.nodes.plain import make_plain
 
 MAX_TEXT, MAX_JSON_BYTES, MAX_LINE = 2_000, 4_096, 200
-# Where LangGraph keeps a task's writer, an internal name: where it means something else,
-# LangGraph's own writer stays, and tests/api/test_progress.py fails.
-RUNTIME = "__pregel_runtime"
+# Where LangGraph looks for the writer, and for whom it streams to, of who calls a graph: internal
+# names. Where they mean something else nothing is heard, and tests/api/test_progress.py fails.
+RUNTIME, STREAM = "__pregel_runtime", "__pregel_stream"
 NAMES = ("message", "text", "status")  # of what a mapping says in words
 
 Teller = tuple[str, str]  # a step and its agent
@@ -120,34 +121,29 @@ def hearing(lines: Lines) -> Generator[None]:
 
 
 @contextmanager
-def freeing_writer(config: RunnableConfig | None) -> Generator[RunnableConfig | None]:
-    """Give the config with a writer that works in threads of the agent's own, too.
+def giving_writer(
+    config: RunnableConfig, store: BaseStore | None, lines: Lines, teller: Teller
+) -> Generator[RunnableConfig]:
+    """Give the config for a call whose nodes, however deep and in whichever thread, say it there.
 
-    LangGraph's looks for the config where it is called, and raises where there is none. The same
-    holds for what `get_stream_writer()` returns inside.
+    `store`: of the graph that is called, which takes it from where it finds the writer.
+    LangGraph's own writer looks for the config where it is called, and raises in threads of the
+    agent's own; its stream would be another task beside each superstep.
     """
-    if find_lines() is None:
-        yield config
-        return
-    token = var_child_runnable_config.set(_free_writer(var_child_runnable_config.get()))
-    try:
-        yield _free_writer(config)
-    finally:
-        var_child_runnable_config.reset(token)
+    loop, is_over = asyncio.get_running_loop(), False
 
+    def say(value: object) -> None:
+        if not is_over:
+            lines.say(*teller, value)
 
-def _free_writer(config: RunnableConfig | None) -> RunnableConfig | None:
-    configurable = (config or {}).get("configurable", {})
-    runtime = configurable.get(RUNTIME)
-    if config is None or not isinstance(runtime, Runtime):
-        return config
-    runtime = cast("Runtime[Any]", runtime)
-
-    def write(value: Any) -> None:
-        context = Context()
-        context.run(var_child_runnable_config.set, config)
+    def write(value: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            context.run(runtime.stream_writer, value)
+            loop.call_soon_threadsafe(say, value)
 
-    freed = {**configurable, RUNTIME: runtime.override(stream_writer=write)}
-    return {**config, "configurable": freed}
+    # what a graph elsewhere says, which is a node of this one, comes as a part of a stream
+    stream = StreamProtocol(lambda part: write(part[-1]), {"custom"})
+    ours = {RUNTIME: Runtime(stream_writer=write, store=store), STREAM: stream}
+    try:
+        yield {**config, "configurable": {**config.get("configurable", {}), **ours}}
+    finally:
+        is_over = True

@@ -18,7 +18,6 @@ from langgraph.types import Interrupt, StateSnapshot
 
 from hitl_orchestrator.nodes.blocking import hand_over
 from hitl_orchestrator.nodes.calls import tell_way_out
-from hitl_orchestrator.nodes.lines import freeing_writer
 
 # Where LangGraph keeps a task's answers, an internal name: where it means something else, nothing
 # is noticed, and tests/test_pauses.py fails.
@@ -88,14 +87,14 @@ def watch_pauses(graph: _Graph) -> _Graph:
 
 
 class _Watched(Runnable[Any, Any]):
-    """What a node does, watched; and heard from whichever thread."""
+    """What a node does, watched."""
 
     def __init__(self, bound: Runnable[Any, Any]) -> None:
         self._bound = bound
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
-        with _watch(config), freeing_writer(config) as freed:
-            return self._bound.invoke(input, freed, **kwargs)
+        with _watch(config):
+            return self._bound.invoke(input, config, **kwargs)
 
     async def ainvoke(
         self,
@@ -103,8 +102,8 @@ class _Watched(Runnable[Any, Any]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Any:
-        with _watch(config), freeing_writer(config) as freed:
-            return await hand_over(self._bound.ainvoke, input, freed, **kwargs)
+        with _watch(config):
+            return await hand_over(self._bound.ainvoke, input, config, **kwargs)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import NamedTuple, NoReturn, Self
 from uuid import uuid4
 
 from hitl_orchestrator.checkpoints import groups, keys, webhooks
+from hitl_orchestrator.checkpoints.kept import KeptRun
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.pool import connection
 from hitl_orchestrator.checkpoints.summaries import Summaries
@@ -495,13 +496,7 @@ class Orchestrator:
         `holds`: it needs a transaction of its own, for what it holds until its end.
         """
         if once is None and not holds and self._store.may_write_alone:
-            run, is_driven = await self._perform_alone(act)
-            if wait_seconds and is_driven:
-                with suppress(StoreUnavailable):
-                    run = await self._waiting.wait_for_drive(self._store, run, wait_seconds)
-            elif wait_seconds:
-                run = await self._wait_after(run, None, self.wait, wait_seconds)
-            return Done(run)
+            return Done(await self._wait_alone(await self._perform_alone(act), wait_seconds))
         async with self._services.drivers.transaction() as tx:
             kept = await tx.find_outcome(once) if once else None
             outcome = read_outcome(kept) if kept else await _try(tx, act)
@@ -518,16 +513,22 @@ class Orchestrator:
             outcome = await self._wait_after(outcome, once, self.wait, wait_seconds)
         return Done(outcome)
 
-    async def _perform_alone(self, act: Act) -> tuple[Run, bool]:
-        """Do it by one statement, and again where others were first: with each try one has done.
+    async def _wait_alone(self, kept: KeptRun, seconds: float) -> Run:
+        """Return the run at its rest, or as it is when the time is over."""
+        if seconds and self._services.drivers.drives(kept.run.runId):
+            with suppress(StoreUnavailable):
+                return await self._waiting.wait_for_drive(self._store, kept.run, seconds)
+        elif seconds:
+            return await self._wait_after(kept.show(), None, self.wait, seconds)
+        return kept.show()
 
-        Return whether this process drives it now, too.
-        """
+    async def _perform_alone(self, act: Act) -> KeptRun:
+        """Do it by one statement, and again where others were first: with each try one has done."""
         while True:
             try:
                 async with self._services.drivers.alone() as tx:
-                    run = tx.show(await act(tx))
-                return run, self._services.drivers.drives(run.runId)
+                    run_id = await act(tx)
+                return tx.kept[run_id]
             except Overtaken:
                 continue
             except RunHeld as refused:

@@ -196,4 +196,6 @@ def log_as_json(stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    # no line has them, and to find them takes as long as the rest of a record
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("hitl").setLevel(logging.INFO)

@@ -27,7 +27,7 @@ class Waiting:
     def __init__(self, wakeups: Wakeups) -> None:
         self._wakeups = wakeups
         self._waiting = set[asyncio.Event]()
-        self._at_rest: dict[str, dict[asyncio.Future[Run], Run]] = {}
+        self._at_rest: dict[str, dict[asyncio.Future[Run], StoredRun]] = {}
         self._feeds: dict[FeedKey, SharedFeed] = {}
         self.stopped = False
 
@@ -68,7 +68,7 @@ class Waiting:
             if not rests.done() and found.updatedAt > known.updatedAt:
                 rests.set_result(found)
 
-    async def wait_for_drive(self, store: Store, run: Run, seconds: float) -> Run:
+    async def wait_for_drive(self, store: Store, run: StoredRun, seconds: float) -> Run:
         """Do as `wait_for_rest` does, for a run that this process has just begun to drive.
 
         The driver says when it rests. Where it does not (the run was lost to another process, or

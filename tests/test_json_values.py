@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from pydantic import BaseModel, ValidationError
 
-from hitl_orchestrator.domain.json_values import Unstorable, check_storable
+from hitl_orchestrator.domain.hitl import Person
+from hitl_orchestrator.domain.json_values import Unstorable, check_storable, write_json
 from hitl_orchestrator.domain.records import Json, describe_misfit
 from hitl_orchestrator.server.api.body import parse_body
 
@@ -60,6 +61,41 @@ def test_what_an_agent_may_propose_a_body_may_hold(value: Json) -> None:
         return
     sent = json.dumps({"editedArguments": value}).encode()
     assert parse_body("application/json", sent) == {"editedArguments": value}
+
+
+@given(JSON)
+def test_what_can_be_stored_is_written_as_it_is(value: Json) -> None:
+    try:
+        check_storable(value)
+    except Unstorable:
+        return
+    assert json.loads(write_json(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ({"a\0": "b\0\ud800"}, {"a\ufffd": "b\ufffd?"}),
+        ({"a": "b\0", "c": "\\u0000"}, {"a": "b\ufffd", "c": "\\u0000"}),
+        ({"a": "ü😀"}, {"a": "ü😀"}),
+    ],
+)
+def test_what_cannot_be_stored_is_replaced_where_it_is_shown(value: Json, written: Json) -> None:
+    assert json.loads(write_json(value)) == written
+
+
+@pytest.mark.parametrize("said", ["Ann", "Ann\0", "Ann\ud800"])
+def test_records_are_written_as_the_wire_has_them(said: str) -> None:
+    person = Person.model_construct(id=said)
+    written = json.loads(write_json({"by": person, "none": None}))
+    assert written == json.loads(write_json({"by": person.json_object(), "none": None}))
+
+
+def test_what_is_nested_deeply_is_written_too() -> None:
+    value: Json = "deep"
+    for _ in range(400):
+        value = [value]
+    assert json.loads(write_json(value)) == value
 
 
 class Inner(BaseModel):

@@ -22,7 +22,7 @@ from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.errors import RequestNotPending
 from hitl_orchestrator.domain.hitl import By, HitlResponse, Person, ResponseType
 from hitl_orchestrator.domain.ports import RunRef
-from hitl_orchestrator.domain.run import NewRun, Run
+from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.graph import decisions
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.services import Services, open_services
@@ -245,7 +245,9 @@ async def test_who_waits_is_not_told_what_was_before(watched: Watched) -> None:
     run = await watched.start("letter")
     paused = watched.known[run.runId]
     waiting = Waiting(Wakeups("host=/nowhere", lambda _: None))
-    answered = run.but(status="running", updatedAt=run.updatedAt + timedelta(milliseconds=1))
+    answered = paused.run.but(
+        status=RunStatus.RUNNING, updatedAt=run.updatedAt + timedelta(milliseconds=1)
+    )
     told = asyncio.create_task(waiting.wait_for_drive(watched.store, answered, 20))
     await asyncio.sleep(0)
     waiting.see(paused)

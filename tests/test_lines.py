@@ -1,14 +1,28 @@
 """What is kept of what agents say, and how it is told."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.config import get_stream_writer
+from langgraph.func import entrypoint, task
 
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.nodes.agents import read_agent
-from hitl_orchestrator.nodes.lines import MAX_LINE, MAX_TEXT, Lines, find_lines, hearing, write_line
-from tests.steps import agent, returns
+from hitl_orchestrator.nodes.lines import (
+    MAX_LINE,
+    MAX_TEXT,
+    RUNTIME,
+    STREAM,
+    Lines,
+    find_lines,
+    giving_writer,
+    hearing,
+    write_line,
+)
+from tests.steps import Step, agent, returns
 
 
 def tell(lines: Lines) -> list[tuple[str, dict[str, Json]]]:
@@ -100,3 +114,35 @@ def test_a_stream_that_is_none_stops_the_start(given: Any) -> None:
     mapping = {"capabilityId": "a", "displayName": "A", "outputFacets": ["b"], "run": returns({})}
     with pytest.raises(ConfigurationError, match="`stream` must be a list of custom, tokens"):
         read_agent({**mapping, "stream": given}, "here")
+
+
+async def test_a_line_is_heard_from_any_thread_until_the_visit_has_ended() -> None:
+    lines = Lines()
+    with giving_writer({}, None, lines, ("s1", "teller")) as config:
+        ours = config.get("configurable", {})
+        write = ours[RUNTIME].stream_writer
+        await asyncio.to_thread(write, "in time")
+        await asyncio.sleep(0)
+        assert [event.data["progress"] for event in lines.take()] == ["in time"]
+        ours[STREAM](((), "custom", "from a graph elsewhere"))
+        await asyncio.sleep(0)
+        assert [event.data["progress"] for event in lines.take()] == ["from a graph elsewhere"]
+    write("too late")
+    await asyncio.sleep(0)
+    assert lines.take() == []
+
+
+async def test_a_task_of_a_function_is_heard(tmp_path: Path) -> None:
+    @task
+    async def say(what: str) -> str:
+        get_stream_writer()(what)
+        return what
+
+    @entrypoint()
+    async def run(given: dict[str, Any]) -> dict[str, Any]:
+        return {"answer": await say("from a task")}
+
+    lines = Lines()
+    with hearing(lines):
+        await Step(agent(run), tmp_path / "log").visit()
+    assert [event.data["progress"] for event in lines.take()] == ["from a task"]

@@ -476,6 +476,25 @@ async def test_a_flush_of_nothing_still_calls_rows(saver: BufferedSaver) -> None
         assert await flush(saver, unit, journal) == 0
 
 
+async def test_an_input_is_told_with_its_checkpoint_and_once(saver: BufferedSaver) -> None:
+    """It comes to the rows when the thread has it, and else not at all."""
+
+    async def put(thread_id: str, source: Literal["input", "loop"]) -> list[Any]:
+        config = generate_config(thread_id)
+        about = generate_metadata(source=source)
+        await saver.aput(config, generate_checkpoint(), about, {})
+        return [update.writes for update in unit.updates]
+
+    async with saver.unit() as unit:
+        unit.given = "thread", [("said", "given")]
+        assert await put("child", "input") == []
+        assert await put("thread", "loop") == []
+        assert not unit.changed.is_set()
+        assert await put("thread", "input") == [[("said", "given")]]
+        assert unit.changed.is_set(), "it waits for a flush"
+        assert await put("thread", "input") == [[("said", "given")]]
+
+
 async def test_what_subgraphs_write_is_stored_but_is_no_update(
     saver: BufferedSaver, pool: Pool
 ) -> None:

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 
@@ -126,6 +127,9 @@ class DyingUnit:
         locked = await self._unit.look()
         self.is_new = self._unit.is_new
         return locked
+
+    def begin(self, thread_id: str, given: Sequence[tuple[str, Any]]) -> None:
+        self._unit.begin(thread_id, given)
 
     async def flush(self, decide: Decide) -> Change:
         self._die("before the last flush")
