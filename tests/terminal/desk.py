@@ -51,7 +51,8 @@ anything = {
 form = asking("form", kind="form", responseSchema={
     "type": "object", "required": ["name", "seats"], "additionalProperties": False,
     "properties": {
-        "name": {"type": "string", "maxLength": 10, "description": "who comes"},
+        "name": {"type": "string", "maxLength": 10, "pattern": "^[A-Z]", "title": "Guest",
+            "description": "who comes"},
         "seats": {"type": "integer", "minimum": 1},
         "day": {"enum": ["Monday", 2]},
         "price": {"type": "number"},

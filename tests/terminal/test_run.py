@@ -7,6 +7,8 @@ from typing import get_type_hints
 from hitl_orchestrator.server.terminal.wire import FrameJson, RunJson, select_pending
 from tests.terminal.desk import RELEASE, Desk, asked
 
+WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+
 
 def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_another(
     desk: Desk,
@@ -47,7 +49,9 @@ def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_anoth
     )
     late = desk.hitl("answer", found[1], "--reject")
     assert late.returncode == 1
-    assert late.stderr.count("\n") == 1
+    assert re.fullmatch(
+        rf"hitl: The question is decided already: ann chose “{label}”, {WHEN}\.\n", late.stderr
+    )
     decided = json.loads(desk.hitl("show", found[1], "--json").stdout)
     assert decided["responses"][0]["responderId"] == "ann"
 
@@ -99,8 +103,7 @@ def test_a_wrong_key_is_told_in_one_line(desk: Desk) -> None:
         told = desk.hitl(*arguments, API_KEY="wrong")
         assert (told.returncode, told.stdout) == (1, "")
         assert told.stderr == (
-            "hitl: The key is missing or wrong: send `Authorization: Bearer <API_KEY>`, "
-            "or the key as `x-api-key`.\n"
+            "hitl: The server does not know this key: set API_KEY to one that it knows.\n"
         )
 
 
@@ -116,7 +119,8 @@ def test_what_the_server_refuses_is_told_in_one_line_and_starts_nothing(desk: De
         assert (told.returncode, told.stdout) == (1, "")
         (line,) = told.stderr.splitlines()
         assert says in line
-    assert desk.hitl("pending", "--thread", "nobody").stdout == "Nothing waits for a person.\n"
+    nothing = desk.hitl("pending", "--thread", "nobody")
+    assert (nothing.stdout, nothing.stderr) == ("", "Nothing waits for a person.\n")
 
 
 def test_an_answer_that_does_not_fit_leaves_the_question_pending(desk: Desk) -> None:
@@ -142,7 +146,7 @@ def test_a_question_is_denied_and_its_run_goes_on(desk: Desk) -> None:
     assert json.loads(as_json.stdout)["run"]["requests"][0]["denialReason"] == "r"
     again = desk.hitl("deny", str(other["pendingRequestId"]), *arguments)
     assert (again.returncode, again.stdout) == (1, "")
-    assert "not pending any more" in again.stderr
+    assert "decided already: bo denied it: “r”, 20" in again.stderr
 
 
 def test_a_question_is_removed_and_a_run_cancelled(desk: Desk) -> None:
@@ -152,7 +156,10 @@ def test_a_question_is_removed_and_a_run_cancelled(desk: Desk) -> None:
         0,
         f"Removed. Run {first['runId']} is cancelled.\n",
     )
-    assert "denied: by mistake" in desk.hitl("show", first["runId"]).stdout
+    assert (
+        "ann removed it, and cancelled the run: “by mistake”"
+        in desk.hitl("show", first["runId"]).stdout
+    )
     cancelled = desk.hitl("cancel", second["runId"], "--reason", "wrong source", "--json")
     assert json.loads(cancelled.stdout)["status"] == "cancelled"
     assert "The run is cancelled: wrong source" in desk.hitl("show", second["runId"]).stdout

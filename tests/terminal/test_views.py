@@ -2,24 +2,30 @@
 
 import json
 import re
-from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.text import Text
 
 from hitl_orchestrator.server.terminal.command import print_json
+from hitl_orchestrator.server.terminal.console import Terminal
+from hitl_orchestrator.server.terminal.lists import draw_queue, list_waiting
 from hitl_orchestrator.server.terminal.question_views import draw_question, draw_request
 from hitl_orchestrator.server.terminal.run_views import (
     STILL_WORKING,
     draw_frame,
     draw_plan,
-    draw_queue,
     draw_result,
     draw_run,
 )
-from hitl_orchestrator.server.terminal.wire import FrameJson
+from hitl_orchestrator.server.terminal.wire import FrameJson, RequestJson
 from tests.terminal.samples import NOW, ended_run, paused, request, shown, step
 from tests.terminal.screen import CSI
+
+
+def draw_waiting(asked: RequestJson) -> Text:
+    return draw_queue(list_waiting([paused(asked)]), NOW, Terminal(StringIO(), width=500))
 
 
 def without_trailing_blanks(text: str) -> str:
@@ -44,7 +50,7 @@ def test_a_question_is_shown_with_all_that_decides_it() -> None:
 def test_an_open_question_shows_all_that_the_agent_handed_over() -> None:
     payload = {"message": "Pay?", "payee": "Ann", "sum": 900}
     asked = request(kind="open", question="Pay?", options=[], payload=payload)
-    text = shown(draw_request(asked, boxed=True))
+    text = shown(draw_request(asked, True, ended_run()))
     for part in ("Handed over by the agent:", "payee: Ann", "sum: 900", "--value JSON"):
         assert part in text
 
@@ -74,8 +80,8 @@ def test_what_the_api_may_leave_out_is_not_missed() -> None:
     for name in (*optional, "responseSchema", "denialReason", "createdAt", "responses"):
         del asked[name]
     assert "announcement.strategist asks · normal" in shown(draw_question(asked, boxed=True))
-    assert "Whom to address?" in shown(draw_request(asked, boxed=False))
-    assert "hitl_1" in shown(draw_queue([paused(asked)], NOW))
+    assert "Whom to address?" in shown(draw_request(asked, False, ended_run()))
+    assert "hitl_1" in shown(draw_waiting(asked))
     assert "hitl_1" in shown(draw_run(ended_run(requests=[asked], result={"outputs": {}})))
 
 
@@ -146,10 +152,10 @@ def test_what_agents_write_is_text_and_never_obeyed(boxed: bool) -> None:
     }
     for view in (
         draw_question(hostile, boxed),
-        draw_request(hostile, boxed),
+        draw_request(hostile, boxed, ended_run()),
         draw_run(run),
         draw_frame(frame),
-        draw_queue([paused(hostile)], NOW),
+        draw_waiting(hostile),
     ):
         text = shown(view)
         assert not re.search(STEERING, text)
@@ -271,12 +277,3 @@ def test_a_failed_and_a_cancelled_run_say_why() -> None:
 def test_a_run_that_could_not_be_stopped_says_so() -> None:
     told = shown(draw_result(ended_run(status="cancelled", result=None, stillWorking=True)))
     assert STILL_WORKING in " ".join(told.split())
-
-
-def test_the_queue_shows_how_long_each_question_waits() -> None:
-    second = request(requestId="hitl_2", createdAt=(NOW - timedelta(days=3)).isoformat())
-    rows = shown(draw_queue([paused(request(), second)], NOW)).splitlines()
-    assert [row.split()[:4] for row in rows if row.startswith("hitl_")] == [
-        ["hitl_1", "high", "1", "h"],
-        ["hitl_2", "high", "3", "d"],
-    ]
