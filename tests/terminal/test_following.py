@@ -1,12 +1,14 @@
 """A run followed in a terminal, its questions answered by typing."""
 
+import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from hitl_orchestrator.server.terminal.wire import select_pending
-from tests.terminal.commands import HITL
+from tests.terminal.commands import HITL, environment
 from tests.terminal.desk import Desk, asked
 from tests.terminal.screen import Screen, screen
 
@@ -216,3 +218,91 @@ def test_a_form_that_no_line_can_hold_is_read_from_a_file(desk: Desk) -> None:
         code, rest = terminal.end()
     assert code == 0
     assert re.search(r"nested\s+tags:\s+- a", rest)
+
+
+def test_a_question_mark_explains_and_own_words_may_be_typed_again(desk: Desk) -> None:
+    with screen(desk, *asked("open_choice")) as terminal:
+        terminal.expect("skip (s), help (?): ")
+        terminal.type("?\n")
+        terminal.expect("anything else: an answer in your own words")
+        terminal.expect("skip (s), help (?): ")
+        terminal.type("kake\n")
+        terminal.expect("Your answer:\n  kake\nSend it?")
+        terminal.expect(YES)
+        terminal.type("?\n")
+        terminal.expect("skip: leave the question to others")
+        terminal.expect(YES)
+        terminal.type("a\n")
+        terminal.expect("skip (s), help (?): ")
+        terminal.type("r\n")
+        terminal.expect("The reason (may be empty): ")
+        terminal.type("\n")
+        send_back(terminal, "You reject it without a reason.\nSend it?")
+        code, _ = terminal.end()
+    assert code == 0
+
+
+def test_an_approval_shows_its_posts_once_and_an_editor_is_found(desk: Desk) -> None:
+    nano = desk.folder / "nano"
+    nano.write_text('#!/bin/sh\nsed -i \'s/"text": "[^"]*"/"text": "By nano."/\' "$1"\n')
+    nano.chmod(0o755)
+    with screen(desk, *desk.start_with_audience, PATH=f"{desk.folder}:/usr/bin:/bin") as terminal:
+        shown = terminal.expect("approve (a), edit (e), reject (r), skip (s), help (?): ")
+        (request,) = select_pending(desk.api.newest_run(re.findall("thread_[0-9a-f]+", shown)[0]))
+        posts = (request.get("action") or {}).get("arguments", {})["posts"]
+        assert len(posts) == 2
+        lines = [post["text"].splitlines()[0] for post in posts]
+        for line in lines:
+            assert line in (request.get("additionalContext") or "")
+            assert shown.count(line[:60]) == lines.count(line)
+        assert "The review passed" in shown
+        assert "What it repeats of the action stands below, once." in shown
+        terminal.type("e\n")
+        terminal.expect("text: By nano.")
+        terminal.expect("help (?): ")
+        terminal.type("a\n")
+        code, _ = terminal.end()
+    assert code == 0
+
+
+def test_a_run_is_come_back_to(desk: Desk) -> None:
+    run = desk.paused(*asked("words"))
+    with screen(desk, "follow", run["runId"][:14], width=100) as terminal:
+        terminal.expect("words asks")
+        terminal.expect("> ")
+        terminal.type("hello\n\n")
+        send_back(terminal, "Your answer:\n  hello\nSend it?")
+        code, rest = terminal.end()
+    assert (code, "answered by ann" in rest) == (0, True)
+    again = desk.hitl("follow", run["runId"])
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "started" in again.stdout
+    assert "The run is completed." in again.stdout
+    assert json.loads(desk.hitl("follow", run["runId"], "--json").stdout)["status"] == "completed"
+
+
+def test_an_answer_may_be_followed(desk: Desk) -> None:
+    run = desk.paused(*asked("words"))
+    told = desk.hitl("answer", str(run["pendingRequestId"])[:20], "--text", "x", "--follow")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "answered by ann" in told.stdout.splitlines()[1]
+    assert "The run is completed." in told.stdout
+
+
+def test_a_run_without_a_terminal_may_be_stayed_with(desk: Desk) -> None:
+    with subprocess.Popen(
+        [HITL, *asked("words"), "--follow", "--thread", "stayed with"],
+        cwd=desk.folder,
+        env=environment(**desk.variables),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout
+        said = iter(following.stdout)
+        assert next(line for line in said if line.startswith("Answer it with: hitl answer hitl_"))
+        (request,) = select_pending(desk.api.newest_run("stayed with"))
+        desk.api.resume(request, {"freeformText": "x"}, "bob")
+        rest = list(said)
+        assert any("answered by bob" in line for line in rest)
+        assert "The run is completed.\n" in rest
+        assert following.wait(30) == 0

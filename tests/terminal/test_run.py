@@ -182,3 +182,57 @@ def test_a_failed_run_is_retried_and_its_stream_tells_of_both_ends(desk: Desk) -
     refused = desk.hitl("retry", paused["runId"])
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "is awaiting_hitl; only a failed run can be retried" in refused.stderr
+
+
+def test_a_facet_is_a_file_or_a_text(desk: Desk) -> None:
+    (desk.folder / "plain").write_text("of the file")
+    (desk.folder / "data.json").write_text('{"a": 1}')
+    given = {
+        "a=@plain": "of the file",
+        "b=plain": "of the file",
+        "c==plain": "plain",
+        "d=@data.json": {"a": 1},
+        "e=data.json": {"a": 1},
+        "f==data.json": "data.json",
+        "g=people who build": "people who build",
+        "h=https://example.com/a.html": "https://example.com/a.html",
+        "i=2.4.0": "2.4.0",
+        "j=a=b": "a=b",
+    }
+    inputs = [part for one in given for part in ("--input", one)]
+    run = json.loads(desk.hitl(*asked("told"), *inputs, "--json").stdout)
+    values = [run["facets"][one[0]]["value"] for one in given]
+    assert values == list(given.values())
+
+
+def test_show_says_who_decided_what_and_when(desk: Desk) -> None:
+    run = desk.paused(*asked("words"))
+    request_id = str(run["pendingRequestId"])
+    asked_only = desk.hitl("show", request_id).stdout
+    assert "Decided" not in asked_only
+    rejecting = ["--reject", "--text", "not now", "--note", "asked Bo"]
+    desk.hitl("answer", request_id, *rejecting)
+    desk.at_rest(run["runId"])
+    said = rf"ann rejected it: “not now” \(note: asked Bo\), {WHEN}"
+    assert re.search(rf"^Decided +{said} *$", desk.hitl("show", request_id).stdout, re.M)
+    assert re.search(said, " ".join(desk.hitl("show", run["runId"]).stdout.split()))
+    late = desk.hitl("answer", request_id, "--text", "now")
+    assert re.fullmatch(rf"hitl: The question is decided already: {said}\.\n", late.stderr)
+
+
+def test_what_is_refused_is_said_in_the_words_of_the_command_line(desk: Desk) -> None:
+    run = desk.paused(*asked("form"))
+    (desk.folder / "data.json").write_text('{"name": "Ann", "seats": 0}')
+    for arguments, says in (
+        (["run", "--objective", ""], "hitl: --objective: "),
+        (["run", "--objective", "x", "--thread", ""], "hitl: --thread: "),
+        (["answer", str(run["pendingRequestId"]), "--data", "data.json"], " seats: 0 is less"),
+        (["deny", str(run["pendingRequestId"]), "--reason", ""], "hitl: --reason: "),
+        (["answer", str(run["pendingRequestId"]), "--text", "x", "--operator", "o" * 256],
+            "hitl: --operator id: "),
+        (["pending", "--agent", ""], "hitl: --agent: "),
+    ):  # fmt: skip
+        told = desk.hitl(*arguments)
+        assert (told.returncode, told.stdout) == (1, "")
+        assert says in told.stderr
+        assert not re.search(r"(?<!\w)/\w|query|Bearer", told.stderr), told.stderr

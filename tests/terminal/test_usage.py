@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,12 @@ def test_standard_streams_that_are_closed_are_no_terminal(tmp_path: Path) -> Non
     )
     assert told.returncode == 1
     assert told.stderr.count("\n") == 1
+
+
+def test_the_version_and_the_short_help_are_told(tmp_path: Path) -> None:
+    told = hitl("--version", cwd=tmp_path)
+    assert (told.returncode, told.stdout) == (0, f"hitl {version('hitl-orchestrator')}\n")
+    for command in (["-h"], ["answer", "-h"], ["keys", "add", "-h"]):
+        short, long = hitl(*command, cwd=tmp_path), hitl(*command[:-1], "--help", cwd=tmp_path)
+        assert (short.returncode, short.stdout) == (0, long.stdout)
+    assert hitl("answer", cwd=tmp_path).returncode == 2

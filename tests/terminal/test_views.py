@@ -10,8 +10,13 @@ from rich.text import Text
 
 from hitl_orchestrator.server.terminal.command import print_json
 from hitl_orchestrator.server.terminal.console import Terminal
+from hitl_orchestrator.server.terminal.decisions import describe_decision
 from hitl_orchestrator.server.terminal.lists import draw_queue, list_waiting
-from hitl_orchestrator.server.terminal.question_views import draw_question, draw_request
+from hitl_orchestrator.server.terminal.question_views import (
+    draw_question,
+    draw_request,
+    drop_repeated,
+)
 from hitl_orchestrator.server.terminal.run_views import (
     STILL_WORKING,
     draw_frame,
@@ -277,3 +282,54 @@ def test_a_failed_and_a_cancelled_run_say_why() -> None:
 def test_a_run_that_could_not_be_stopped_says_so() -> None:
     told = shown(draw_result(ended_run(status="cancelled", result=None, stillWorking=True)))
     assert STILL_WORKING in " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    ("context", "kept"),
+    [
+        ("Checked.\n\n**x**\n\n> First line  \n> Second *line*  ", "Checked.\n\n> First line  \n"
+            "> Second *line*  "),
+        ("Checked.\n\n**x**\n\n> First line  \n> Second line  \n>\n> #tag", "Checked."),
+        ("Checked.\n\nSubject: Hello", "Checked."),
+        ("First line and more", "First line and more"),
+        ("First line\n\nWait, no.", "Wait, no."),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_of_a_context_only_what_the_arguments_show_is_left_out(context: str, kept: str) -> None:
+    post = {"channel": "x", "subject": "Hello", "text": "First line\nSecond line\n\n#tag"}
+    action: Any = {"name": "publish", "arguments": {"posts": [post]}}
+    asked = request(kind="approval", options=[], action=action, additionalContext=context)
+    assert drop_repeated(context, asked) == kept
+    assert drop_repeated(context, request()) == context
+
+
+DECIDED = {"responseType": "option", "selectedOptionId": "dev", "responderId": "ada"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "entry", "said"),
+    [
+        ({"status": "pending"}, {}, ""),
+        ({"status": "resolved", "responses": [DECIDED]}, {}, "ada chose “Developers”"),
+        (
+            {"status": "resolved", "responses": [{"responseType": "approval",
+                "editedArguments": {}, "responderId": None}]},
+            {"action": "resume", "operator": {"id": "a", "displayName": "Ada"}, "note": "so"},
+            "Ada (a) approved it with changed arguments (note: so)",
+        ),
+        ({"status": "denied", "denialReason": "Too many"}, {}, "a guard denied it: “Too many”"),
+        ({"status": "denied", "denialReason": "Expired"}, {"action": "expire"},
+            "nobody answered in time"),
+        ({"status": "denied", "denialReason": "r"}, {"action": "cancel"},
+            "closed without an answer: “r”"),
+        ({"status": "denied", "denialReason": "r"}, {"action": "cancel", "operator": {"id": "a"}},
+            "a cancelled the run: “r”"),
+    ],
+)  # fmt: skip
+def test_a_decision_is_told_in_a_line(
+    asked: dict[str, Any], entry: dict[str, Any], said: str
+) -> None:
+    log = [{"requestId": "hitl_1", "operator": None, "note": None, **entry}] if entry else []
+    run = ended_run(metadata={"auditLog": log})
+    assert describe_decision(request(**asked), run) == said
