@@ -22,7 +22,7 @@ def lay_out(
 ) -> list[str]:
     """Return a line for the titles and one for each row; `mark`: where a cell was cut."""
     table = [[column.title for column in columns]]
-    table += [[join_lines(cell) for cell in row] for row in rows]
+    table += [list(map(join_lines, row)) for row in rows]
     widths = _find_widths(columns, table, width)
     return [_write_line(row, widths, mark) for row in table]
 

@@ -26,7 +26,7 @@ _QUEUE = (
 )
 _RUNS = (Column("Run"), Column("Status"), Column("Age"), Column("Objective", share=1))
 _CAPABILITIES = (
-    Column("Capability", share=2),
+    Column("Capability"),
     Column("Takes", share=2),
     Column("Makes", share=1),
     Column("What it does", share=3),
@@ -36,7 +36,7 @@ _RANKS = {"high": -2, "normal": -1, "low": 0}
 _URGENCY_STYLES = {"high": "red", "low": "dim"}
 
 
-class Waiting(NamedTuple):
+class WaitingQuestion(NamedTuple):
     """A question of the queue, with what its run is for."""
 
     request: RequestJson
@@ -53,16 +53,16 @@ class Waiting(NamedTuple):
         return _RANKS.get(self.urgency, 0), asked, self.request["requestId"]
 
 
-def list_waiting(runs: Iterable[PausedRunJson]) -> list[Waiting]:
+def list_waiting(runs: Iterable[PausedRunJson]) -> list[WaitingQuestion]:
     """Return the questions of paused runs in the queue's order."""
-    found: list[Waiting] = []
+    found: list[WaitingQuestion] = []
     for run in runs:
         objective = run["executionContext"]["objective"]
-        found += [Waiting(request, objective) for request in run["pendingRequests"]]
+        found += [WaitingQuestion(request, objective) for request in run["pendingRequests"]]
     return sorted(found, key=lambda each: each.place)
 
 
-def draw_queue(waiting: Sequence[Waiting], now: datetime, terminal: Terminal) -> Text:
+def draw_queue(waiting: Sequence[WaitingQuestion], now: datetime, terminal: Terminal) -> Text:
     """Draw the questions, with how long each has waited."""
     short = shorten_ids(each.request["requestId"] for each in waiting)
     rows = [
@@ -79,7 +79,7 @@ def draw_queue(waiting: Sequence[Waiting], now: datetime, terminal: Terminal) ->
     return _join(_lay_out(_QUEUE, rows, terminal), styles)
 
 
-def list_queue(waiting: Iterable[Waiting]) -> list[str]:
+def list_queue(waiting: Iterable[WaitingQuestion]) -> list[str]:
     """Return a line for each question, for programs: id, since when, urgency, agent, …"""
     return [
         write_tabs(

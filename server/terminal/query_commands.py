@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hitl_orchestrator.server.terminal.client import Api
     from hitl_orchestrator.server.terminal.console import Terminal
-    from hitl_orchestrator.server.terminal.lists import Waiting
+    from hitl_orchestrator.server.terminal.lists import WaitingQuestion
     from hitl_orchestrator.server.terminal.wire import (
         PausedRunJson,
         QueueJson,
@@ -73,7 +73,7 @@ class _Wanted(NamedTuple):
     thread: str | None
     limit: int | None
 
-    def has(self, waiting: "Waiting") -> bool:
+    def has(self, waiting: "WaitingQuestion") -> bool:
         """Return whether that question of a run that fits is wanted too."""
         is_agents = self.agent in (None, waiting.request["originAgent"])
         return is_agents and self.urgency in (None, waiting.urgency)

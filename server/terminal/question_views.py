@@ -116,13 +116,13 @@ def drop_repeated(context: str, request: RequestJson) -> str:
         return context
     drawn = {_strip_marks(line) for line in outline(action.get("arguments", {}))}
     drawn |= {line.partition(": ")[2] for line in drawn}
-    kept = [
-        paragraph
-        for paragraph in re.split(r"\n(?:[ >]*\n)+", context)
-        if not {_strip_marks(line) for line in paragraph.splitlines()} <= drawn
-    ]
-    whole = len(re.split(r"\n(?:[ >]*\n)+", context))
-    return context if len(kept) == whole else "\n\n".join(kept)
+    paragraphs = re.split(r"\n(?:[ >]*\n)+", context)
+    kept = [each for each in paragraphs if not drawn.issuperset(_list_words(each))]
+    return context if len(kept) == len(paragraphs) else "\n\n".join(kept)
+
+
+def _list_words(paragraph: str) -> list[str]:
+    return list(map(_strip_marks, paragraph.splitlines()))
 
 
 def _strip_marks(line: str) -> str:

@@ -305,11 +305,7 @@ def test_of_a_context_only_what_the_arguments_show_is_left_out(context: str, kep
 
 
 DECIDED = {"responseType": "option", "selectedOptionId": "dev", "responderId": "ada"}
-
-
-@pytest.mark.parametrize(
-    ("asked", "entry", "said"),
-    [
+DECISIONS: list[Any] = [
         ({"status": "pending"}, {}, ""),
         ({"status": "resolved", "responses": [DECIDED]}, {}, "ada chose “Developers”"),
         (
@@ -325,8 +321,10 @@ DECIDED = {"responseType": "option", "selectedOptionId": "dev", "responderId": "
             "closed without an answer: “r”"),
         ({"status": "denied", "denialReason": "r"}, {"action": "cancel", "operator": {"id": "a"}},
             "a cancelled the run: “r”"),
-    ],
-)  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "entry", "said"), DECISIONS)
 def test_a_decision_is_told_in_a_line(
     asked: dict[str, Any], entry: dict[str, Any], said: str
 ) -> None:
