@@ -131,15 +131,12 @@ class Api:
     def request(self, request_id: str) -> RequestJson:
         return self._call("GET", f"/api/hitl/requests/{_encode_id(request_id)}")
 
-    def requests(self, prefix: str, limit: int, status: str | None = None) -> list[RequestJson]:
-        """Return questions whose ids begin so, so many at most."""
+    def request_ids(self, prefix: str, limit: int, status: str | None = None) -> list[str]:
+        """Return ids of questions that begin so, so many at most."""
         found: RequestsJson = self._call(
             "GET", "/api/hitl/requests", prefix=prefix or None, limit=limit, status=status
         )
-        return found["requests"]
-
-    def request_ids(self, prefix: str, limit: int) -> list[str]:
-        return [request["requestId"] for request in self.requests(prefix, limit)]
+        return [request["requestId"] for request in found["requests"]]
 
     def resume(
         self,

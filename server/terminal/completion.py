@@ -1,8 +1,10 @@
 """What a shell offers where an id is typed: those of the server that the command would call.
 
 A server that is away, slow or unwilling offers nothing: a shell that completes shows no errors.
+Some shells evaluate what they are offered, as zsh does. So they get ids alone, no agent's words.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -12,41 +14,30 @@ if TYPE_CHECKING:
 
 MOST = 50
 CALL_SECONDS = 2.0
+_HARMLESS = re.compile(r"\w+", re.ASCII)
 
-Offers = list[tuple[str, str]]  # an id, and what it is
 
-
-def offer_requests(incomplete: str) -> Offers:
+def offer_requests(incomplete: str) -> list[str]:
     """Offer questions that wait."""
-
-    def look_up(api: "Api") -> Offers:
-        found = api.requests(incomplete, MOST, status="pending")
-        return [(request["requestId"], request["question"]) for request in found]
-
-    return _offer(look_up)
+    return _offer(lambda api: api.request_ids(incomplete, MOST, status="pending"))
 
 
-def offer_runs(incomplete: str) -> Offers:
+def offer_runs(incomplete: str) -> list[str]:
     """Offer runs, the newest first."""
-
-    def look_up(api: "Api") -> Offers:
-        return [(run_id, "") for run_id in api.run_ids(incomplete, MOST)]
-
-    return _offer(look_up)
+    return _offer(lambda api: api.run_ids(incomplete, MOST))
 
 
-def offer_anything(incomplete: str) -> Offers:
+def offer_anything(incomplete: str) -> list[str]:
     """Offer questions that wait, and runs."""
     return offer_requests(incomplete) + offer_runs(incomplete)
 
 
-def _offer(look_up: "Callable[[Api], Offers]") -> Offers:
+def _offer(look_up: "Callable[[Api], list[str]]") -> list[str]:
     from hitl_orchestrator.server.terminal.client import Api
     from hitl_orchestrator.server.terminal.discovery import find_server, read_sources
     from hitl_orchestrator.server.terminal.errors import ClientError
-    from hitl_orchestrator.server.terminal.text import join_lines
 
     with suppress(ClientError):
         api = Api(find_server(*read_sources()), 0, CALL_SECONDS)
-        return [(each, join_lines(what)) for each, what in look_up(api)]
+        return list(filter(_HARMLESS.fullmatch, look_up(api)))
     return []

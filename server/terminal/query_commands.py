@@ -127,10 +127,10 @@ def _describe_length(shown: int, noun: str, total: int | None) -> str:
 
     0: of how many is not known.
     """
-    if total is not None:
-        of = f" of {total:,}" if total else ""
-        return f"The first {shown:,}{of} {noun}s; --all shows all."
-    return f"1 {noun}." if shown == 1 else f"{shown:,} {noun}s."
+    if total:
+        return f"{shown:,} of {total:,} {noun}s; --all shows all."
+    counted = f"1 {noun}" if shown == 1 else f"{shown:,} {noun}s"
+    return f"{counted}." if total is None else f"{counted} and more; --all shows all."
 
 
 def _count(api: "Api", wanted: _Wanted) -> int:

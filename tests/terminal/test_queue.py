@@ -149,7 +149,7 @@ def test_each_question_is_a_line_as_wide_as_the_terminal(
     fill(count)
     length = "1 question."
     if count > 50:
-        length = f"The first 50 of {count:,} questions; --all shows all."
+        length = f"50 of {count:,} questions; --all shows all."
     for width in (60, 80, 200):
         *lines, last, hint = pending(desk, width=width)
         first = FIRST_ROWS[count, width].splitlines()
@@ -187,7 +187,7 @@ def test_programs_get_tabs_and_are_told_beside_them_what_is_left_out(
     told = desk.hitl("pending", "--limit", "3", LC_ALL="C")
     assert [line.count("\t") for line in told.stdout.splitlines()] == [5, 5, 5]
     assert "Größe 東京" in told.stdout
-    assert told.stderr == "The first 3 of 200 questions; --all shows all.\n"
+    assert told.stderr == "3 of 200 questions; --all shows all.\n"
     queue = json.loads(desk.hitl("pending", "--limit", "3", "--json").stdout)
     assert (len(queue["runs"]), queue["nextCursor"] is None) == (3, False)
 
@@ -195,12 +195,12 @@ def test_programs_get_tabs_and_are_told_beside_them_what_is_left_out(
 @pytest.mark.parametrize(
     ("arguments", "count", "last"),
     [
-        (["--urgency", "high", "--limit", "2"], 2, "The first 2 of 28 questions; --all shows all."),
-        (["--agent", "asks", "--limit", "9"], 9, "The first 9 of 200 questions; --all shows all."),
+        (["--urgency", "high", "--limit", "2"], 2, "2 of 28 questions; --all shows all."),
+        (["--agent", "asks", "--limit", "9"], 9, "9 of 200 questions; --all shows all."),
         (["--agent", "nobody"], 0, "Nothing waits for a person."),
         (["--thread", "thread 7"], 1, "1 question."),
         (["--urgency", "high", "--agent", "asks", "--limit", "1"], 1,
-            "The first 1 questions; --all shows all."),
+            "1 question and more; --all shows all."),
         (["--all"], 200, "200 questions."),
     ],
 )  # fmt: skip
@@ -278,6 +278,10 @@ def test_a_shell_completes_ids(desk: Desk, fill: Callable[[int], None]) -> None:
         variables = {"_HITL_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": word}
         offered = desk.hitl(**variables).stdout.split()
         assert any(each.startswith(begins) for each in offered), (typed, offered)
+    asked = {"_TYPER_COMPLETE_ARGS": "hitl answer hitl_29b4", "_HITL_COMPLETE": "complete_zsh"}
+    offered = desk.hitl(**asked).stdout.strip()
+    only_ids = r"""_arguments '\*: :\(\("hitl_29b46885\w{24}"\)\)'"""
+    assert re.fullmatch(only_ids, offered)
     away = {**variables, "COMP_WORDS": "hitl answer hitl_", "COMP_CWORD": "2"}
     told = desk.hitl(**away, HITL_URL="http://127.0.0.1:1")
     assert (told.stdout.strip(), told.stderr) == ("", "")
@@ -290,7 +294,7 @@ def test_runs_and_capabilities_are_listed(desk: Desk, fill: Callable[[int], None
     assert lines[0].split() == ["Run", "Status", "Age", "Objective"]
     assert re.match(r"run_[0-9a-f]{8}  cancelled      \d+ s +x$", lines[1])
     assert re.match(r"run_[0-9a-f]{8}  awaiting_hitl  1 h +Announce “Größe 東京”, rel", lines[2])
-    assert lines[3] == "The first 2 runs; --all shows all."
+    assert lines[3] == "2 runs and more; --all shows all."
     told = desk.hitl("runs", "--all", "--status", "awaiting_hitl")
     assert [line.split("\t")[1] for line in told.stdout.splitlines()] == ["awaiting_hitl"] * 200
     assert desk.hitl("runs", "--thread", "nobody").stderr == "There are no such runs.\n"
