@@ -289,6 +289,18 @@ def test_an_answer_may_be_followed(desk: Desk) -> None:
     assert "The run is completed." in told.stdout
 
 
+def test_behind_an_answer_the_next_question_is_asked_in_the_terminal(desk: Desk) -> None:
+    run = desk.paused()
+    answering = ["answer", str(run["pendingRequestId"]), "--option", "developers", "--follow"]
+    with screen(desk, *answering) as terminal:
+        assert "Strategist starts" not in terminal.expect("answered by ann")
+        terminal.expect("approve (a), edit (e), reject (r), skip (s), help (?): ")
+        terminal.type("a\n")
+        code, rest = terminal.end()
+    assert code == 0
+    assert "The run is completed." in rest
+
+
 def test_a_run_without_a_terminal_may_be_stayed_with(desk: Desk) -> None:
     with subprocess.Popen(
         [HITL, *asked("words"), "--follow", "--thread", "stayed with"],

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -46,9 +47,8 @@ FILL_QUESTIONS = """INSERT INTO hitl_requests SELECT copy.* FROM hitl_requests q
 
 @pytest.fixture(scope="module")
 def database(postgres: str) -> str:
-    name = "test_queue_of_the_terminal"
+    name = f"test_{uuid4().hex}"
     with psycopg.connect(postgres, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return make_conninfo(postgres, dbname=name)
 
