@@ -1,7 +1,6 @@
 """Our own API from outside, over HTTP, as the client commands use it."""
 
 import json
-import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, cast
@@ -18,6 +17,7 @@ from hitl_orchestrator.server.terminal.errors import (
     RefusedByServer,
     UnknownToServer,
 )
+from hitl_orchestrator.server.terminal.retrying import RetryTime
 from hitl_orchestrator.server.terminal.transport import EventSource, connect_sse, httpx
 from hitl_orchestrator.server.terminal.wire import (
     LAST_FRAMES,
@@ -33,7 +33,6 @@ from hitl_orchestrator.server.terminal.wire import (
     RunsJson,
 )
 
-RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.25, 2.0
 ONE_RETRY = 0.3  # seconds of patience
 CALL_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
@@ -177,12 +176,12 @@ class Api:
 
         A frame that ends a run is the last unless the run was retried: then others follow it.
         """
-        patience, headers = _Patience(self.patience_seconds), dict[str, str]()
+        patience, headers = RetryTime(self.patience_seconds), dict[str, str]()
         has_ended = False
         while True:
             try:
                 with self._open_stream(run_id, headers) as stream:
-                    patience = _Patience(self.patience_seconds)
+                    patience = RetryTime(self.patience_seconds)
                     for event in stream.iter_sse():
                         frame: FrameJson = event.json()
                         headers["Last-Event-ID"] = event.id
@@ -209,7 +208,7 @@ class Api:
         self, method: str, path: str, body: JsonObject | None = None, **params: str | float | None
     ) -> Any:
         """Return the JSON of the server's answer; the caller names its type."""
-        patience = _Patience(self.patience_seconds)
+        patience = RetryTime(self.patience_seconds)
         request = self._http.build_request(
             method,
             path,
@@ -253,24 +252,6 @@ class _Unavailable(Exception):
     def __init__(self, refused: RefusedByServer) -> None:
         super().__init__()
         self.refused = refused
-
-
-class _Patience:
-    """The time that is left in one spell of failures."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._pause = RETRY_SECONDS
-        self._until: float | None = None
-
-    def wait(self, failure: ClientError) -> None:
-        """Sleep before the next try, or raise the failure if the spell has been too long."""
-        now = time.monotonic()
-        self._until = self._until or now + self._seconds
-        if now + self._pause > self._until:
-            raise failure
-        time.sleep(self._pause)
-        self._pause = min(2 * self._pause, LONGEST_RETRY_SECONDS)
 
 
 def _check(response: httpx.Response) -> None:
