@@ -54,6 +54,9 @@ AFTER_OVER = """(r.created_at, r.request_id) < (%(at)s::timestamptz, %(request_i
 # Plain text, not a pattern: `%` means itself.
 HAS_TEXT = """strpos(lower(concat_ws(chr(10), r.request->>'question',
     r.request->>'additionalContext', r.request->'action'->>'name')), lower(%(text)s)) > 0"""
+# As in listing.py.
+BEGINS = """r.request_id = ANY(ARRAY(SELECT q.request_id FROM hitl_requests q
+    WHERE starts_with(q.request_id, %(prefix)s)))"""
 # The oldest of each urgency is the first of its index.
 OLDEST = (
     "(SELECT min(oldest.created_at) FROM (VALUES (-2), (-1), (0)) AS u (urgent),"  # noqa: S608

@@ -183,10 +183,15 @@ class Store:
             return await listing.count_pending(conn)
 
     async def newest(
-        self, status: RunStatus | None, thread_id: str | None, limit: int, cursor: str | None
+        self,
+        status: RunStatus | None,
+        thread_id: str | None,
+        limit: int,
+        cursor: str | None,
+        prefix: str | None,
     ) -> Page[Run]:
         async with connection(self.pool) as conn:
-            return await listing.newest(conn, status, thread_id, limit, cursor)
+            return await listing.newest(conn, status, thread_id, limit, cursor, prefix)
 
     async def waiting(
         self,

@@ -60,12 +60,16 @@ class WaitingRun(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which requests to list; None: any. `text` stands in what they ask, in any case."""
+    """Which requests to list; None: any.
+
+    `text` stands in what they ask, in any case; `prefix` begins their ids.
+    """
 
     status: RequestStatus | None = None
     agent: str | None = None
     urgency: Urgency | None = None
     text: str | None = None
+    prefix: str | None = None
 
 
 class RunRef(NamedTuple):

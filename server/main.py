@@ -7,13 +7,15 @@ the run failed or was cancelled; 2 wrong usage; 3 a person is needed.
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib.metadata import version
 from io import TextIOWrapper
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
 
 import typer
 
 from hitl_orchestrator.server.terminal import cli
 from hitl_orchestrator.server.terminal.command import fail
+from hitl_orchestrator.server.terminal.plain import speak_plainly
 
 SCOPES = ("read", "ask", "work", "decide", "admin", "onBehalf")  # of domain.keys, which is heavy
 LONGEST_NAME = 255
@@ -30,7 +32,7 @@ app = typer.Typer(
     "Exit codes: 0 done; 1 the server said no, or the run failed or was cancelled; 2 wrong usage; "
     "3 a person is needed.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -55,8 +57,26 @@ def main() -> None:
     """Run the command that the command line names."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show a glyph
+            speak_plainly(cast("TextIOWrapper[Any]", stream))
     app()
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"hitl {version('hitl-orchestrator')}")
+        raise typer.Exit
+
+
+@app.callback()
+def hitl(
+    print_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version, and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def _report_errors(command: Callable[P, R]) -> Callable[P, R]:

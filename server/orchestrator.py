@@ -305,9 +305,13 @@ class Orchestrator:
         thread_id: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        prefix: str | None = None,
     ) -> Page[Run]:
-        """Return runs, newest first. Raise Invalid: a cursor that is none of ours."""
-        return await self._store.newest(status, thread_id, limit, cursor)
+        """Return runs, newest first. Raise Invalid: a cursor that is none of ours.
+
+        `prefix`: begins their ids.
+        """
+        return await self._store.newest(status, thread_id, limit, cursor, prefix)
 
     async def request(self, request_id: str, wait_seconds: float = 0) -> AnsweredRequest:
         """Return a request with its responses and its answer. Raise NotFound.
@@ -332,13 +336,14 @@ class Orchestrator:
         text: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        prefix: str | None = None,
     ) -> Page[HitlRequest]:
         """Return requests of all runs: pending ones as `pending` has them, then the newest.
 
-        `text`: stands in the question, its context, or the action's name, in any case. Raise
-        Invalid: a cursor that is none of ours.
+        `text`: stands in the question, its context, or the action's name, in any case. `prefix`:
+        begins their ids. Raise Invalid: a cursor that is none of ours.
         """
-        wanted = Wanted(status, agent, urgency, text)
+        wanted = Wanted(status, agent, urgency, text, prefix)
         return await self._store.requests(wanted, limit, cursor)
 
     async def counts(self) -> QueueCounts:

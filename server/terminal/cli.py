@@ -14,11 +14,18 @@ from hitl_orchestrator.server.terminal.operator_commands import (
     remove,
     retry,
 )
-from hitl_orchestrator.server.terminal.query_commands import pending, show
-from hitl_orchestrator.server.terminal.run_command import run
+from hitl_orchestrator.server.terminal.query_commands import (
+    capabilities,
+    pending,
+    runs,
+    show,
+)
+from hitl_orchestrator.server.terminal.run_command import follow, run
 
 app = typer.Typer(rich_markup_mode=None)
 app.command()(report_errors(run))
+app.command()(report_errors(follow))
+app.command()(report_errors(runs))
 app.command()(report_errors(pending))
 app.command()(report_errors(show))
 app.command()(report_errors(answer))
@@ -26,3 +33,4 @@ app.command()(report_errors(deny))
 app.command()(report_errors(remove))
 app.command()(report_errors(cancel))
 app.command()(report_errors(retry))
+app.command()(report_errors(capabilities))

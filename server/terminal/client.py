@@ -1,39 +1,44 @@
 """Our own API from outside, over HTTP, as the client commands use it."""
 
 import json
-import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, cast
 from urllib.parse import quote
 from uuid import uuid4
 
+from hitl_orchestrator.server.terminal.decisions import describe_decision
 from hitl_orchestrator.server.terminal.discovery import Server, is_local
 from hitl_orchestrator.server.terminal.errors import (
+    AlreadyDecided,
     BadInput,
     ClientError,
     NoAnswer,
     RefusedByServer,
     UnknownToServer,
 )
+from hitl_orchestrator.server.terminal.retrying import RetryTime
 from hitl_orchestrator.server.terminal.transport import EventSource, connect_sse, httpx
 from hitl_orchestrator.server.terminal.wire import (
     LAST_FRAMES,
+    CapabilitiesJson,
+    CountsJson,
     FrameJson,
     JsonObject,
     QueueJson,
     RequestJson,
+    RequestsJson,
     ResumedJson,
     RunJson,
     RunsJson,
 )
 
-RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.25, 2.0
 ONE_RETRY = 0.3  # seconds of patience
 CALL_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 45.0  # a stream sends a comment every 15 s
 LONGEST_ID = 1000
+NOT_PENDING = "urn:hitl:request-not-pending"
 
 
 class Api:
@@ -43,13 +48,18 @@ class Api:
     no database. Every method raises ClientError.
     """
 
-    def __init__(self, server: Server, patience_seconds: float = ONE_RETRY) -> None:
+    def __init__(
+        self,
+        server: Server,
+        patience_seconds: float = ONE_RETRY,
+        call_seconds: float = CALL_SECONDS,
+    ) -> None:
         self.url = server.url
         self.patience_seconds = patience_seconds
         self._http = httpx.Client(
             base_url=server.url,
             headers={"Authorization": f"Bearer {server.key}"},
-            timeout=httpx.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(call_seconds, connect=min(call_seconds, CONNECT_SECONDS)),
             verify=server.url.startswith("https:"),  # loading the certificates takes 0.1 s
             trust_env=not is_local(server.url),  # no proxy to this machine
         )
@@ -71,6 +81,25 @@ class Api:
             raise UnknownToServer(404, {"detail": detail})
         return found["runs"][0]
 
+    def runs(
+        self, status: str | None, thread_id: str | None, limit: int, cursor: str | None
+    ) -> RunsJson:
+        """Return a page of runs, the newest first."""
+        return self._call(
+            "GET", "/api/runs", status=status, threadId=thread_id, limit=limit, cursor=cursor,
+            history="false",
+        )  # fmt: skip
+
+    def run_ids(self, prefix: str, limit: int) -> list[str]:
+        """Return ids of runs that begin so, so many at most."""
+        found: RunsJson = self._call(
+            "GET", "/api/runs", prefix=prefix or None, limit=limit, history="false"
+        )
+        return [run["runId"] for run in found["runs"]]
+
+    def capabilities(self) -> CapabilitiesJson:
+        return self._call("GET", "/api/capabilities")
+
     def cancel(self, run_id: str, body: JsonObject) -> RunJson:
         return self._call("POST", f"{_run_path(run_id)}/cancel", body)
 
@@ -78,11 +107,21 @@ class Api:
         return self._call("POST", f"{_run_path(run_id)}/retry", body)
 
     def pending(
-        self, agent: str | None = None, urgency: str | None = None, thread_id: str | None = None
+        self,
+        agent: str | None = None,
+        urgency: str | None = None,
+        thread_id: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> QueueJson:
+        """Return a page of paused runs, the most urgent first, then the oldest."""
         return self._call(
-            "GET", "/api/hitl/pending", agent=agent, urgency=urgency, threadId=thread_id
-        )
+            "GET", "/api/hitl/pending", agent=agent, urgency=urgency, threadId=thread_id,
+            limit=limit, cursor=cursor,
+        )  # fmt: skip
+
+    def count_pending(self) -> CountsJson:
+        return self._call("GET", "/api/hitl/requests/counts")
 
     def count_held(self) -> int:
         """Return how many runs wait for agents that are not plugged in."""
@@ -90,6 +129,13 @@ class Api:
 
     def request(self, request_id: str) -> RequestJson:
         return self._call("GET", f"/api/hitl/requests/{_encode_id(request_id)}")
+
+    def request_ids(self, prefix: str, limit: int, status: str | None = None) -> list[str]:
+        """Return ids of questions that begin so, so many at most."""
+        found: RequestsJson = self._call(
+            "GET", "/api/hitl/requests", prefix=prefix or None, limit=limit, status=status
+        )
+        return [request["requestId"] for request in found["requests"]]
 
     def resume(
         self,
@@ -101,25 +147,41 @@ class Api:
         """Answer the question; `response` needs no requestId."""
         responses = [{"requestId": request["requestId"], **response}]
         body = {**_name_request(request), "responses": responses, **sign(operator, note)}
-        return self._call("POST", "/api/hitl/resume", body)
+        return self._decide("resume", request, body)
 
     def deny(self, request: RequestJson, body: JsonObject) -> ResumedJson:
-        return self._call("POST", "/api/hitl/deny", {**_name_request(request), **body})
+        return self._decide("deny", request, {**_name_request(request), **body})
 
     def remove(self, request: RequestJson, body: JsonObject) -> ResumedJson:
-        return self._call("POST", "/api/hitl/remove", {**_name_request(request), **body})
+        return self._decide("remove", request, {**_name_request(request), **body})
+
+    def _decide(self, act: str, request: RequestJson, body: JsonObject) -> ResumedJson:
+        """Make the call. Raises AlreadyDecided, which says who was first and what they said."""
+        try:
+            return self._call("POST", f"/api/hitl/{act}", body)
+        except RefusedByServer as error:
+            if error.problem.get("type") != NOT_PENDING:
+                raise
+            raise AlreadyDecided(error, self._describe_decision(request)) from error
+
+    def _describe_decision(self, request: RequestJson) -> str:
+        """Return who decided what; empty if that cannot be looked up."""
+        with suppress(ClientError):
+            decided = self.request(request["requestId"])
+            return describe_decision(decided, self.run(request["runId"]))
+        return ""
 
     def frames(self, run_id: str) -> Iterator[FrameJson]:
         """Yield a run's frames from the first to the last, each once, across lost connections.
 
         A frame that ends a run is the last unless the run was retried: then others follow it.
         """
-        patience, headers = _Patience(self.patience_seconds), dict[str, str]()
+        patience, headers = RetryTime(self.patience_seconds), dict[str, str]()
         has_ended = False
         while True:
             try:
                 with self._open_stream(run_id, headers) as stream:
-                    patience = _Patience(self.patience_seconds)
+                    patience = RetryTime(self.patience_seconds)
                     for event in stream.iter_sse():
                         frame: FrameJson = event.json()
                         headers["Last-Event-ID"] = event.id
@@ -146,7 +208,7 @@ class Api:
         self, method: str, path: str, body: JsonObject | None = None, **params: str | float | None
     ) -> Any:
         """Return the JSON of the server's answer; the caller names its type."""
-        patience = _Patience(self.patience_seconds)
+        patience = RetryTime(self.patience_seconds)
         request = self._http.build_request(
             method,
             path,
@@ -190,24 +252,6 @@ class _Unavailable(Exception):
     def __init__(self, refused: RefusedByServer) -> None:
         super().__init__()
         self.refused = refused
-
-
-class _Patience:
-    """The time that is left in one spell of failures."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._pause = RETRY_SECONDS
-        self._until: float | None = None
-
-    def wait(self, failure: ClientError) -> None:
-        """Sleep before the next try, or raise the failure if the spell has been too long."""
-        now = time.monotonic()
-        self._until = self._until or now + self._seconds
-        if now + self._pause > self._until:
-            raise failure
-        time.sleep(self._pause)
-        self._pause = min(2 * self._pause, LONGEST_RETRY_SECONDS)
 
 
 def _check(response: httpx.Response) -> None:

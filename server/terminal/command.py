@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from hitl_orchestrator.server.terminal.completion import offer_requests, offer_runs
+
 if TYPE_CHECKING:
     from hitl_orchestrator.server.terminal.client import Api
     from hitl_orchestrator.server.terminal.wire import Json
@@ -25,9 +27,25 @@ Operator = Annotated[
 ]
 Note = Annotated[str | None, typer.Option(metavar="TEXT", help="A note for the audit log.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept and shown.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="The run.")]
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", help="Stay until the run has ended, whoever answers its questions."),
+]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN_ID",
+        help="The run; a beginning of its id that only it has will do.",
+        autocompletion=offer_runs,
+    ),
+]
 RequestId = Annotated[
-    str, typer.Argument(metavar="REQUEST_ID", help="The question, as `hitl pending` lists it.")
+    str,
+    typer.Argument(
+        metavar="REQUEST_ID",
+        help="The question; a beginning of its id that only it has will do.",
+        autocompletion=offer_requests,
+    ),
 ]
 
 

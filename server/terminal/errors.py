@@ -2,13 +2,17 @@
 
 ClientError                 one line for a person; `exit_code` is the command's
 ├── BadInput                a file or a setting that cannot be used: wrong usage
+│   └── AmbiguousId         several ids begin so
 ├── NoServer                nothing says where a server is
 ├── NoAnswer                no server answers, or something else than our server does
 └── RefusedByServer         the server said no
+    ├── AlreadyDecided      somebody was first
     └── UnknownToServer     the server knows no such thing
 """
 
 from typing import Any
+
+from hitl_orchestrator.server.terminal.wording import word_problem
 
 
 class ClientError(Exception):
@@ -25,6 +29,10 @@ class BadInput(ClientError):
     exit_code = 2
 
 
+class AmbiguousId(BadInput):
+    pass
+
+
 class NoServer(ClientError):
     pass
 
@@ -34,13 +42,21 @@ class NoAnswer(ClientError):
 
 
 class RefusedByServer(ClientError):
-    """`status` is HTTP's, `problem` the body."""
+    """`status` is HTTP's, `problem` the body; `detail` says it in the command line's words."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        said = problem.get("detail") or problem.get("title")
-        super().__init__(str(said or f"The server answered {status}."))
+        super().__init__(word_problem(status, problem))
         self.status = status
         self.problem = problem
+
+
+class AlreadyDecided(RefusedByServer):
+    """Somebody was first; `decided` says who, what and when."""
+
+    def __init__(self, refused: RefusedByServer, decided: str) -> None:
+        super().__init__(refused.status, refused.problem)
+        if decided:
+            self.detail = f"The question is decided already: {decided}."
 
 
 class UnknownToServer(RefusedByServer):

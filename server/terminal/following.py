@@ -2,7 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import dropwhile
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -11,12 +12,15 @@ from rich.text import Text
 from hitl_orchestrator.server.terminal.client import Api
 from hitl_orchestrator.server.terminal.console import Terminal
 from hitl_orchestrator.server.terminal.errors import ClientError, RefusedByServer
+from hitl_orchestrator.server.terminal.forms import name_field
 from hitl_orchestrator.server.terminal.keyboard import Keyboard, Left, Withdrawn
+from hitl_orchestrator.server.terminal.pager import page
 from hitl_orchestrator.server.terminal.prompts import ask_for_answer
 from hitl_orchestrator.server.terminal.question_views import draw_question, make_answer_command
 from hitl_orchestrator.server.terminal.run_views import draw_frame, draw_plan
 from hitl_orchestrator.server.terminal.wire import (
     FrameJson,
+    JsonObject,
     RequestJson,
     RunJson,
     is_progress,
@@ -24,13 +28,16 @@ from hitl_orchestrator.server.terminal.wire import (
 )
 
 
-def follow(api: Api, run: RunJson, operator: str | None, terminal: Terminal) -> RunJson:
+def follow_live(
+    api: Api, run: RunJson, operator: str | None, terminal: Terminal, since: str | None = None
+) -> RunJson:
     """Show the run live and have its questions answered here.
 
-    Returns the run when it has ended, or when the person leaves a question.
+    `since`: from the end of that question on. Returns the run when it has ended, or when the
+    person leaves a question.
     """
     keyboard = Keyboard()
-    feed = Feed(api, run["runId"], keyboard)
+    feed = Feed(api, run["runId"], keyboard, since)
     feed.start()
     while True:
         run = _watch(api, run, feed, terminal)
@@ -48,17 +55,17 @@ def follow(api: Api, run: RunJson, operator: str | None, terminal: Terminal) -> 
 class Feed(threading.Thread):
     """Reads the frames of a run while the main thread shows them or waits for a person."""
 
-    def __init__(self, api: Api, run_id: str, keyboard: Keyboard) -> None:
+    def __init__(self, api: Api, run_id: str, keyboard: Keyboard, since: str | None) -> None:
         super().__init__(daemon=True)
         self.ended = False
-        self._api, self._run_id, self._keyboard = api, run_id, keyboard
+        self._api, self._run_id, self._keyboard, self._since = api, run_id, keyboard, since
         self._frames = queue.SimpleQueue[FrameJson | None]()
         self._failure: ClientError | None = None
 
     def run(self) -> None:
         """Read to the last frame; None in the queue says that there will be no more."""
         try:
-            for frame in self._api.frames(self._run_id):
+            for frame in _begin_at(self._api.frames(self._run_id), self._since):
                 self._frames.put(frame)
                 self._keyboard.hear(frame)
         except ClientError as error:
@@ -78,6 +85,18 @@ class Feed(threading.Thread):
         if self._failure:
             raise self._failure
         return [frame for frame in frames if frame]
+
+
+def _begin_at(frames: Iterator[FrameJson], since: str | None) -> Iterator[FrameJson]:
+    """Leave out what came before the end of that question."""
+    if since is None:
+        return frames
+    return dropwhile(lambda frame: not _ends(frame, since), frames)
+
+
+def _ends(frame: FrameJson, request_id: str) -> bool:
+    hitl = frame["data"].get("hitl")
+    return frame["message"] == "occurred" and bool(hitl) and hitl["requestId"] == request_id
 
 
 def _watch(api: Api, run: RunJson, feed: Feed, terminal: Terminal) -> RunJson:
@@ -116,7 +135,7 @@ def _settle(
 ) -> None:
     """Ask until an answer is taken, or somebody else's was. Raises Left."""
     keyboard.turn_to(request)
-    terminal.print(draw_question(request, boxed=True))
+    page(terminal, draw_question(request, boxed=True))
     while True:
         try:
             api.resume(request, ask_for_answer(request, keyboard, terminal), operator)
@@ -124,7 +143,7 @@ def _settle(
             terminal.print()
             return terminal.say("Somebody else has ended this question.", "yellow")
         except RefusedByServer as error:
-            terminal.say(error.detail, "red")
+            terminal.say(_explain_refusal(request, error), "red")
             if error.status == 409:
                 return None
             if error.status not in (413, 422):
@@ -133,23 +152,46 @@ def _settle(
             return None
 
 
-def read_along(api: Api, run: RunJson, terminal: Terminal) -> RunJson:
+def _explain_refusal(request: RequestJson, error: RefusedByServer) -> str:
+    """Say what is wrong; of a form, with its fields' titles."""
+    schema = request.get("responseSchema")
+    wrong: list[JsonObject] = error.problem.get("errors") or []
+    if schema is None or error.status != 422 or not wrong:
+        return error.detail
+    return "; ".join(f"{name_field(schema, each['path'])}: {each['message']}" for each in wrong)
+
+
+def read_along(
+    api: Api, run: RunJson, terminal: Terminal, stays: bool = False, since: str | None = None
+) -> RunJson:
     """Print a line for each frame but models' tokens, and the questions that need a person.
 
-    Returns the run when it has ended, or when it needs a person.
+    `since`: from the end of that question on. Returns the run when it has ended, or, unless it
+    `stays`, when it needs a person.
     """
-    for frame in api.frames(run["runId"]):
+    printed = set[str]()
+    for frame in _begin_at(api.frames(run["runId"]), since):
         if "tokens" not in frame["data"] or "progress" in frame["data"]:
             terminal.print(draw_frame(frame), soft_wrap=True)
         if "hitl" in frame["data"] and frame["message"] == "requested":
+            asked = frame["data"]["hitl"]["requestId"]
+            if asked in printed or not _is_pending(api.run(run["runId"]), asked):
+                continue  # of what is told again, most is over
             run = api.run(run["runId"], wait_seconds=5)
-            if select_pending(run):
-                _print_questions(run, terminal)
+            printed |= _print_questions(run, terminal, printed)
+            if select_pending(run) and not stays:
                 return run
     return api.run(run["runId"])
 
 
-def _print_questions(run: RunJson, terminal: Terminal) -> None:
-    for request in select_pending(run):
+def _is_pending(run: RunJson, request_id: str) -> bool:
+    return request_id in [request["requestId"] for request in select_pending(run)]
+
+
+def _print_questions(run: RunJson, terminal: Terminal, printed: Collection[str]) -> set[str]:
+    """Print those that wait and were not printed; return their ids."""
+    requests = [each for each in select_pending(run) if each["requestId"] not in printed]
+    for request in requests:
         terminal.print(Text(), draw_question(request, boxed=False), Text(), sep="\n")
         terminal.say(f"Answer it with: {make_answer_command(request)}")
+    return {request["requestId"] for request in requests}

@@ -62,27 +62,50 @@ def _ask_for_field(
 ) -> Json:
     """Return the value that is typed, or the default; None: left out."""
     prompt = _describe_field(name, schema, is_required)
+    explanation = _explain_field(name, schema, is_required)
     read = _find_reader(schema) or _read_text
     while True:
-        typed = keyboard.read_line(prompt)
+        typed = keyboard.read_line(prompt, explanation)
         if not typed.strip() and ("default" in schema or not is_required):
             return schema.get("default")
         try:
-            return read(typed, _list_choices(schema))
+            value = read(typed, _list_choices(schema))
+            check_value(value, schema)
+            return value
         except ValueError as error:
             terminal.say(str(error), "red")
 
 
 def _describe_field(name: str, schema: JsonObject, is_required: bool) -> str:
-    description = schema.get("description")
-    title = f"{name} — {description}" if description else name
     choices = _list_choices(schema)
     hints = [" / ".join(map(_spell, choices)) if choices else str(schema.get("type"))]
     if "default" in schema:
         hints.append(f"Enter for {_spell(schema['default'])}")
     elif not is_required:
         hints.append("may be empty")
-    return join_lines(f"{title} ({'; '.join(hints)}): ") + " "
+    return join_lines(f"{_title(name, schema)} ({'; '.join(hints)}): ") + " "
+
+
+def _title(name: str, schema: JsonObject) -> str:
+    """Return what a field is called; what describes it stands behind."""
+    title, description = str(schema.get("title") or name), schema.get("description")
+    return f"{title} — {description}" if description else title
+
+
+def _explain_field(name: str, schema: JsonObject, is_required: bool) -> str:
+    limits = "".join(f"\n  {key}: {json.dumps(schema[key])}" for key in _LIMITS if key in schema)
+    need = "has to be filled in" if is_required else "may be left empty"
+    return f"  {_title(name, schema)}\n  `{name}` in the answer; {need}{limits}"
+
+
+def name_field(schema: JsonObject, path: str) -> str:
+    """Return the title of the field that the path of an error leads to, or what it says."""
+    name, _, rest = path.removeprefix("/data").lstrip("/").partition("/")
+    properties: JsonObject = schema.get("properties") or {}
+    field = properties.get(name)
+    title = cast(JsonObject, field).get("title") if isinstance(field, dict) else None
+    shown = str(title or name) or "The form"
+    return f"{shown}, {rest}" if rest else shown
 
 
 def _list_choices(schema: JsonObject) -> list[Json]:
@@ -142,6 +165,36 @@ def _parse_or_none(typed: str) -> Json:
         return None
 
 
+def check_value(value: Json, schema: JsonObject) -> None:
+    """Raise ValueError if what a line gave breaks a limit of its own; the server checks it all."""
+    if isinstance(value, str):
+        _check_text(value, schema)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        _check_number(value, schema)
+
+
+def _check_text(value: str, schema: JsonObject) -> None:
+    if len(value) < schema.get("minLength", 0):
+        raise ValueError(f"It must have {schema['minLength']} characters at least.")
+    if len(value) > schema.get("maxLength", math.inf):
+        raise ValueError(f"It has {len(value)} characters, {schema['maxLength']} are allowed.")
+
+
+def _check_number(value: float, schema: JsonObject) -> None:
+    if value < schema.get("minimum", -math.inf):
+        raise ValueError(f"It must be {schema['minimum']} at least.")
+    if value > schema.get("maximum", math.inf):
+        raise ValueError(f"It must be {schema['maximum']} at most.")
+    if value <= schema.get("exclusiveMinimum", -math.inf):
+        raise ValueError(f"It must be more than {schema['exclusiveMinimum']}.")
+    if value >= schema.get("exclusiveMaximum", math.inf):
+        raise ValueError(f"It must be less than {schema['exclusiveMaximum']}.")
+
+
+_LIMITS = (
+    "minLength", "maxLength", "pattern", "format",
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+)  # fmt: skip
 _READERS: dict[str, Reader] = {
     "enum": _read_choice,
     "boolean": _read_choice,

@@ -3,12 +3,31 @@
 import signal
 import sys
 import termios
+from collections.abc import Mapping
 from contextlib import suppress
-from types import FrameType
+from types import FrameType, MappingProxyType
 
+from hitl_orchestrator.server.terminal.text import clean
 from hitl_orchestrator.server.terminal.wire import LAST_FRAMES, FrameJson, RequestJson
 
 LOOK_SECONDS = 0.25
+HELP = "?"
+_VERBS: Mapping[str, str] = MappingProxyType(
+    {
+        "approve": "yes: what is shown is done",
+        "edit": "change the arguments in an editor; then approve what you see",
+        "reject": "no; you are asked for a reason, which the agent is told",
+        "text": "answer in your own words; an empty line ends them",
+        "choose": "choose one of the options",
+        "json": "answer with JSON, of any kind",
+        "fill in": "fill in the form, field by field",
+        "json file": "answer with the JSON of a file",
+        "again": "once more",
+        "drop": "leave it as it was",
+        "yes": "send it",
+        "skip": "leave the question to others: the run waits, and this command ends",
+    }
+)
 
 
 class Left(Exception):
@@ -44,8 +63,16 @@ class Keyboard:
         self._request = request
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
-    def read_line(self, prompt: str) -> str:
-        """Return what is typed. Raises Left at the end of input, and Withdrawn."""
+    def read_line(self, prompt: str, explanation: str = "") -> str:
+        """Return what is typed; `?` alone shows the explanation instead, if there is one.
+
+        Raises Left at the end of input, and Withdrawn.
+        """
+        while (typed := self._read(prompt)).strip() == HELP and explanation:
+            print(clean(explanation))  # noqa: T201
+        return typed
+
+    def _read(self, prompt: str) -> str:
         # Not one signal by the other thread: readline misses one that comes between its prompt and
         # its wait, Ctrl-C too.
         signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
@@ -67,9 +94,10 @@ class Keyboard:
     def pick(self, verbs: list[str]) -> str:
         """Return one of the verbs, typed in full or by its first letter. Raises Left for skip."""
         offered = [*verbs, "skip"]
-        prompt = ", ".join(f"{verb} ({verb[0]})" for verb in offered) + "? "
+        prompt = ", ".join(f"{verb} ({verb[0]})" for verb in offered) + ", help (?): "
+        explanation = "\n".join(f"  {verb}: {_VERBS[verb]}" for verb in offered)
         while True:
-            typed = self.read_line(prompt).strip().lower()
+            typed = self.read_line(prompt, explanation).strip().lower()
             picked = [verb for verb in offered if typed in (verb, verb[0])]
             if picked and picked[0] == "skip":
                 raise Left

@@ -6,6 +6,7 @@ import typer
 
 from hitl_orchestrator.server.terminal.command import (
     AsJson,
+    Follow,
     Note,
     Operator,
     Reason,
@@ -17,6 +18,7 @@ from hitl_orchestrator.server.terminal.command import (
 )
 
 if TYPE_CHECKING:
+    from hitl_orchestrator.server.terminal.client import Api
     from hitl_orchestrator.server.terminal.wire import JsonObject, RequestJson
 
 
@@ -50,26 +52,46 @@ def answer(
     ] = None,
     note: Note = None,
     operator: Operator = None,
+    follow: Follow = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer a question. The decision is saved when the command returns; the run goes on by itself.
+
+    With --follow the command stays, and ends as `hitl follow` does.
 
     \b
     Example:
       hitl answer hitl_5b21 --option developers
       hitl answer hitl_77ae --approve --edit posts.json --note "shortened"
       hitl answer hitl_77ae --reject --text "not before Monday"
-      hitl answer hitl_0c4d --value false
+      hitl answer hitl_0c4d --value false --follow
     """
     given = _Given(approve, reject, option, text, data, value, edit)
     response = _build_response(given)
     api = open_api()
-    request = api.request(request_id)
+    request = _find_request(api, request_id)
     if option is not None:
         response["selectedOptionId"] = _resolve_option(request, option)
-    answered = api.resume(request, response, operator or find_login(), note)
+    who = operator or find_login()
+    answered = api.resume(request, response, who, note)
+    if follow:
+        from hitl_orchestrator.server.terminal.run_command import stay_with
+
+        stay_with(api, api.run(answered["runId"]), who, as_json, request["requestId"])
     line = f"Answered. Run {answered['runId']} is {answered['status']}."
     print_done(line, answered, as_json)
+
+
+def _find_request(api: "Api", request_id: str) -> "RequestJson":
+    from hitl_orchestrator.server.terminal.ids import find_request
+
+    return find_request(api, request_id)
+
+
+def _complete_run_id(api: "Api", run_id: str) -> str:
+    from hitl_orchestrator.server.terminal.ids import complete_run_id
+
+    return complete_run_id(api, run_id)
 
 
 class _Given(NamedTuple):
@@ -139,7 +161,7 @@ def deny(
       hitl deny hitl_5b21 --reason "nobody here can decide that"
     """
     api = open_api()
-    denied = api.deny(api.request(request_id), _give_reason(reason, operator, note))
+    denied = api.deny(_find_request(api, request_id), _give_reason(reason, operator, note))
     print_done(f"Denied. Run {denied['runId']} is {denied['status']}.", denied, as_json)
 
 
@@ -158,7 +180,7 @@ def remove(
     """
     api = open_api()
     body = _give_reason(reason, operator, note)
-    removed = api.remove(api.request(request_id), body)
+    removed = api.remove(_find_request(api, request_id), body)
     print_done(f"Removed. Run {removed['runId']} is {removed['status']}.", removed, as_json)
 
 
@@ -175,7 +197,9 @@ def cancel(
     Example:
       hitl cancel run_0d9c --reason "wrong changelog"
     """
-    cancelled = open_api().cancel(run_id, _give_reason(reason, operator, note))
+    api = open_api()
+    body = _give_reason(reason, operator, note)
+    cancelled = api.cancel(_complete_run_id(api, run_id), body)
     line = f"Run {cancelled['runId']} is {cancelled['status']}."
     if cancelled.get("stillWorking"):
         from hitl_orchestrator.server.terminal.run_views import STILL_WORKING
@@ -198,7 +222,9 @@ def retry(
     """
     from hitl_orchestrator.server.terminal.client import sign
 
-    retried = open_api().retry(run_id, sign(operator or find_login(), note))
+    api = open_api()
+    body = sign(operator or find_login(), note)
+    retried = api.retry(_complete_run_id(api, run_id), body)
     print_done(f"Run {retried['runId']} is {retried['status']}.", retried, as_json)
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from shutil import which
 from types import FrameType
 
 from rich.text import Text
@@ -24,9 +25,38 @@ from hitl_orchestrator.server.terminal.question_views import number_options
 from hitl_orchestrator.server.terminal.text import outline
 from hitl_orchestrator.server.terminal.wire import Json, JsonObject, RequestJson, find_option_id
 
+_EDITORS = ("nano", "vi")
+_NO_EDITOR = "$VISUAL and $EDITOR are not set, and neither nano nor vi is here: name a file."
+_CHOOSING = """  an option: its number, its id or its label
+  r: no; you are asked for a reason, which the agent is told
+  s: leave the question to others: the run waits, and this command ends"""
+_OWN_WORDS = "  anything else: an answer in your own words\n"
+_WRITING = """  your answer, in as many lines as you like; an empty line ends it
+  r alone: no; you are asked for a reason, which the agent is told
+  s alone: leave the question to others: the run waits, and this command ends"""
+
 
 def ask_for_answer(request: RequestJson, keyboard: Keyboard, terminal: Terminal) -> JsonObject:
-    """Return the response that a person types."""
+    """Return the response that a person types; own words and a rejection are shown back first."""
+    while True:
+        response = _ask(request, keyboard, terminal)
+        if "freeformText" not in response and response.get("approved") is not False:
+            return response
+        terminal.print(_draw_back(response))
+        if keyboard.pick(["yes", "again"]) == "yes":
+            return response
+
+
+def _draw_back(response: JsonObject) -> Text:
+    words = response.get("freeformText")
+    told = "\n".join(f"  {line}" for line in words.split("\n")) if words else ""
+    if response.get("approved") is not False:
+        return Text(f"Your answer:\n{told}\nSend it?")
+    reason = f" and say why:\n{told}" if told else " without a reason."
+    return Text(f"You reject it{reason}\nSend it?")
+
+
+def _ask(request: RequestJson, keyboard: Keyboard, terminal: Terminal) -> JsonObject:
     match request["kind"]:
         case "approval":
             return _ask_for_decision(request, keyboard, terminal)
@@ -97,11 +127,16 @@ def _edit_arguments(arguments: JsonObject, keyboard: Keyboard, terminal: Termina
 
 def _ask_for_file(file: Path, keyboard: Keyboard) -> str:
     """Return `file`, edited; without an editor, the file that the person names."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    editor = _find_editor()
     if not editor:
-        return keyboard.read_line("A file with the JSON arguments: ").strip()
+        return keyboard.read_line("A file with the JSON arguments: ", _NO_EDITOR).strip()
     _run_editor(editor, file)
     return str(file)
+
+
+def _find_editor() -> str | None:
+    named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    return named or next(filter(which, _EDITORS), None)
 
 
 def _run_editor(editor: str, file: Path) -> None:
@@ -122,8 +157,10 @@ def _ask_for_choice(request: RequestJson, keyboard: Keyboard, terminal: Terminal
     options, is_free = request.get("options", []), request.get("allowFreeForm", False)
     ids = {key: option["id"] for key, option in number_options(options)}
     words = ", or your own words" if is_free else ""
+    explanation = f"{_OWN_WORDS}{_CHOOSING}" if is_free else _CHOOSING
     while True:
-        typed = keyboard.read_line(f"Your choice{words}; reject (r) or skip (s)? ").strip()
+        prompt = f"Your choice{words}; reject (r), skip (s), help (?): "
+        typed = keyboard.read_line(prompt, explanation).strip()
         if chosen := find_option_id(options, typed) or ids.get(typed):
             return {"selectedOptionId": chosen}
         if _is_rejection(typed):
@@ -136,9 +173,9 @@ def _ask_for_choice(request: RequestJson, keyboard: Keyboard, terminal: Terminal
 def _ask_for_text(keyboard: Keyboard, terminal: Terminal) -> JsonObject:
     terminal.say(
         "Your answer; an empty line ends it. "
-        "To reject or skip, begin with a line that is only r or s."
+        "To reject or skip, begin with a line that is only r or s; ? is help."
     )
-    while not (first := keyboard.read_line("> ")).strip():
+    while not (first := keyboard.read_line("> ", _WRITING)).strip():
         pass
     if _is_rejection(first):
         return _ask_for_rejection(keyboard)

@@ -1,5 +1,6 @@
 """A question, as a terminal shows it to the person who decides."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,8 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from hitl_orchestrator.server.terminal.console import make_facts
+from hitl_orchestrator.server.terminal.decisions import describe_decision
 from hitl_orchestrator.server.terminal.text import join_lines, outline
-from hitl_orchestrator.server.terminal.wire import Json, JsonObject, OptionJson, RequestJson
+from hitl_orchestrator.server.terminal.wire import (
+    Json,
+    JsonObject,
+    OptionJson,
+    RequestJson,
+    RunJson,
+)
 
 _URGENCY_STYLES = {"high": "red", "normal": "yellow", "low": "blue"}
 _ANSWER_OPTIONS = {
@@ -32,22 +40,23 @@ _DRAWN = {
 }  # fmt: skip
 
 
-def draw_request(request: RequestJson, boxed: bool) -> RenderableType:
-    """Draw a question and what became of it."""
+def draw_request(request: RequestJson, boxed: bool, run: RunJson) -> RenderableType:
+    """Draw a question of that run, and what became of it."""
     facts = make_facts(
         {
             "Request": request["requestId"],
             "Run": request["runId"],
             "Status": request["status"],
             "Kind": request["kind"],
+            "Objective": run["objective"],
         }
     )
     if request["status"] == "pending":
         facts.add_row(Text("Answer it", "dim"), Text(make_answer_command(request)))
+    if decision := describe_decision(request, run):
+        facts.add_row(Text("Decided", "dim"), Text(decision))
     for response in request.get("responses", []):
         facts.add_row(Text("Response", "dim"), Text("\n".join(_outline_response(response))))
-    if reason := request.get("denialReason"):
-        facts.add_row(Text("Denied", "dim"), Text(reason))
     return Group(facts, Text(), draw_question(request, boxed))
 
 
@@ -88,7 +97,37 @@ def _draw_context(request: RequestJson, boxed: bool) -> list[RenderableType]:
     context = request.get("additionalContext")
     if not context:
         return []
-    return [Text(), _draw_markdown(context) if boxed else Text(context)]
+    rest = drop_repeated(context, request)
+    parts: list[RenderableType] = []
+    if rest:
+        parts += [Text(), _draw_markdown(rest) if boxed else Text(rest)]
+    if rest != context:
+        parts += [Text(), Text("What it repeats of the action stands below, once.", "dim")]
+    return parts
+
+
+def drop_repeated(context: str, request: RequestJson) -> str:
+    """Return the context without the paragraphs that the action's arguments show anyway.
+
+    Of such a paragraph each line is, whole, a line of the arguments as they are drawn, or a value.
+    """
+    action = request.get("action")
+    if not action:
+        return context
+    drawn = {_strip_marks(line) for line in outline(action.get("arguments", {}))}
+    drawn |= {line.partition(": ")[2] for line in drawn}
+    paragraphs = re.split(r"\n(?:[ >]*\n)+", context)
+    kept = [each for each in paragraphs if not drawn.issuperset(_list_words(each))]
+    return context if len(kept) == len(paragraphs) else "\n\n".join(kept)
+
+
+def _list_words(paragraph: str) -> list[str]:
+    return list(map(_strip_marks, paragraph.splitlines()))
+
+
+def _strip_marks(line: str) -> str:
+    """Return the words of a line, without what Markdown or an outline puts around them."""
+    return join_lines(line).lstrip("->#* ").rstrip("* ").casefold()
 
 
 def _draw_markdown(text: str) -> RenderableType:

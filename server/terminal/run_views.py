@@ -1,4 +1,4 @@
-"""Runs, their plans, frames and results, and the queue of questions, as a terminal shows them."""
+"""Runs, their plans, frames and results, as a terminal shows them."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -16,14 +16,14 @@ from hitl_orchestrator.server.terminal.console import (
     make_facts,
     make_table,
 )
-from hitl_orchestrator.server.terminal.text import describe_age, join_lines, outline
+from hitl_orchestrator.server.terminal.decisions import describe_decision
+from hitl_orchestrator.server.terminal.ids import shorten_ids
+from hitl_orchestrator.server.terminal.text import join_lines, outline
 from hitl_orchestrator.server.terminal.wire import (
     ENDED,
     FrameJson,
     Json,
     JsonObject,
-    PausedRunJson,
-    RequestJson,
     ResultJson,
     RunJson,
     StepJson,
@@ -58,7 +58,7 @@ def draw_run(run: RunJson) -> RenderableType:
         title = Text(f"Plan, version {plan['version']}", "bold")
         parts += [Text(), title, draw_plan(plan["steps"])]
     if run["requests"]:
-        parts += [Text(), _draw_requests(run["requests"])]
+        parts += [Text(), _draw_requests(run)]
     if run["status"] in ENDED:
         parts += [Text(), draw_result(run)]
     return Group(*parts)
@@ -97,16 +97,16 @@ def _describe_reason(step: StepJson) -> str:
     return f" ({join_lines(reason)})" if reason else ""
 
 
-def _draw_requests(requests: list[RequestJson]) -> Table:
-    table = make_table("Request", "Status", "Agent", "Question")
-    for request in requests:
-        status, reason = request["status"], request.get("denialReason")
+def _draw_requests(run: RunJson) -> Table:
+    table = make_table("Request", "Agent", "Question", "Decision")
+    short = shorten_ids(request["requestId"] for request in run["requests"])
+    for request in run["requests"]:
         add_row(
             table,
-            request["requestId"],
-            f"{status}: {reason}" if reason else status,
+            short[request["requestId"]],
             request["originAgent"],
             request["question"],
+            describe_decision(request, run) or request["status"],
         )
     return table
 
@@ -160,30 +160,6 @@ def _list_files(value: Json) -> list[str]:
         if isinstance(file, dict) and "file" in file:
             lines.append(f"  {facet.get('folder')}/{file['file']}")
     return lines
-
-
-def draw_queue(runs: list[PausedRunJson], now: datetime) -> RenderableType:
-    """Draw the questions of paused runs, with how long each has waited."""
-    table = make_table("Request", "Urgency", "Waits", "Kind", "Agent", "Question")
-    for run in runs:
-        for request in run["pendingRequests"]:
-            add_row(
-                table,
-                request["requestId"],
-                request.get("urgency", "normal"),
-                _describe_wait(request, now),
-                request["kind"],
-                request["originAgent"],
-                request["question"],
-            )
-    return table
-
-
-def _describe_wait(request: RequestJson, now: datetime) -> str:
-    created = request.get("createdAt")
-    if not created:
-        return ""
-    return describe_age((now - datetime.fromisoformat(created)).total_seconds())
 
 
 def draw_frame(frame: FrameJson) -> Text:

@@ -57,6 +57,7 @@ class RequestJson(TypedDict):
     contractSummary: ContractSummaryJson
     denialReason: NotRequired[str | None]
     createdAt: NotRequired[str | None]
+    updatedAt: NotRequired[str | None]
     expiresAt: NotRequired[str | None]
     responses: NotRequired[list[JsonObject]]
 
@@ -107,13 +108,42 @@ class RunJson(TypedDict):
     held: NotRequired[HeldJson | None]
     stillWorking: NotRequired[bool]
     metadata: JsonObject
+    createdAt: str
 
 
 class RunsJson(TypedDict):
     runs: list[RunJson]
+    nextCursor: str | None
+
+
+class RequestsJson(TypedDict):
+    requests: list[RequestJson]
+
+
+class CountsJson(TypedDict):
+    pending: int
+    byAgent: JsonObject
+    byUrgency: JsonObject
+
+
+class CapabilityJson(TypedDict):
+    capabilityId: str
+    displayName: str
+    summary: str
+    inputFacets: list[str]
+    outputFacets: list[str]
+
+
+class CapabilitiesJson(TypedDict):
+    capabilities: list[CapabilityJson]
+
+
+class ExecutionContextJson(TypedDict):
+    objective: str
 
 
 class PausedRunJson(TypedDict):
+    executionContext: ExecutionContextJson
     pendingRequests: list[RequestJson]
 
 

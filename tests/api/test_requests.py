@@ -182,6 +182,20 @@ async def test_text_is_searched_in_what_a_person_reads(api: httpx.AsyncClient) -
     assert await listed(api, q="?", limit=1) == ["Wem Grüße an 100 %?", "Another?"]
 
 
+async def test_ids_that_begin_alike_are_listed(api: httpx.AsyncClient) -> None:
+    run = await asks(api, "First?")
+    other = await asks(api, "Second?")
+    await api.post("/api/hitl/deny", json=denying(other))
+    first = run["pendingRequestId"]
+    assert await listed(api, prefix=first) == await listed(api, prefix=first[:20]) == ["First?"]
+    assert await listed(api, prefix="hitl_") == ["First?", "Second?"]
+    assert await listed(api, prefix="hitl_", status="denied", limit=1) == ["Second?"]
+    assert await listed(api, prefix="%") == await listed(api, prefix=first + "0") == []
+    for prefix, found in ((run["runId"][:20], [run["runId"]]), ("run%", [])):
+        page = (await api.get("/api/runs", params={"prefix": prefix})).json()
+        assert [one["runId"] for one in page["runs"]] == found
+
+
 async def test_a_list_that_cannot_be_is_refused(api: httpx.AsyncClient) -> None:
     for query in (
         "status=open",
@@ -191,6 +205,7 @@ async def test_a_list_that_cannot_be_is_refused(api: httpx.AsyncClient) -> None:
         "q=%00",
         "q=a%00b",
         "q=" + "x" * 201,
+        "prefix=",
         "limit=0",
         "limit=201",
         "cursor=x",

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 HITL = str(Path(sys.executable).parent / "hitl")
+# What decides how it looks and what it calls; pytest-xdist sets the size of a terminal.
+_OURS = ("API_KEY", "EDITOR", "VISUAL", "PAGER", "LESS", "COLUMNS", "LINES", "NO_COLOR")
 NOBODY = "http://127.0.0.1:1"
 
 
@@ -14,7 +16,7 @@ def environment(**changes: str) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("HITL_") and name not in ("API_KEY", "EDITOR", "VISUAL")
+        if not name.startswith("HITL_") and name not in _OURS
     }
     return {**inherited, "HITL_DATA_DIR": "nowhere", "TERM": "xterm", **changes}
 

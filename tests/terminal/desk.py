@@ -16,6 +16,7 @@ RELEASE = """# Lumen changelog
 
 ### Added
 - **Export to CSV** for every report, so that finance can work with the figures at once.
+- An API for reports, with an SDK for Python.
 - Keyboard shortcuts in the editor.
 
 ### Fixed
@@ -51,12 +52,27 @@ anything = {
 form = asking("form", kind="form", responseSchema={
     "type": "object", "required": ["name", "seats"], "additionalProperties": False,
     "properties": {
-        "name": {"type": "string", "maxLength": 10, "description": "who comes"},
+        "name": {"type": "string", "maxLength": 10, "pattern": "^[A-Z]", "title": "Guest",
+            "description": "who comes"},
         "seats": {"type": "integer", "minimum": 1},
         "day": {"enum": ["Monday", 2]},
         "price": {"type": "number"},
         "vegan": {"type": "boolean", "default": False},
     }})
+
+def publish(task):
+    answer = interrupt({
+        "question": "Publish?", "kind": "approval",
+        "action": {"name": "publish", "arguments": {"posts": [
+            {"channel": "x", "text": "Lumen 2.0.0 is out."},
+            {"channel": "email", "text": "Lumen 2.0.0 exports."}]}},
+        "additionalContext": "The review passed.\\n\\nLumen 2.0.0 is out.\\n\\n"
+            "Lumen 2.0.0 exports.",
+    })
+    return {"posted": answer["editedArguments"] or answer["approved"]}
+
+posted = {**words, "capabilityId": "asks.posted", "outputFacets": ["posted"], "facets": {},
+    "run": publish}
 
 def break_off(task):
     raise ValueError("broken as asked")
@@ -74,7 +90,7 @@ nested = asking("nested", kind="form", responseSchema={
     "type": "object", "properties": {"tags": {"type": "array"}},
 })
 """
-ASKING_AGENTS = ("words", "open_choice", "anything", "form", "nested", "broken", "told")
+ASKING_AGENTS = ("words", "open_choice", "anything", "form", "nested", "broken", "told", "posted")
 
 
 def asked(facet: str) -> list[str]:

@@ -44,7 +44,7 @@ def request(**changes: Any) -> RequestJson:
 
 
 def paused(*requests: RequestJson) -> PausedRunJson:
-    return {"pendingRequests": list(requests)}
+    return {"executionContext": {"objective": "Announce it"}, "pendingRequests": list(requests)}
 
 
 def step(name: str, status: str, reason: str | None = None) -> dict[str, Any]:

@@ -19,9 +19,10 @@ CSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class Screen:
-    def __init__(self, desk: Desk, *arguments: str, **variables: str) -> None:
+    def __init__(self, desk: Desk, *arguments: str, width: int = 120, **variables: str) -> None:
         self._terminal, inside = pty.openpty()
-        termios.tcsetwinsize(inside, (60, 120))
+        termios.tcsetwinsize(inside, (60, width))
+        self.raw = ""
         variables = environment(**{**desk.variables, **variables})
         self._process = subprocess.Popen(
             [HITL, *arguments],
@@ -69,13 +70,15 @@ class Screen:
             read = os.read(self._terminal, 65536)
         except OSError:  # the command has ended
             return False
-        self._unread = CSI.sub("", self._unread + self._decoder.decode(read)).replace("\r\n", "\n")
+        text = self._decoder.decode(read)
+        self.raw += text
+        self._unread = CSI.sub("", self._unread + text).replace("\r\n", "\n")
         return bool(read)
 
 
 @contextmanager
-def screen(desk: Desk, *arguments: str, **variables: str) -> Generator[Screen]:
-    opened = Screen(desk, *arguments, **variables)
+def screen(desk: Desk, *arguments: str, width: int = 120, **variables: str) -> Generator[Screen]:
+    opened = Screen(desk, *arguments, width=width, **variables)
     try:
         yield opened
     finally:

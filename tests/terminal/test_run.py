@@ -7,6 +7,8 @@ from typing import get_type_hints
 from hitl_orchestrator.server.terminal.wire import FrameJson, RunJson, select_pending
 from tests.terminal.desk import RELEASE, Desk, asked
 
+WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+
 
 def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_another(
     desk: Desk,
@@ -47,7 +49,9 @@ def test_without_a_terminal_a_question_ends_the_command_and_is_answered_by_anoth
     )
     late = desk.hitl("answer", found[1], "--reject")
     assert late.returncode == 1
-    assert late.stderr.count("\n") == 1
+    assert re.fullmatch(
+        rf"hitl: The question is decided already: ann chose “{label}”, {WHEN}\.\n", late.stderr
+    )
     decided = json.loads(desk.hitl("show", found[1], "--json").stdout)
     assert decided["responses"][0]["responderId"] == "ann"
 
@@ -99,8 +103,7 @@ def test_a_wrong_key_is_told_in_one_line(desk: Desk) -> None:
         told = desk.hitl(*arguments, API_KEY="wrong")
         assert (told.returncode, told.stdout) == (1, "")
         assert told.stderr == (
-            "hitl: The key is missing or wrong: send `Authorization: Bearer <API_KEY>`, "
-            "or the key as `x-api-key`.\n"
+            "hitl: The server does not know this key: set API_KEY to one that it knows.\n"
         )
 
 
@@ -116,7 +119,8 @@ def test_what_the_server_refuses_is_told_in_one_line_and_starts_nothing(desk: De
         assert (told.returncode, told.stdout) == (1, "")
         (line,) = told.stderr.splitlines()
         assert says in line
-    assert desk.hitl("pending", "--thread", "nobody").stdout == "Nothing waits for a person.\n"
+    nothing = desk.hitl("pending", "--thread", "nobody")
+    assert (nothing.stdout, nothing.stderr) == ("", "Nothing waits for a person.\n")
 
 
 def test_an_answer_that_does_not_fit_leaves_the_question_pending(desk: Desk) -> None:
@@ -142,7 +146,7 @@ def test_a_question_is_denied_and_its_run_goes_on(desk: Desk) -> None:
     assert json.loads(as_json.stdout)["run"]["requests"][0]["denialReason"] == "r"
     again = desk.hitl("deny", str(other["pendingRequestId"]), *arguments)
     assert (again.returncode, again.stdout) == (1, "")
-    assert "not pending any more" in again.stderr
+    assert "decided already: bo denied it: “r”, 20" in again.stderr
 
 
 def test_a_question_is_removed_and_a_run_cancelled(desk: Desk) -> None:
@@ -152,7 +156,10 @@ def test_a_question_is_removed_and_a_run_cancelled(desk: Desk) -> None:
         0,
         f"Removed. Run {first['runId']} is cancelled.\n",
     )
-    assert "denied: by mistake" in desk.hitl("show", first["runId"]).stdout
+    assert (
+        "ann removed it, and cancelled the run: “by mistake”"
+        in desk.hitl("show", first["runId"]).stdout
+    )
     cancelled = desk.hitl("cancel", second["runId"], "--reason", "wrong source", "--json")
     assert json.loads(cancelled.stdout)["status"] == "cancelled"
     assert "The run is cancelled: wrong source" in desk.hitl("show", second["runId"]).stdout
@@ -175,3 +182,57 @@ def test_a_failed_run_is_retried_and_its_stream_tells_of_both_ends(desk: Desk) -
     refused = desk.hitl("retry", paused["runId"])
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "is awaiting_hitl; only a failed run can be retried" in refused.stderr
+
+
+def test_a_facet_is_a_file_or_a_text(desk: Desk) -> None:
+    (desk.folder / "plain").write_text("of the file")
+    (desk.folder / "data.json").write_text('{"a": 1}')
+    given = {
+        "a=@plain": "of the file",
+        "b=plain": "of the file",
+        "c==plain": "plain",
+        "d=@data.json": {"a": 1},
+        "e=data.json": {"a": 1},
+        "f==data.json": "data.json",
+        "g=people who build": "people who build",
+        "h=https://example.com/a.html": "https://example.com/a.html",
+        "i=2.4.0": "2.4.0",
+        "j=a=b": "a=b",
+    }
+    inputs = [part for one in given for part in ("--input", one)]
+    run = json.loads(desk.hitl(*asked("told"), *inputs, "--json").stdout)
+    values = [run["facets"][one[0]]["value"] for one in given]
+    assert values == list(given.values())
+
+
+def test_show_says_who_decided_what_and_when(desk: Desk) -> None:
+    run = desk.paused(*asked("words"))
+    request_id = str(run["pendingRequestId"])
+    asked_only = desk.hitl("show", request_id).stdout
+    assert "Decided" not in asked_only
+    rejecting = ["--reject", "--text", "not now", "--note", "asked Bo"]
+    desk.hitl("answer", request_id, *rejecting)
+    desk.at_rest(run["runId"])
+    said = rf"ann rejected it: “not now” \(note: asked Bo\), {WHEN}"
+    assert re.search(rf"^Decided +{said} *$", desk.hitl("show", request_id).stdout, re.M)
+    assert re.search(said, " ".join(desk.hitl("show", run["runId"]).stdout.split()))
+    late = desk.hitl("answer", request_id, "--text", "now")
+    assert re.fullmatch(rf"hitl: The question is decided already: {said}\.\n", late.stderr)
+
+
+def test_what_is_refused_is_said_in_the_words_of_the_command_line(desk: Desk) -> None:
+    run = desk.paused(*asked("form"))
+    (desk.folder / "data.json").write_text('{"name": "Ann", "seats": 0}')
+    for arguments, says in (
+        (["run", "--objective", ""], "hitl: --objective: "),
+        (["run", "--objective", "x", "--thread", ""], "hitl: --thread: "),
+        (["answer", str(run["pendingRequestId"]), "--data", "data.json"], " seats: 0 is less"),
+        (["deny", str(run["pendingRequestId"]), "--reason", ""], "hitl: --reason: "),
+        (["answer", str(run["pendingRequestId"]), "--text", "x", "--operator", "o" * 256],
+            "hitl: --operator id: "),
+        (["pending", "--agent", ""], "hitl: --agent: "),
+    ):  # fmt: skip
+        told = desk.hitl(*arguments)
+        assert (told.returncode, told.stdout) == (1, "")
+        assert says in told.stderr
+        assert not re.search(r"(?<!\w)/\w|query|Bearer", told.stderr), told.stderr

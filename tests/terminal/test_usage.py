@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ COMMANDS = [
     "migrate",
     "prune",
     "run",
+    "follow",
+    "runs",
     "pending",
     "show",
+    "capabilities",
     "answer",
     "deny",
     "remove",
@@ -62,9 +66,17 @@ def test_the_help_names_every_setting_and_exit_code_that_all_commands_share(
             "run odd.json --output a",
             "`outputs` in FILE must be a list, or nothing can be added to it.",
         ),
-        ("run --objective x --input source", "--input 'source' must look like NAME=FILE."),
+        (
+            "run --objective x --input source",
+            "--input 'source' must look like NAME=@FILE or NAME=TEXT.",
+        ),
         (
             "run --objective x --input source=missing.md",
+            "--input 'source=missing.md': there is no file missing.md. "
+            "If that is the text itself, write source==missing.md",
+        ),
+        (
+            "run --objective x --input source=@missing.md",
             "missing.md cannot be read: No such file or directory",
         ),
         ("run --objective x --input a=broken.json", "broken.json is not JSON"),
@@ -119,6 +131,9 @@ def test_what_the_command_line_does_not_know_ends_with_2(arguments: str, tmp_pat
         "run --objective x",
         "pending",
         "show run_1",
+        "follow run_1",
+        "runs",
+        "capabilities",
         "answer hitl_1 --approve",
         "deny hitl_1 --reason x",
         "remove hitl_1 --reason x",
@@ -151,3 +166,12 @@ def test_standard_streams_that_are_closed_are_no_terminal(tmp_path: Path) -> Non
     )
     assert told.returncode == 1
     assert told.stderr.count("\n") == 1
+
+
+def test_the_version_and_the_short_help_are_told(tmp_path: Path) -> None:
+    told = hitl("--version", cwd=tmp_path)
+    assert (told.returncode, told.stdout) == (0, f"hitl {version('hitl-orchestrator')}\n")
+    for command in (["-h"], ["answer", "-h"], ["keys", "add", "-h"]):
+        short, long = hitl(*command, cwd=tmp_path), hitl(*command[:-1], "--help", cwd=tmp_path)
+        assert (short.returncode, short.stdout) == (0, long.stdout)
+    assert hitl("answer", cwd=tmp_path).returncode == 2

@@ -2,24 +2,35 @@
 
 import json
 import re
-from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.text import Text
 
 from hitl_orchestrator.server.terminal.command import print_json
-from hitl_orchestrator.server.terminal.question_views import draw_question, draw_request
+from hitl_orchestrator.server.terminal.console import Terminal
+from hitl_orchestrator.server.terminal.decisions import describe_decision
+from hitl_orchestrator.server.terminal.lists import draw_queue, list_waiting
+from hitl_orchestrator.server.terminal.question_views import (
+    draw_question,
+    draw_request,
+    drop_repeated,
+)
 from hitl_orchestrator.server.terminal.run_views import (
     STILL_WORKING,
     draw_frame,
     draw_plan,
-    draw_queue,
     draw_result,
     draw_run,
 )
-from hitl_orchestrator.server.terminal.wire import FrameJson
+from hitl_orchestrator.server.terminal.wire import FrameJson, RequestJson
 from tests.terminal.samples import NOW, ended_run, paused, request, shown, step
 from tests.terminal.screen import CSI
+
+
+def draw_waiting(asked: RequestJson) -> Text:
+    return draw_queue(list_waiting([paused(asked)]), NOW, Terminal(StringIO(), width=500))
 
 
 def without_trailing_blanks(text: str) -> str:
@@ -44,7 +55,7 @@ def test_a_question_is_shown_with_all_that_decides_it() -> None:
 def test_an_open_question_shows_all_that_the_agent_handed_over() -> None:
     payload = {"message": "Pay?", "payee": "Ann", "sum": 900}
     asked = request(kind="open", question="Pay?", options=[], payload=payload)
-    text = shown(draw_request(asked, boxed=True))
+    text = shown(draw_request(asked, True, ended_run()))
     for part in ("Handed over by the agent:", "payee: Ann", "sum: 900", "--value JSON"):
         assert part in text
 
@@ -74,8 +85,8 @@ def test_what_the_api_may_leave_out_is_not_missed() -> None:
     for name in (*optional, "responseSchema", "denialReason", "createdAt", "responses"):
         del asked[name]
     assert "announcement.strategist asks · normal" in shown(draw_question(asked, boxed=True))
-    assert "Whom to address?" in shown(draw_request(asked, boxed=False))
-    assert "hitl_1" in shown(draw_queue([paused(asked)], NOW))
+    assert "Whom to address?" in shown(draw_request(asked, False, ended_run()))
+    assert "hitl_1" in shown(draw_waiting(asked))
     assert "hitl_1" in shown(draw_run(ended_run(requests=[asked], result={"outputs": {}})))
 
 
@@ -146,10 +157,10 @@ def test_what_agents_write_is_text_and_never_obeyed(boxed: bool) -> None:
     }
     for view in (
         draw_question(hostile, boxed),
-        draw_request(hostile, boxed),
+        draw_request(hostile, boxed, ended_run()),
         draw_run(run),
         draw_frame(frame),
-        draw_queue([paused(hostile)], NOW),
+        draw_waiting(hostile),
     ):
         text = shown(view)
         assert not re.search(STEERING, text)
@@ -273,10 +284,50 @@ def test_a_run_that_could_not_be_stopped_says_so() -> None:
     assert STILL_WORKING in " ".join(told.split())
 
 
-def test_the_queue_shows_how_long_each_question_waits() -> None:
-    second = request(requestId="hitl_2", createdAt=(NOW - timedelta(days=3)).isoformat())
-    rows = shown(draw_queue([paused(request(), second)], NOW)).splitlines()
-    assert [row.split()[:4] for row in rows if row.startswith("hitl_")] == [
-        ["hitl_1", "high", "1", "h"],
-        ["hitl_2", "high", "3", "d"],
-    ]
+@pytest.mark.parametrize(
+    ("context", "kept"),
+    [
+        ("Checked.\n\n**x**\n\n> First line  \n> Second *line*  ", "Checked.\n\n> First line  \n"
+            "> Second *line*  "),
+        ("Checked.\n\n**x**\n\n> First line  \n> Second line  \n>\n> #tag", "Checked."),
+        ("Checked.\n\nSubject: Hello", "Checked."),
+        ("First line and more", "First line and more"),
+        ("First line\n\nWait, no.", "Wait, no."),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_of_a_context_only_what_the_arguments_show_is_left_out(context: str, kept: str) -> None:
+    post = {"channel": "x", "subject": "Hello", "text": "First line\nSecond line\n\n#tag"}
+    action: Any = {"name": "publish", "arguments": {"posts": [post]}}
+    asked = request(kind="approval", options=[], action=action, additionalContext=context)
+    assert drop_repeated(context, asked) == kept
+    assert drop_repeated(context, request()) == context
+
+
+DECIDED = {"responseType": "option", "selectedOptionId": "dev", "responderId": "ada"}
+DECISIONS: list[Any] = [
+        ({"status": "pending"}, {}, ""),
+        ({"status": "resolved", "responses": [DECIDED]}, {}, "ada chose “Developers”"),
+        (
+            {"status": "resolved", "responses": [{"responseType": "approval",
+                "editedArguments": {}, "responderId": None}]},
+            {"action": "resume", "operator": {"id": "a", "displayName": "Ada"}, "note": "so"},
+            "Ada (a) approved it with changed arguments (note: so)",
+        ),
+        ({"status": "denied", "denialReason": "Too many"}, {}, "a guard denied it: “Too many”"),
+        ({"status": "denied", "denialReason": "Expired"}, {"action": "expire"},
+            "nobody answered in time"),
+        ({"status": "denied", "denialReason": "r"}, {"action": "cancel"},
+            "closed without an answer: “r”"),
+        ({"status": "denied", "denialReason": "r"}, {"action": "cancel", "operator": {"id": "a"}},
+            "a cancelled the run: “r”"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "entry", "said"), DECISIONS)
+def test_a_decision_is_told_in_a_line(
+    asked: dict[str, Any], entry: dict[str, Any], said: str
+) -> None:
+    log = [{"requestId": "hitl_1", "operator": None, "note": None, **entry}] if entry else []
+    run = ended_run(metadata={"auditLog": log})
+    assert describe_decision(request(**asked), run) == said

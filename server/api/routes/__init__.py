@@ -56,6 +56,7 @@ StreamPlace = Depends(_take_stream_place)
 RunId = Annotated[Id, Path(alias="runId", description="The id of a run.")]
 RequestId = Annotated[Id, Path(alias="requestId", description="The id of a request.")]
 OfThread = Annotated[Id | None, Query(alias="threadId", description="Only of this thread.")]
+Prefix = Annotated[Id | None, Query(description="Only those whose id begins so.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 History = Annotated[
     bool,

@@ -23,6 +23,7 @@ from hitl_orchestrator.server.api.routes import (
     LastEventId,
     Limit,
     OfThread,
+    Prefix,
     RequestId,
     StreamPlace,
     TheOrchestrator,
@@ -162,6 +163,7 @@ async def list_requests(
             "in upper or lower case."
         ),
     ] = None,
+    prefix: Prefix = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -170,7 +172,7 @@ async def list_requests(
     Pending ones come in the queue's order, most urgent first, then oldest; then the others, newest
     first.
     """
-    page = await hitl.requests(status, agent, urgency, q, limit, cursor)
+    page = await hitl.requests(status, agent, urgency, q, limit, cursor, prefix)
     return show(Requests(requests=tuple(page.rows), nextCursor=page.next_cursor))
 
 

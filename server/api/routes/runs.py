@@ -16,6 +16,7 @@ from hitl_orchestrator.server.api.routes import (
     LastEventId,
     Limit,
     OfThread,
+    Prefix,
     RunId,
     StreamPlace,
     TheOrchestrator,
@@ -57,12 +58,13 @@ async def list_runs(
     hitl: TheOrchestrator,
     status: Annotated[RunStatus | None, Query(description="Only in this status.")] = None,
     thread_id: OfThread = None,
+    prefix: Prefix = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     history: History = True,
 ) -> Response:
     """List runs, newest first."""
-    page = await hitl.runs(status, thread_id, limit, cursor)
+    page = await hitl.runs(status, thread_id, limit, cursor, prefix)
     rows = page.rows if history else map(drop_history, page.rows)
     return show(Runs(runs=tuple(rows), nextCursor=page.next_cursor))
 
