@@ -31,11 +31,11 @@ async def run(task: dict) -> dict:
 
 
 agent = {
-    "capabilityId": "$name",  # its id, in plans and in the inbox
+    "capabilityId": "$name.brief",  # its id, in plans and in the inbox
     "displayName": "$title",  # its name, for people
     "inputFacets": ["objective"],  # what it needs; a plan has other agents make it first
     "outputFacets": ["$facet"],  # what it makes
-    "facets": {"$facet": {"type": "object", "required": ["audience"]}},  # JSON Schema or Pydantic
+    "facets": {"$facet": {"type": "object", "required": ["audience"]}},  # JSON Schema
     "run": run,  # a function, or any LangGraph graph
 }
 ''')
@@ -64,9 +64,9 @@ def write_draft(name: str, folder: Path) -> list[Path]:
 
     Raise ConfigurationError where the name is none of a module of its own, or a file is there.
     """
-    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[A-Za-z]\w{0,39}", name, re.ASCII) or keyword.iskeyword(name):
         raise ConfigurationError(
-            f"{name!r} is no name of a module: take letters, digits and _, a letter first"
+            f"{name!r} is no name of a module: take up to 40 letters, digits and _, a letter first"
         )
     if is_installed(name):
         raise ConfigurationError(f"Python or a package has a module {name!r}: choose another name")
@@ -79,6 +79,19 @@ def write_draft(name: str, folder: Path) -> list[Path]:
     for file, text in zip(files, texts.values(), strict=True):
         _write_new(file, text)
     return files
+
+
+def tell_next(name: str) -> str:
+    """Return what to do with them, as lines for a person."""
+    return "\n".join(
+        [
+            f"Written: {name}.py, an agent that asks, and test_{name}.py. Change both. Then",
+            f'  hitl try {name}.py:agent --objective "Announce it"    answer it here, in memory',
+            f"  hitl check {name}.py:agent                           what is wrong with it",
+            f"  pytest test_{name}.py                                the test",
+            f"  HITL_AGENTS={name}.py:agent hitl serve --reload      serve it; the inbox asks",
+        ]
+    )
 
 
 def _write_new(file: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import time
 from codecs import getincrementaldecoder
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.terminal.commands import HITL, environment
 from tests.terminal.desk import Desk
@@ -19,16 +20,18 @@ CSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class Screen:
-    def __init__(self, desk: Desk, *arguments: str, **variables: str) -> None:
+    def __init__(self, at: Desk | Path, *arguments: str, **variables: str) -> None:
+        """`at`: a desk, or a folder without a server."""
+        folder, known = (at, {}) if isinstance(at, Path) else (at.folder, at.variables)
         self._terminal, inside = pty.openpty()
         termios.tcsetwinsize(inside, (60, 120))
-        variables = environment(**{**desk.variables, **variables})
+        variables = environment(**{**known, **variables})
         self._process = subprocess.Popen(
             [HITL, *arguments],
             stdin=inside,
             stdout=inside,
             stderr=inside,
-            cwd=desk.folder,
+            cwd=folder,
             env=variables,
         )
         os.close(inside)
@@ -74,8 +77,8 @@ class Screen:
 
 
 @contextmanager
-def screen(desk: Desk, *arguments: str, **variables: str) -> Generator[Screen]:
-    opened = Screen(desk, *arguments, **variables)
+def screen(at: Desk | Path, *arguments: str, **variables: str) -> Generator[Screen]:
+    opened = Screen(at, *arguments, **variables)
     try:
         yield opened
     finally:
