@@ -77,7 +77,8 @@ class Trial:
         self.mishaps: list[Exception] = []
         self.frames: list[JsonObject] = []
         self._saver = NotingSaver()
-        self._graph = build(agents, self._saver, store=InMemoryStore())
+        self._store = InMemoryStore()
+        self._graph = build(agents, self._saver, store=self._store)
         self._hear = hear
         settings = RunSettings(
             runId=f"run_{uuid4().hex}",
@@ -102,6 +103,11 @@ class Trial:
         """Return the questions that wait, in the order of asking."""
         requests = self._kept.requests.values()
         return [each for each in requests if each.status is RequestStatus.PENDING]
+
+    @property
+    def has_kept(self) -> bool:
+        """Tell whether an agent keeps something in the store that it was given."""
+        return bool(self._store.list_namespaces())
 
     async def go_on(self) -> None:
         """Drive the run until it waits for people, or has ended."""

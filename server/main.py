@@ -294,6 +294,47 @@ def try_(
     raise typer.Exit(try_agents(wanted))
 
 
+@app.command()
+@_report_errors
+def check(
+    entry: Entry,
+    objective: Annotated[
+        str, typer.Option(metavar="TEXT", help="What is to be achieved.")
+    ] = "Try it",
+    inputs: Inputs = None,
+    answers: Script = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            help="Answer yes, the first option, or something made up, where --answers says "
+            "nothing. Without it the answer is no.",
+        ),
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="How long it may work between two questions.")
+    ] = 10.0,
+) -> None:
+    """Look an agent over: load it, check its contract, and call it once, in memory.
+
+    Names what is wrong, where, and what mends it; what may be wrong is a warning. What --input does
+    not give is made up from the schemas. The agent itself is real: what it does is done, so its
+    questions get a no, unless --yes or --answers says otherwise.
+
+    Exit codes: 0 nothing is broken; 1 something is; 2 wrong usage.
+
+    \b
+    Example:
+      hitl check greeter.py:agent
+      hitl check greeter.py:agent --yes
+    """
+    from hitl_orchestrator.server.checkup import Leave, check_agents
+    from hitl_orchestrator.server.tryout import Wanted
+
+    wanted = Wanted(entry, objective, _read_inputs(inputs), (), _read_script(answers))
+    raise typer.Exit(check_agents(wanted, Leave(yes, seconds)))
+
+
 @report_errors
 def _read_inputs(inputs: list[str] | None) -> dict[str, Any]:
     from hitl_orchestrator.server.terminal.run_command import read_facet
