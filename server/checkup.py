@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from hitl_orchestrator.domain.capability import OBJECTIVE
+from hitl_orchestrator.domain.capability import OBJECTIVE, describe_contract
 from hitl_orchestrator.domain.errors import ConfigurationError, Invalid
 from hitl_orchestrator.domain.hitl import HitlRequest, Kind, RequestStatus
 from hitl_orchestrator.domain.plan import StepStatus
@@ -81,7 +81,7 @@ def check_agents(wanted: Wanted, leave: Leave) -> int:
     except ConfigurationError as error:
         raise ConfigurationError(f"{error.detail} (docs/agents.md has all keys)") from error
     for agent in agents:
-        terminal.say(describe_agent(agent))
+        terminal.say(describe_contract(agent.capability))
     checkup = _Checkup(agents, wanted, leave)
     findings = checkup.run()
     for finding in findings:
@@ -90,14 +90,6 @@ def check_agents(wanted: Wanted, leave: Leave) -> int:
         terminal.print(Text(write_own_lines(mishap), "dim"), soft_wrap=True)
     _print_sum(findings, checkup, terminal)
     return int(any(finding.is_broken for finding in findings))
-
-
-def describe_agent(agent: Agent) -> str:
-    """Return a line with what it is, and what it takes and makes."""
-    capability = agent.capability
-    optional = [f"{name}?" for name in capability.optionalInputFacets]
-    takes = ", ".join([*capability.inputFacets, *optional]) or "nothing"
-    return f"{capability.capabilityId}: {takes} -> {', '.join(capability.outputFacets)}"
 
 
 def _print(finding: Finding, terminal: Terminal) -> None:

@@ -102,6 +102,14 @@ def serve(
             "the server may use.",
         ),
     ] = 1,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload",
+            help="Start again when a Python file of the agents, or beside them, changes; for "
+            "writing agents. Runs that wait stay.",
+        ),
+    ] = False,
 ) -> None:
     """Start the server. With HITL_DISPATCH=inline, the default, it also drives the runs.
 
@@ -109,10 +117,13 @@ def serve(
     Example:
       hitl serve --port 8081
       hitl serve --processes 4
+      hitl serve --reload
     """
     from hitl_orchestrator.server.serving import serve as serve_until_told
 
-    raise typer.Exit(serve_until_told(host, port, processes))
+    if reload and processes > 1:
+        raise typer.BadParameter("--reload is for one process")
+    raise typer.Exit(serve_until_told(host, port, processes, reload=reload))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from langgraph.types import interrupt
 
@@ -164,9 +164,9 @@ class _Function:
         owner = getattr(callee, "__self__", None)
         if type(owner).__module__ == "builtins" and len(parts) > 1 and owner is not None:
             return parts[-1] in CHANGES and parts[0] not in self._frame.f_code.co_varnames
-        if isinstance(callee, type) or _find_package(type(callee)) in HARMLESS:
+        if isinstance(callee, type) or _find_package(cast(object, type(callee))) in HARMLESS:
             return False  # the latter: a @task, which bears the module of its function
-        package = _find_package(callee) or _find_package(type(callee))
+        package = _find_package(callee) or _find_package(cast(object, type(callee)))
         if package in ("builtins", "io", "_io"):
             return getattr(callee, "__name__", "") in ("open", "exec", "eval")
         return package not in HARMLESS
