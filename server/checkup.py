@@ -27,9 +27,9 @@ from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.calls import ThreadACall
 from hitl_orchestrator.nodes.mishaps import find_place, write_own_lines
 from hitl_orchestrator.server.terminal.console import Terminal
-from hitl_orchestrator.server.tryout import Wanted, load_tried
+from hitl_orchestrator.server.tryout import Attempted, load_tried
 from hitl_orchestrator.server.watch import watch_loop
-from hitl_orchestrator.server.witness import Place, Witness
+from hitl_orchestrator.server.witness import CodeLine, Witness
 
 MOST_QUESTIONS = 20
 WATCH_SECONDS = 1.0
@@ -69,7 +69,7 @@ class Leave(NamedTuple):
     seconds: float
 
 
-def check_agents(wanted: Wanted, leave: Leave) -> int:
+def check_agents(wanted: Attempted, leave: Leave) -> int:
     """Print what is found, and return the exit code: 0, nothing is broken.
 
     Raise ConfigurationError or Invalid: it cannot be called.
@@ -114,7 +114,7 @@ def _print_sum(findings: Sequence[Finding], checkup: "_Checkup", terminal: Termi
 class _Checkup:
     """A dry call, and what it shows. `asked`, `refused`: questions. `keeps`: it used a store."""
 
-    def __init__(self, agents: Sequence[Agent], wanted: Wanted, leave: Leave) -> None:
+    def __init__(self, agents: Sequence[Agent], wanted: Attempted, leave: Leave) -> None:
         self._agents = [_limit(agent, leave.seconds) for agent in agents]
         self._wanted, self._leave = wanted, leave
         self._answers = iter(wanted.answers)
@@ -255,7 +255,7 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _write(place: Place | None) -> str | None:
+def _write(place: CodeLine | None) -> str | None:
     return str(place) if place else None
 
 

@@ -298,10 +298,10 @@ def try_(
       hitl try greeter.py:agent --objective "Announce our release"
       hitl try greeter.py:agent --input source=notes.md --answers answers.json
     """
-    from hitl_orchestrator.server.tryout import Wanted, try_agents
+    from hitl_orchestrator.server.tryout import Attempted, try_agents
 
     given, script = _read_inputs(inputs), _read_script(answers)
-    wanted = Wanted(entry, objective, given, outputs or (), script)
+    wanted = Attempted(entry, objective, given, outputs or (), script)
     raise typer.Exit(try_agents(wanted))
 
 
@@ -340,9 +340,9 @@ def check(
       hitl check greeter.py:agent --yes
     """
     from hitl_orchestrator.server.checkup import Leave, check_agents
-    from hitl_orchestrator.server.tryout import Wanted
+    from hitl_orchestrator.server.tryout import Attempted
 
-    wanted = Wanted(entry, objective, _read_inputs(inputs), (), _read_script(answers))
+    wanted = Attempted(entry, objective, _read_inputs(inputs), (), _read_script(answers))
     raise typer.Exit(check_agents(wanted, Leave(yes, seconds)))
 
 

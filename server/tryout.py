@@ -26,7 +26,7 @@ from hitl_orchestrator.server.terminal.wire import FrameJson, RequestJson, RunJs
 COMPLETED, FAILED, NEEDS_A_PERSON, INTERRUPTED = 0, 1, 3, 130
 
 
-class Wanted(NamedTuple):
+class Attempted(NamedTuple):
     """What is wanted of the agents of an entry. `answers`: a script of them; then a person."""
 
     entry: str
@@ -37,7 +37,7 @@ class Wanted(NamedTuple):
     max_questions: int = DEFAULT_LIMIT
 
 
-def try_agents(wanted: Wanted) -> int:
+def try_agents(wanted: Attempted) -> int:
     """Return the exit code. Raise ConfigurationError or Invalid: it cannot begin."""
     terminal = Terminal(sys.stdout)
     agents = load_tried(wanted.entry, terminal)
@@ -63,7 +63,7 @@ def load_tried(entry: str, terminal: Terminal) -> list[Agent]:
 
 
 class _Tryout:
-    def __init__(self, agents: Sequence[Agent], wanted: Wanted, terminal: Terminal) -> None:
+    def __init__(self, agents: Sequence[Agent], wanted: Attempted, terminal: Terminal) -> None:
         self._terminal = terminal
         self._answers = iter(wanted.answers)
         self._keyboard = Keyboard() if _has_terminal() else None

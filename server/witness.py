@@ -27,7 +27,7 @@ HARMLESS = {
 CHANGES = {"append", "add", "update", "extend", "insert", "pop", "remove", "clear", "setdefault"}
 
 
-class Place(NamedTuple):
+class CodeLine(NamedTuple):
     file: str
     line: int
 
@@ -44,10 +44,10 @@ class Witness:
     def __init__(self, folder: Path) -> None:
         self._folder = f"{folder.resolve()}/"
         self._ran = set[tuple[CodeType, int]]()
-        self.asked: list[Place] = []
-        self.repeats: dict[Place, str] = {}
-        self.blocks: dict[Place, None] = {}
-        self.last: Place | None = None
+        self.asked: list[CodeLine] = []
+        self.repeats: dict[CodeLine, str] = {}
+        self.blocks: dict[CodeLine, None] = {}
+        self.last: CodeLine | None = None
 
     @contextmanager
     def watching(self, loop: asyncio.AbstractEventLoop) -> Generator[None]:
@@ -77,7 +77,7 @@ class Witness:
         if event == "line":
             self._ran.add((frame.f_code, frame.f_lineno))
         elif event == "return":
-            self.last = Place(frame.f_code.co_filename, frame.f_lineno)
+            self.last = CodeLine(frame.f_code.co_filename, frame.f_lineno)
         return self._trace_lines
 
     def _is_own(self, frame: FrameType) -> bool:
@@ -90,10 +90,10 @@ class Witness:
         while frame is not None:
             if self._is_own(frame):
                 if inner:
-                    self.asked.append(Place(frame.f_code.co_filename, frame.f_lineno))
+                    self.asked.append(CodeLine(frame.f_code.co_filename, frame.f_lineno))
                 inner = False
                 for line, text in _Function(frame).list_acts(self._ran):
-                    self.repeats[Place(frame.f_code.co_filename, line)] = text
+                    self.repeats[CodeLine(frame.f_code.co_filename, line)] = text
             frame = frame.f_back
 
     def _watch_loop(
@@ -113,7 +113,7 @@ class Witness:
         frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]
         for frame, line in traceback.walk_stack(frames.get(thread_id)):
             if self._is_own(frame):
-                self.blocks[Place(frame.f_code.co_filename, line)] = None
+                self.blocks[CodeLine(frame.f_code.co_filename, line)] = None
                 return
 
 
