@@ -154,7 +154,7 @@ def _read_agents(agent: object) -> list[Agent]:
     if isinstance(agent, str):
         return load_agents([agent], load_settings())
     agents = cast("Sequence[object]", agent) if isinstance(agent, list | tuple) else [agent]
-    return [read_agent(one, "The agent") for one in agents]
+    return [one if isinstance(one, Agent) else read_agent(one, "The agent") for one in agents]
 
 
 def _answer(trial: Trial, answers: Callable[[HitlRequest], Any] | Iterator[Any] | None) -> bool:
