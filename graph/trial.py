@@ -4,8 +4,8 @@ It is gone with the process. Nobody else drives it, and no time passes: nothing 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -27,6 +27,7 @@ from hitl_orchestrator.graph import decisions
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.graph.drive import drive
 from hitl_orchestrator.nodes.agents import Agent, build_registry
+from hitl_orchestrator.nodes.calls import ThreadACall
 from hitl_orchestrator.nodes.mishaps import keeping_mishaps
 
 DEFAULT_LIMIT = 100  # of questions: who tries an agent answers them all
@@ -132,6 +133,17 @@ class Trial:
         self.frames.append(frame)
         if self._hear:
             self._hear(frame)
+
+
+@contextmanager
+def open_loop() -> Generator[asyncio.Runner]:
+    """Open an event loop in which each synchronous call has a thread of its own, as on a server.
+
+    One that hangs keeps nobody from closing it.
+    """
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(ThreadACall())
+        yield runner
 
 
 def _list_outputs(agents: Sequence[Agent]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,15 +17,14 @@ from typing import NamedTuple
 from rich.text import Text
 
 from hitl_orchestrator.domain.capability import OBJECTIVE, describe_contract
-from hitl_orchestrator.domain.errors import ConfigurationError, Invalid
+from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import HitlRequest, Kind, RequestStatus
 from hitl_orchestrator.domain.plan import StepStatus
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.run import RunStatus
 from hitl_orchestrator.domain.samples import NoSample, make_sample
-from hitl_orchestrator.graph.trial import Trial
+from hitl_orchestrator.graph.trial import Trial, open_loop
 from hitl_orchestrator.nodes.agents import Agent
-from hitl_orchestrator.nodes.calls import ThreadACall
 from hitl_orchestrator.nodes.mishaps import find_place, write_own_lines
 from hitl_orchestrator.server.terminal.console import Terminal
 from hitl_orchestrator.server.tryout import Attempted, load_tried
@@ -76,10 +76,7 @@ def check_agents(wanted: Attempted, leave: Leave) -> int:
     """
     logging.getLogger("hitl").addHandler(logging.NullHandler())  # what it says is printed here
     terminal = Terminal(sys.stdout)
-    try:
-        agents = load_tried(wanted.entry, terminal)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{error.detail} (docs/agents.md has all keys)") from error
+    agents = load_tried(wanted.entry, terminal)
     for agent in agents:
         terminal.say(describe_contract(agent.capability))
     checkup = _Checkup(agents, wanted, leave)
@@ -132,12 +129,11 @@ class _Checkup:
             limit=MOST_QUESTIONS,
         )
         self.mishaps = trial.mishaps
-        with asyncio.Runner() as runner:
-            runner.get_loop().set_default_executor(ThreadACall())
+        with open_loop() as runner:
             self._go_on(trial, runner)
             while pending := trial.pending:
                 for request in pending:
-                    trial.answer(request, self._make_answer(request))
+                    self._settle(trial, request)
                 self._go_on(trial, runner)
         run = trial.run
         self.asked = len(run.requests)
@@ -169,19 +165,14 @@ class _Checkup:
                     ) from None
         return made
 
-    def _make_answer(self, request: HitlRequest) -> Json:
+    def _settle(self, trial: Trial, request: HitlRequest) -> None:
+        """Answer by the script, with a yes where that is allowed and fits, else with a no."""
         for said in self._answers:
-            return said
-        if not self._leave.yes:
-            return False
-        if request.options:
-            return request.options[0].id
-        if request.kind is Kind.FORM:
-            try:
-                return {"data": make_sample(request.responseSchema or {})}
-            except NoSample:
-                return False
-        return "A dry answer" if request.kind is Kind.FREEFORM else True
+            return trial.answer(request, said)
+        if self._leave.yes:
+            with suppress(Invalid, NoSample):
+                return trial.answer(request, _make_yes(request))
+        return trial.answer(request, False)
 
     def _list_broken(self, trial: Trial) -> Iterator[Finding]:
         run = trial.run
@@ -231,6 +222,15 @@ class _Checkup:
                 "ask first and act after it, or put it into a node of its own or a @task",
                 str(place),
             )
+
+
+def _make_yes(request: HitlRequest) -> Json:
+    """Return the first option, a text, a form filled in, or a yes. Raise NoSample."""
+    if request.options:
+        return request.options[0].id
+    if request.kind is Kind.FORM:
+        return {"data": make_sample(request.responseSchema or {})}
+    return "A dry answer" if request.kind is Kind.FREEFORM else True
 
 
 def _limit(agent: Agent, seconds: float) -> Agent:

@@ -11,9 +11,8 @@ from hitl_orchestrator.domain.errors import ConfigurationError, Invalid
 from hitl_orchestrator.domain.hitl import HitlRequest
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.run import RunStatus
-from hitl_orchestrator.graph.trial import DEFAULT_LIMIT, Trial
+from hitl_orchestrator.graph.trial import DEFAULT_LIMIT, Trial, open_loop
 from hitl_orchestrator.nodes.agents import Agent, load_agents
-from hitl_orchestrator.nodes.calls import ThreadACall
 from hitl_orchestrator.nodes.mishaps import write_own_lines
 from hitl_orchestrator.server.settings import load_settings
 from hitl_orchestrator.server.terminal.console import Terminal
@@ -42,7 +41,7 @@ def try_agents(wanted: Attempted) -> int:
     terminal = Terminal(sys.stdout)
     agents = load_tried(wanted.entry, terminal)
     try:
-        with asyncio.Runner() as runner:
+        with open_loop() as runner:
             return _Tryout(agents, wanted, terminal).run(runner)
     except KeyboardInterrupt:
         terminal.say("Left. Nothing of the run is kept.")
@@ -78,7 +77,6 @@ class _Tryout:
 
     def run(self, runner: asyncio.Runner) -> int:
         """Return the exit code. A person is asked outside the loop: there Ctrl-C is heard."""
-        runner.get_loop().set_default_executor(ThreadACall())
         runner.run(self._trial.go_on())
         while pending := self._trial.pending:
             for request in pending:

@@ -1,6 +1,7 @@
 """Agents are tested without a server and a database: `hitl_orchestrator.testing`."""
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -120,6 +121,19 @@ def test_what_it_raises_is_the_cause() -> None:
         ask_agent(agent(run))
     assert isinstance(failed.value.__cause__, ZeroDivisionError)
     assert failed.value.asked.frames[-1]["type"] == "error"
+
+
+def test_a_call_that_hangs_keeps_no_test_waiting() -> None:
+    ended = Event()
+
+    def run(task: dict[str, Any]) -> dict[str, Any]:
+        ended.wait(60)
+        return {}
+
+    with pytest.raises(AgentFailed, match=r"took longer than its 0\.2 seconds"):
+        ask_agent(agent(run, timeoutSeconds=0.2))
+    assert not ended.is_set()
+    ended.set()
 
 
 def test_what_does_not_fit_its_schema_fails() -> None:

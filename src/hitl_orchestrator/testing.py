@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from hitl_orchestrator.domain.hitl import HitlRequest
 from hitl_orchestrator.domain.run import Run, RunStatus
-from hitl_orchestrator.graph.trial import DEFAULT_LIMIT, Trial
+from hitl_orchestrator.graph.trial import DEFAULT_LIMIT, Trial, open_loop
 from hitl_orchestrator.nodes.agents import Agent, load_agents, read_agent
 from hitl_orchestrator.server.settings import load_settings
 
@@ -106,17 +106,17 @@ def ask_agent(
     with suppress(RuntimeError):
         asyncio.get_running_loop()
         raise TypeError("An event loop runs here: await ask_agent_async(…) instead.")
-    return asyncio.run(
-        ask_agent_async(
-            agent,
-            objective,
-            facets,
-            answers,
-            outputs=outputs,
-            max_questions=max_questions,
-            metadata=metadata,
-        )
+    asking = ask_agent_async(
+        agent,
+        objective,
+        facets,
+        answers,
+        outputs=outputs,
+        max_questions=max_questions,
+        metadata=metadata,
     )
+    with open_loop() as runner:
+        return runner.run(asking)
 
 
 async def ask_agent_async(

@@ -62,7 +62,7 @@ BROKEN = {
         "def run(task):\n    pass",
         1,
         "`run` must be a function, a compiled LangGraph graph or a StateGraph, not NoneType",
-        "has all keys",
+        "broken.py:agent",
         after='del agent["run"]',
     ),
     "a sync sleep": Broken(
@@ -125,7 +125,7 @@ BROKEN = {
         "def run(task):\n    pass",
         1,
         "`store` must be a LangGraph store, not str",
-        "has all keys",
+        "broken.py:agent",
         after='agent["store"] = "redis://"',
     ),
 }
@@ -187,6 +187,16 @@ def test_it_approves_nothing_without_leave(tmp_path: Path) -> None:
     (tmp_path / "answers.json").write_text(json.dumps([True]))
     status, said = check(tmp_path, code, "--answers", "answers.json")
     assert (status, "ValueError: acted" in said) == (1, True)
+
+
+def test_where_no_yes_fits_the_answer_is_no(tmp_path: Path) -> None:
+    code = (
+        'action = {"name": "post", "allowedDecisions": ["reject"]}\n\n'
+        'def run(task):\n    told = interrupt({**question, "action": action})\n'
+        '    return {"brief": told["status"]}'
+    )
+    status, said = check(tmp_path, code, "--yes")
+    assert (status, "1 of them were refused" in said) == (0, True), said
 
 
 def test_inputs_are_made_up_from_their_schemas(tmp_path: Path) -> None:
