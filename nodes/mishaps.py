@@ -17,6 +17,7 @@ from hitl_orchestrator.nodes.specialist import Task
 
 LONGEST_MESSAGE = 1800  # the place comes after it
 LONGEST_TRACEBACK = 20_000
+LANGGRAPHS_NOTE = "During task with name "  # on an error: in a node of ours, of which nobody knows
 MOST_LINKED = 20  # errors behind an error
 # Between an agent's lines and ours; what of them stands last is not where the agent broke.
 NOT_THE_AGENTS = {"langgraph", "langchain_core", "langchain", *sys.stdlib_module_names}
@@ -102,7 +103,8 @@ def _write_own(error: BaseException) -> str:
     names = [str(frame.f_globals.get("__name__", "")) for frame, _ in lines]
     own = [line for line, name in zip(lines, names, strict=True) if is_the_agents(name)]
     shown = traceback.StackSummary.extract(iter(own or lines), lookup_lines=True).format()
-    return "".join([*shown, *traceback.format_exception_only(error)]).rstrip()
+    said = "".join(traceback.format_exception_only(type(error), error))
+    return "".join([*shown, said.partition(LANGGRAPHS_NOTE)[0]]).rstrip()
 
 
 def _write_one(error: BaseException) -> str:

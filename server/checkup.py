@@ -50,7 +50,7 @@ MENDS: Mapping[str, str] = MappingProxyType(
         "keeps asking": "take no for an answer: go on without, or return nothing",
     }
 )
-RAISED = "mend what it raises; what may happen is caught and told in a facet or in `warnings`"
+RAISED = "do not raise: catch what may happen, and tell it in a facet or in `warnings`"
 
 
 class Finding(NamedTuple):
@@ -93,8 +93,8 @@ def _print(finding: Finding, terminal: Terminal) -> None:
     mark, style = ("✘", "red") if finding.is_broken else ("!", "yellow")
     terminal.say(f"{mark} {finding.what}", style)
     if finding.place:
-        terminal.say(f"    at {finding.place}")
-    terminal.say(f"    Mend: {finding.mend}.")
+        terminal.print(Text(f"    at {finding.place}"), soft_wrap=True)
+    terminal.print(Text(f"    Mend: {finding.mend}."), soft_wrap=True)
 
 
 def _print_sum(findings: Sequence[Finding], checkup: "_Checkup", terminal: Terminal) -> None:
@@ -179,7 +179,7 @@ class _Checkup:
         steps = run.plan.steps if run.plan else ()
         failed = [step for step in steps if step.status is StepStatus.FAILED]
         for step in failed:
-            yield self._explain(f"{step.capabilityId} {_lower(step.reason or 'failed')}", trial)
+            yield self._explain(f"{step.capabilityId}: {step.reason or 'failed'}", trial)
         if not failed and run.status is not RunStatus.COMPLETED:
             held = run.held.reason if run.held else None
             reason = run.error.message if run.error else held
@@ -249,10 +249,6 @@ def _find_folder(entry: str) -> Path:
 def _is_refused(request: HitlRequest) -> bool:
     is_rejected = any(response.approved is False for response in request.responses)
     return is_rejected or request.status is RequestStatus.DENIED
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _write(place: CodeLine | None) -> str | None:

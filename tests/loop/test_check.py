@@ -54,7 +54,7 @@ BROKEN = {
     "wrong schema": Broken(
         'def run(task):\n    return {"brief": 3}',
         1,
-        "the facet brief does not fit its schema: /brief breaks the rule `type`",
+        "The facet brief does not fit its schema: /brief breaks the rule `type`",
         "return what `facets` promises",
         'return {"brief": 3}',
     ),
@@ -76,14 +76,14 @@ BROKEN = {
         'def run(task):\n    return {"brief": task["facet"]["objective"]}',
         1,
         "KeyError: 'facet'",
-        "mend what it raises",
+        "catch what may happen",
         'task["facet"]',
     ),
     "swallows the pause": Broken(
         "def run(task):\n    try:\n        interrupt(question)\n    except Exception:\n"
         '        pass\n    return {"brief": "x"}',
         1,
-        "its pause was swallowed",
+        "Its pause was swallowed",
         "put `except GraphBubbleUp: raise`",
         "interrupt(question)",
     ),

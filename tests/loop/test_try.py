@@ -95,6 +95,7 @@ def test_a_failure_has_a_traceback_with_the_agents_lines_alone(tmp_path: Path) -
     assert "return number / 0" in lines
     assert "ZeroDivisionError: division by zero" in lines
     assert "site-packages" not in tried.stdout
+    assert "During task" not in tried.stdout
     assert "The run is failed: " in tried.stdout
 
 
