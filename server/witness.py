@@ -23,8 +23,27 @@ PING_SECONDS, BLOCKED_SECONDS = 0.02, 0.15
 HARMLESS = {
     *("langgraph", "langchain_core", "logging", "json", "re", "math", "datetime", "copy"),
     *("typing", "dataclasses", "pydantic", "collections", "itertools", "functools", "operator"),
+    *("time", "random", "uuid", "hashlib", "posixpath", "string", "textwrap"),
 }
 CHANGES = {"append", "add", "update", "extend", "insert", "pop", "remove", "clear", "setdefault"}
+
+
+WRITES = {
+    *("write", "write_text", "write_bytes", "unlink", "mkdir", "touch"),
+    *("send", "post", "execute"),
+}
+    "write",
+    "write_text",
+    "write_bytes",
+    "unlink",
+    "mkdir",
+    "touch",
+    "send",
+    "post",
+    "execute",
+}
+
+_With = ast.With | ast.AsyncWith
 
 
 class CodeLine(NamedTuple):
@@ -146,18 +165,23 @@ class _Function:
         except (SyntaxError, ValueError):
             return
         for node in ast.walk(tree):
-            if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign):
+            if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign | _With):
                 yield node
 
     def _acts(self, statement: ast.stmt) -> bool:
-        calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+        is_with = isinstance(statement, _With)
+        looked_at = [item.context_expr for item in statement.items] if is_with else [statement]
+        calls: list[ast.Call] = []
+        for part in looked_at:
+            calls += [node for node in ast.walk(part) if isinstance(node, ast.Call)]
         return any(self._is_act(call) for call in calls)
 
     def _is_act(self, call: ast.Call) -> bool:
         """Tell whether the call may do something outside the function; where unsure, it may."""
         parts = _read_path(call.func)
         if not parts:
-            return not isinstance(call.func, ast.Attribute)  # of a call's result, itself looked at
+            # of a call's result, which is itself looked at
+            return not isinstance(call.func, ast.Attribute) or call.func.attr in WRITES
         callee = self._names.get(parts[0])
         for part in parts[1:]:
             callee = getattr(callee, part, None)

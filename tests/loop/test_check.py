@@ -94,6 +94,22 @@ BROKEN = {
         "ask first and act after it",
         "sent.append(task)",
     ),
+    "a file that is written before the question": Broken(
+        "def run(task):\n    with open('log', 'a') as log:\n        log.write('x')\n"
+        '    interrupt(question)\n    return {"brief": "x"}',
+        0,
+        "`with open('log', 'a') as log:` stands before a question",
+        "ask first and act after it",
+        "with open",
+    ),
+    "a helper that acts before the question": Broken(
+        "def post():\n    sent.append(1)\n\nasync def run(task):\n    number = post()\n"
+        '    interrupt(question)\n    return {"brief": "x"}',
+        0,
+        "`number = post()` stands before a question",
+        "ask first and act after it",
+        "number = post()",
+    ),
     "returns what is no JSON": Broken(
         'def run(task):\n    return {"brief": object()}',
         1,
