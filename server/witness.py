@@ -32,16 +32,6 @@ WRITES = {
     *("write", "write_text", "write_bytes", "unlink", "mkdir", "touch"),
     *("send", "post", "execute"),
 }
-    "write",
-    "write_text",
-    "write_bytes",
-    "unlink",
-    "mkdir",
-    "touch",
-    "send",
-    "post",
-    "execute",
-}
 
 _With = ast.With | ast.AsyncWith
 
