@@ -6,6 +6,7 @@ from datetime import datetime
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.errors import NotFound
 from hitl_orchestrator.domain.events import LAST_FRAMES, VOICES, Event, EventKind
+from hitl_orchestrator.domain.frames import build_frame
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import StoredRun
 
@@ -48,12 +49,10 @@ def write_frames(
     """Return the rows of frames that follow, of a run that has so many."""
     rows: list[JsonObject] = []
     for event in happened:
-        voice = VOICES[event.kind]
-        if voice.frame:
-            seq = count + len(rows) + 1
-            frame = _frame(run, seq, voice.frame, event, now)
-            is_last = event.kind in LAST_FRAMES
-            rows.append({"seq": seq, "frame": frame, "queue": voice.queue, "last": is_last})
+        seq = count + len(rows) + 1
+        if frame := build_frame(run, seq, event, now):
+            is_last, is_of_queue = event.kind in LAST_FRAMES, VOICES[event.kind].queue
+            rows.append({"seq": seq, "frame": frame, "queue": is_of_queue, "last": is_last})
     return rows
 
 
@@ -61,19 +60,6 @@ def list_channels(happened: Sequence[Event]) -> list[str]:
     """Return where a run is named with the commit itself: who drives it must not go on."""
     is_cancelled = any(event.kind is EventKind.RUN_CANCELLED for event in happened)
     return [CANCELLED_CHANNEL] if is_cancelled else []
-
-
-def _frame(run: StoredRun, seq: int, type_: str, event: Event, now: datetime) -> JsonObject:
-    return {
-        "seq": seq,
-        "type": type_,
-        "runId": run.runId,
-        "threadId": run.threadId,
-        "correlationId": run.runId,
-        "at": now.isoformat().replace("+00:00", "Z"),
-        "message": event.message,
-        "data": event.data,
-    }
 
 
 async def of_run(

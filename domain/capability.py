@@ -48,6 +48,13 @@ class Capability(Record):
 Registry = Mapping[str, Capability]  # by id, in the order of registration
 
 
+def describe_contract(capability: Capability) -> str:
+    """Return a line with its id, and what it takes and makes."""
+    optional = [f"{name}?" for name in capability.optionalInputFacets]
+    takes = ", ".join([*capability.inputFacets, *optional]) or "nothing"
+    return f"{capability.capabilityId}: {takes} -> {', '.join(capability.outputFacets)}"
+
+
 def default_outputs(registry: Registry, configured: Sequence[str] | None) -> tuple[str, ...]:
     """Return the facets wanted of a run that names none; empty: it has to name some."""
     if configured:

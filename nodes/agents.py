@@ -45,7 +45,8 @@ class Agent:
     `input` and `output` replace how a graph is given its task and how its facets are found; `ask`,
     `answer` and `denied` how it asks, and how an answer and a refusal are said to it. `context` and
     `config` make, of its task, what it is run with; `store`: its own, besides the graph's.
-    `stream`: LangGraph's modes of what it tells while it works.
+    `stream`: LangGraph's modes of what it tells while it works. `entry`: of HITL_AGENTS, that names
+    it; empty: none does.
     """
 
     capability: Capability
@@ -60,6 +61,7 @@ class Agent:
     config: Callable[[JsonObject], Any] | None = None
     store: BaseStore | None = None
     stream: tuple[StreamMode, ...] = ("custom",)
+    entry: str = ""
 
 
 _schemas = TypeAdapter(dict[FacetName, JsonObject])
@@ -97,7 +99,7 @@ def load_agents(entries: Sequence[str], settings: object) -> list[Agent]:
         if not names_manifest(entry):
             found = _call_factory(found, settings, where)
             name = _name(found) or name
-        agents += _read_all(found, where, name)
+        agents += [replace(agent, entry=entry) for agent in _read_all(found, where, name)]
     return agents
 
 

@@ -6,9 +6,15 @@ that its work goes on.
 
 import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from threading import Thread
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def tell_way_out(error: BaseException) -> RuntimeError:
@@ -84,3 +90,41 @@ def counting(calls: Calls) -> Generator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+class ThreadACall(ThreadPoolExecutor):
+    """Gives each synchronous call a thread of its own.
+
+    An agent that hangs must not keep the others waiting for a place in a pool, nor the process
+    from ending. Whoever counts calls where it is made counts it until it has ended.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        done = Future[T]()
+        calls = find_calls()
+        if calls:
+            calls.begin()
+
+        def end() -> None:
+            # before the caller hears of it: it may look whether all have ended
+            if calls:
+                calls.end()
+
+        def call() -> None:
+            if not done.set_running_or_notify_cancel():
+                end()
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001  # the caller's, through its future
+                end()
+                done.set_exception(error)
+            except BaseException as error:  # noqa: BLE001  # there it would end the process
+                end()
+                done.set_exception(tell_way_out(error))
+            else:
+                end()
+                done.set_result(result)
+
+        Thread(target=call, daemon=True).start()
+        return done

@@ -74,7 +74,7 @@ def _load_module(name: str) -> ModuleType:
     module = importlib.import_module(name)
     top = name.partition(".")[0]
     place = _find_place(sys.modules[top])
-    if place is not None and not _is_installed(top):
+    if place is not None and not is_installed(top):
         with _plug_in(place.parent.parent if place.name == "__init__.py" else place.parent):
             pass
     return module
@@ -94,7 +94,7 @@ def _load_file(path: Path, roots: Sequence[Path], *, in_package: bool) -> Module
         raise ImportError(f"{file.name} has a dot in its name: no module can be named so")
     in_package = in_package and (file.parent / "__init__.py").is_file()
     name, folder = _name_in_package(file) if in_package else (file.stem, file.parent)
-    if not in_package and _is_installed(file.stem):
+    if not in_package and is_installed(file.stem):
         raise ImportError(
             f"Python or an installed package has a module `{file.stem}`: rename {file}"
         )
@@ -168,7 +168,7 @@ class _Neighbours(MetaPathFinder):
         if path is not None:
             return None  # within a package, which knows where its modules are
         found = [spec for folder in self.folders if (spec := _find(fullname, folder))]
-        if not found or _is_installed(fullname):
+        if not found or is_installed(fullname):
             return None
         if len(found) > 1:
             raise _build_refusal(fullname, _place_of(found[0]), _place_of(found[1]))
@@ -184,7 +184,7 @@ class _Neighbours(MetaPathFinder):
                 continue
             for folder in self.folders:
                 spec = _find(name, folder)
-                if spec is None or _is_installed(name):
+                if spec is None or is_installed(name):
                     continue
                 loaded, beside = _find_place(sys.modules[name]), _place_of(spec)
                 if loaded is not None and loaded != beside:
@@ -251,7 +251,8 @@ def _find_place(module: ModuleType) -> Path | None:
     return Path(folders[0]).resolve() if folders else None
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
+    """Tell whether Python or an installed package has a module of that name."""
     if name in sys.stdlib_module_names:
         return True
     return PathFinder.find_spec(name, _list_installed_folders()) is not None
@@ -272,7 +273,7 @@ def _explain_hidden(folder: Path, reason: str) -> str:
     hidden = [
         module.name
         for module in iter_modules([str(folder)])
-        if module.name in reason and _is_installed(module.name)
+        if module.name in reason and is_installed(module.name)
     ]
     if not hidden:
         return ""

@@ -1,12 +1,15 @@
 """What is told of an agent that raised: to people why and where, to the log its whole traceback.
 
-Neither the log nor the traceback has what the error says: agents put questions and answers there.
+Neither the log nor its traceback has what the error says: agents put questions and answers there.
+Who tries an agent out keeps the error itself instead.
 """
 
 import logging
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -14,16 +17,38 @@ from hitl_orchestrator.nodes.specialist import Task
 
 LONGEST_MESSAGE = 1800  # the place comes after it
 LONGEST_TRACEBACK = 20_000
+LANGGRAPHS_NOTE = "During task with name "  # on an error: in a node of ours, of which nobody knows
 MOST_LINKED = 20  # errors behind an error
 # Between an agent's lines and ours; what of them stands last is not where the agent broke.
 NOT_THE_AGENTS = {"langgraph", "langchain_core", "langchain", *sys.stdlib_module_names}
 OURS, DESK = "hitl_orchestrator", "hitl_orchestrator.desk"
 
 _log = logging.getLogger("hitl.agents")
+_kept: ContextVar[list[Exception] | None] = ContextVar("mishaps", default=None)
+
+
+@contextmanager
+def keeping_mishaps(kept: list[Exception]) -> Generator[None]:
+    """Add to the list what agents raise inside, instead of logging it."""
+    token = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def tell_mishap(error: Exception, task: Task, capability_id: str) -> str:
     """Log the error with its traceback, and return the reason for people: what, and where."""
+    if (kept := _kept.get()) is not None:
+        kept.append(error)
+    else:
+        _write_log(error, task, capability_id)
+    said = f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE]
+    place = find_place(error)
+    return f"{said} ({place})" if place else said
+
+
+def _write_log(error: Exception, task: Task, capability_id: str) -> None:
     _log.error(
         "agent_failed",
         extra={
@@ -34,9 +59,6 @@ def tell_mishap(error: Exception, task: Task, capability_id: str) -> str:
             "exception": write_traceback(error),
         },
     )
-    said = f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE]
-    place = find_place(error)
-    return f"{said} ({place})" if place else said
 
 
 def find_place(error: BaseException) -> str | None:
@@ -65,6 +87,24 @@ def write_traceback(error: BaseException) -> str:
     """Return the lines that led to the error, and to those behind it, without what they say."""
     parts = [_write_one(each) for each in _walk(error)]
     return "\nwhich came of\n".join(parts)[-LONGEST_TRACEBACK:]
+
+
+def write_own_lines(error: BaseException) -> str:
+    """Return a traceback with what the error says, of the lines of the agent's own code alone.
+
+    Where there is none, of all lines.
+    """
+    parts = [_write_own(each) for each in _walk(error)]
+    return "\nwhich came of\n".join(parts)[-LONGEST_TRACEBACK:]
+
+
+def _write_own(error: BaseException) -> str:
+    lines = [*traceback.walk_tb(error.__traceback__)]
+    names = [str(frame.f_globals.get("__name__", "")) for frame, _ in lines]
+    own = [line for line, name in zip(lines, names, strict=True) if is_the_agents(name)]
+    shown = traceback.StackSummary.extract(iter(own or lines), lookup_lines=True).format()
+    said = "".join(traceback.format_exception_only(type(error), error))
+    return "".join([*shown, said.partition(LANGGRAPHS_NOTE)[0]]).rstrip()
 
 
 def _write_one(error: BaseException) -> str:

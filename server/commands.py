@@ -26,6 +26,7 @@ from hitl_orchestrator.domain.webhooks import (
     read_events,
 )
 from hitl_orchestrator.server.garbage import spare_what_stays
+from hitl_orchestrator.server.loaded import tell_loaded
 from hitl_orchestrator.server.preflight import check_unfinished
 from hitl_orchestrator.server.services import all_agents, open_place, open_services
 from hitl_orchestrator.server.settings import Settings, load_settings
@@ -51,6 +52,7 @@ async def _work(settings: Settings, concurrency: int) -> None:
             open_services(place.settings) as services,
         ):
             _print(f"Driving runs from the queue, {concurrency} at a time.")
+            tell_loaded(services.roster.local)
             spare_what_stays()
             await services.drive_queued(concurrency, told.event)
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, cast
 import typer
 
 from hitl_orchestrator.server.terminal import cli
-from hitl_orchestrator.server.terminal.command import fail
+from hitl_orchestrator.server.terminal.command import fail, report_errors
 from hitl_orchestrator.server.terminal.plain import speak_plainly
 
 SCOPES = ("read", "ask", "work", "decide", "admin", "onBehalf")  # of domain.keys, which is heavy
@@ -129,6 +129,14 @@ def serve(
             "the server may use.",
         ),
     ] = 1,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload",
+            help="Start again when a Python file of the agents, or beside them, changes; for "
+            "writing agents. Runs that wait stay.",
+        ),
+    ] = False,
 ) -> None:
     """Start the server. With HITL_DISPATCH=inline, the default, it also drives the runs.
 
@@ -136,10 +144,13 @@ def serve(
     Example:
       hitl serve --port 8081
       hitl serve --processes 4
+      hitl serve --reload
     """
     from hitl_orchestrator.server.serving import serve as serve_until_told
 
-    raise typer.Exit(serve_until_told(host, port, processes))
+    if reload and processes > 1:
+        raise typer.BadParameter("--reload is for one process")
+    raise typer.Exit(serve_until_told(host, port, processes, reload=reload))
 
 
 @app.command()
@@ -235,6 +246,149 @@ def verify(
     from hitl_orchestrator.server import commands
 
     raise typer.Exit(commands.audit_verify(run_id))
+
+
+Entry = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE:NAME",
+        help="The agent, as in HITL_AGENTS: file.py:name, package.module:name or "
+        "langgraph.json:name.",
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=FILE",
+        help="A facet it is given: JSON from a .json file, else text; - is stdin. Repeatable.",
+    ),
+]
+Script = Annotated[
+    str | None,
+    typer.Option(
+        "--answers",
+        metavar="FILE",
+        help="A JSON list with an answer for each question, in the order of asking: true and "
+        "false approve and reject, a text is an option (its id or label) or free text, anything "
+        'else is data; {"approved": false, "freeformText": "Too long"} and the like are taken as '
+        "POST /api/hitl/resume takes them.",
+    ),
+]
+
+
+@app.command("new")
+@_report_errors
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the agent's module is called.")],
+) -> None:
+    """Write an agent, NAME.py, and its test, test_NAME.py, to be changed. Overwrites nothing.
+
+    \b
+    Example:
+      hitl new greeter
+    """
+    from pathlib import Path
+
+    from hitl_orchestrator.server.draft import tell_next, write_draft
+
+    write_draft(name, Path())
+    typer.echo(tell_next(name))
+
+
+@app.command("try")
+@_report_errors
+def try_(
+    entry: Entry,
+    objective: Annotated[
+        str, typer.Option(metavar="TEXT", help="What is to be achieved.")
+    ] = "Try it",
+    inputs: Inputs = None,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output", metavar="FACET", help="A facet you want; default: all it makes. Repeatable."
+        ),
+    ] = None,
+    answers: Script = None,
+) -> None:
+    """Run an agent here, in memory: no server, no database, and nothing is kept.
+
+    Shows the plan and each frame, asks its questions in the terminal, and shows a traceback with
+    the agent's own lines where it fails. The agent itself is real: what it does is done.
+
+    Exit codes: 0 the run completed; 1 it failed, or cannot begin; 2 wrong usage; 3 a person is
+    needed, and there is no terminal, or you left a question.
+
+    \b
+    Example:
+      hitl try greeter.py:agent --objective "Announce our release"
+      hitl try greeter.py:agent --input source=notes.md --answers answers.json
+    """
+    from hitl_orchestrator.server.tryout import Attempted, try_agents
+
+    given, script = _read_inputs(inputs), _read_script(answers)
+    wanted = Attempted(entry, objective, given, outputs or (), script)
+    raise typer.Exit(try_agents(wanted))
+
+
+@app.command()
+@_report_errors
+def check(
+    entry: Entry,
+    objective: Annotated[
+        str, typer.Option(metavar="TEXT", help="What is to be achieved.")
+    ] = "Try it",
+    inputs: Inputs = None,
+    answers: Script = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            help="Answer yes, the first option, or something made up, where --answers says "
+            "nothing. Without it the answer is no.",
+        ),
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="How long it may work between two questions.")
+    ] = 10.0,
+) -> None:
+    """Look an agent over: load it, check its contract, and call it once, in memory.
+
+    Names what is wrong, where, and what mends it; what may be wrong is a warning. What --input does
+    not give is made up from the schemas. The agent itself is real: what it does is done, so its
+    questions get a no, unless --yes or --answers says otherwise.
+
+    Exit codes: 0 nothing is broken; 1 something is; 2 wrong usage.
+
+    \b
+    Example:
+      hitl check greeter.py:agent
+      hitl check greeter.py:agent --yes
+    """
+    from hitl_orchestrator.server.checkup import Leave, check_agents
+    from hitl_orchestrator.server.tryout import Attempted
+
+    wanted = Attempted(entry, objective, _read_inputs(inputs), (), _read_script(answers))
+    raise typer.Exit(check_agents(wanted, Leave(yes, seconds)))
+
+
+@report_errors
+def _read_inputs(inputs: list[str] | None) -> dict[str, Any]:
+    from hitl_orchestrator.server.terminal.run_command import read_facet
+
+    return dict(map(read_facet, inputs or ()))
+
+
+@report_errors
+def _read_script(file: str | None) -> list[Any]:
+    from hitl_orchestrator.server.terminal.errors import BadInput
+    from hitl_orchestrator.server.terminal.files import read_json
+
+    found: object = [] if file is None else read_json(file)
+    if not isinstance(found, list):
+        raise BadInput(f"{file} must hold a JSON list, an answer for each question.")
+    return cast("list[Any]", found)
 
 
 KeyName = Annotated[str, typer.Argument(metavar="NAME", parser=_read_key_name)]

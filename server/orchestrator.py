@@ -56,6 +56,7 @@ from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.domain.webhooks import Callback, Endpoint, check_address
 from hitl_orchestrator.graph import runs
+from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.outside import read_objective
 from hitl_orchestrator.server.drivers import Pause
 from hitl_orchestrator.server.feeds import FRAMES_AT_ONCE, Batch
@@ -132,6 +133,11 @@ class Orchestrator:
                 yield hitl
             finally:
                 hitl.end_waits()
+
+    @property
+    def loaded(self) -> Sequence[Agent]:
+        """Return the agents of this process, in the order in which they are preferred."""
+        return self._services.roster.local
 
     def end_waits(self) -> None:
         """End all streams, and answer everybody who waits as things are now."""

@@ -84,13 +84,43 @@ class Parent:
         turns.cancel()
         return int(any(code not in ENDED_BY_US for code in codes))
 
+    async def renew(
+        self,
+        change: Callable[[], Awaitable[object]],
+        up: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> int:
+        """Keep one child, and start it anew after each change, until told to end. Return 0.
+
+        One that has died, or cannot start (it has said why), is started at the next change. `up` is
+        called once one has started.
+        """
+        is_public, turns = False, None
+        while True:
+            child = await self._start(0)
+            turns = turns or asyncio.create_task(self._give_turns())
+            changing = asyncio.ensure_future(change())
+            is_up = asyncio.ensure_future(child.is_up())
+            if not await self._is_told_before(is_up):
+                if not is_up.result():
+                    say("The server did not start; it tries again at the next change.")
+                elif not is_public:
+                    up()
+                    is_public = True
+            is_told = await self._is_told_before(changing)
+            await self._end(child)
+            if is_told:
+                turns.cancel()
+                return 0
+            say("A file has changed: the server starts again.")
+
     async def _start(self, number: int) -> _Child:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs:
             handed = self._listener.fileno(), theirs.fileno()
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", CHILD, *map(str, handed)),
+                *(sys.executable, "-P", "-m", CHILD, *map(str, handed), str(int(number == 0))),
                 env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=handed,

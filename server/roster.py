@@ -45,7 +45,7 @@ class Roster:
         build: Callable[[Sequence[Agent]], Graph],
         inspect: Callable[[Sequence[Agent], frozenset[str]], Inspector],
     ) -> None:
-        self._local = local
+        self.local = local
         self._build = build
         self._inspect = inspect
         self._known: tuple[RegisteredAgent, ...] = ()
@@ -59,7 +59,7 @@ class Roster:
             return
         has_changed = [one[:2] for one in now] != [one[:2] for one in self._known]
         self._known = now
-        agents = [*self._local, *read_registered(now, self._own)]
+        agents = [*self.local, *read_registered(now, self._own)]
         graph = self._build(agents) if has_changed else self.plugged.graph
         self.plugged = self._plug_in(agents, graph)
         self.plug(self.plugged)
@@ -68,7 +68,7 @@ class Roster:
         """Raise ConfigurationError where it cannot be plugged in beside the others."""
         name = newcomer.capability.capabilityId
         known = [one for one in self._known if one.capability_id != name]
-        self._build([*self._local, *read_registered(known, self._own), newcomer])
+        self._build([*self.local, *read_registered(known, self._own), newcomer])
 
     def is_own(self, capability_id: str) -> bool:
         """Tell whether an agent of this process has that id."""

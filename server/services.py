@@ -4,13 +4,10 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from threading import Thread
-from typing import ParamSpec, TypeVar
 from uuid import uuid4
 
 from pydantic import SecretStr
@@ -40,7 +37,7 @@ from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.run import StoredRun
 from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.nodes.agents import Agent, load_agents
-from hitl_orchestrator.nodes.calls import find_calls, tell_way_out
+from hitl_orchestrator.nodes.calls import ThreadACall
 from hitl_orchestrator.nodes.checks import Checks
 from hitl_orchestrator.nodes.inspection import Inspector
 from hitl_orchestrator.nodes.model import build_chat_model
@@ -62,9 +59,6 @@ from hitl_orchestrator.server.webhooks import Webhooks
 TIDY_SECONDS = 3600.0
 END_SECONDS = 1.0  # of patience with what tidies up, when the process ends
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class Services:
@@ -81,44 +75,6 @@ class Services:
     live_workers: Callable[[], Awaitable[int]]
     # with a queue: take jobs, so many at a time, until told to end
     drive_queued: Callable[[int, asyncio.Event], Awaitable[None]]
-
-
-class ThreadACall(ThreadPoolExecutor):
-    """Gives each synchronous call a thread of its own.
-
-    An agent that hangs must not keep the others waiting for a place in a pool, nor the process
-    from ending. Whoever counts calls where it is made counts it until it has ended.
-    """
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        done = Future[T]()
-        calls = find_calls()
-        if calls:
-            calls.begin()
-
-        def end() -> None:
-            # before the caller hears of it: it may look whether all have ended
-            if calls:
-                calls.end()
-
-        def call() -> None:
-            if not done.set_running_or_notify_cancel():
-                end()
-                return
-            try:
-                result = fn(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001  # the caller's, through its future
-                end()
-                done.set_exception(error)
-            except BaseException as error:  # noqa: BLE001  # there it would end the process
-                end()
-                done.set_exception(tell_way_out(error))
-            else:
-                end()
-                done.set_result(result)
-
-        Thread(target=call, daemon=True).start()
-        return done
 
 
 @asynccontextmanager

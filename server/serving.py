@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import (
     AbstractContextManager,
     ExitStack,
@@ -19,9 +19,13 @@ import uvicorn
 import uvloop
 
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.server.announcement import announce
 from hitl_orchestrator.server.app import create_app
+from hitl_orchestrator.server.changes import Changes
 from hitl_orchestrator.server.garbage import spare_what_stays
+from hitl_orchestrator.server.loaded import tell_loaded
+from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.parent import Parent, write_environment
 from hitl_orchestrator.server.services import Place, open_place
 from hitl_orchestrator.server.settings import Settings, check_serving, load_settings
@@ -38,9 +42,10 @@ STREAMS_END_SECONDS = 2  # of patience with open streams at the end; clients rec
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
 
 
-def serve(host: str | None, port: int | None, processes: int) -> int:
+def serve(host: str | None, port: int | None, processes: int, *, reload: bool = False) -> int:
     """Serve until a signal says to end; the arguments win over the settings.
 
+    `reload`: start again when a file of the agents changes.
     Return the exit code: of several processes one may not have ended as it should.
     """
     settings = load_settings()
@@ -48,8 +53,8 @@ def serve(host: str | None, port: int | None, processes: int) -> int:
     settings = settings.model_copy(update=changes)
     check_serving(settings)
     log_as_json(sys.stderr)
-    if processes > 1:
-        return uvloop.run(_keep(settings, processes))
+    if processes > 1 or reload:
+        return uvloop.run(_keep(settings, processes, Changes(settings.agents) if reload else None))
     uvloop.run(_serve(settings))
     return 0
 
@@ -62,14 +67,15 @@ async def _serve(settings: Settings) -> None:
         async with open_place(settings, needs_key=True) as place:
             with ExitStack() as public:
 
-                def go_public() -> None:
+                def go_public(agents: Sequence[Agent]) -> None:
                     public.enter_context(_announce(place, listener))
                     _tell(place, listener)
+                    tell_loaded(agents)
 
                 await serve_on(listener, place.settings, told, go_public)
 
 
-async def _keep(settings: Settings, processes: int) -> int:
+async def _keep(settings: Settings, processes: int, changes: Changes | None) -> int:
     with (
         _listen(settings.host, settings.port) as listener,
         end_with_zero(settings.drain_seconds + CHILDREN_SECONDS) as told,
@@ -90,18 +96,22 @@ async def _keep(settings: Settings, processes: int) -> int:
 
                 environment = write_environment(place.settings, metrics)
                 parent = Parent(listener, environment, told.event)
-                return await parent.keep(processes, go_public)
+                if changes is None:
+                    return await parent.keep(processes, go_public)
+                _print(f"Watching {', '.join(map(str, changes.places)) or 'nothing'} for changes.")
+                return await parent.renew(changes.wait, go_public, _print)
 
 
 async def serve_on(
     listener: socket.socket,
     settings: Settings,
     told: Told,
-    up: Callable[[], object],
+    up: Callable[[Sequence[Agent]], object],
     wait_turn: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Serve until told to end. `settings` say where the database is, and have a key.
 
+    `up`: called once it takes calls, with the agents that were loaded.
     `wait_turn`: the pause between two sweeps.
     """
     app = create_app(settings, wait_turn)
@@ -118,7 +128,8 @@ async def serve_on(
     # Not in uvicorn's hands: what stops the start is to be one line, and draining comes after the
     # last connection.
     async with app.router.lifespan_context(app):
-        server = _Server(config, up, app.state.hitl.end_waits, told.tell)
+        hitl: Orchestrator = app.state.hitl
+        server = _Server(config, lambda: up(hitl.loaded), hitl.end_waits, told.tell)
         spare_what_stays()
         async with _ending_when_told(server, told):
             await server.serve(sockets=[listener])

@@ -3,8 +3,7 @@
 import asyncio
 import threading
 
-from hitl_orchestrator.nodes.calls import Calls, counting, has_running_calls
-from hitl_orchestrator.server.services import ThreadACall
+from hitl_orchestrator.nodes.calls import Calls, ThreadACall, counting, has_running_calls
 
 
 async def test_a_call_is_counted_until_it_has_ended_whoever_waits_for_it() -> None:

@@ -148,7 +148,7 @@ def _build_body(given: _Given) -> "JsonObject":
     body = _read_body(given)
     if given.inputs:
         inputs = _copy_part(body, "inputs", dict[str, Any]())
-        body["inputs"] = inputs | dict(map(_read_facet, given.inputs))
+        body["inputs"] = inputs | dict(map(read_facet, given.inputs))
     if given.outputs:
         body["outputs"] = _copy_part(body, "outputs", list[str]()) + given.outputs
     if given.thread is not None:
@@ -184,7 +184,7 @@ def _copy_part(body: "JsonObject", name: str, empty: T) -> T:
     return part
 
 
-def _read_facet(given: str) -> "tuple[str, Json]":
+def read_facet(given: str) -> "tuple[str, Json]":
     """Return name and value of a facet that is given as NAME=@FILE, NAME==TEXT or NAME=VALUE."""
     from hitl_orchestrator.server.terminal.errors import BadInput
     from hitl_orchestrator.server.terminal.files import read_json, read_text

@@ -5,14 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
 
 from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.state import Outcome
 from hitl_orchestrator.nodes.agents import Agent
-from hitl_orchestrator.nodes.embed import embed_agent
+from hitl_orchestrator.testing import ask_agent_async
 from tests.plugging.folders import load, refuse, write
-from tests.steps import TASK
 
 HEAD = """
 from typing import Annotated, TypedDict
@@ -39,9 +36,7 @@ def describe(agent: Agent) -> JsonObject:
 
 
 async def finish(agent: Agent) -> JsonObject:
-    report = await embed_agent(agent, InMemorySaver())(TASK, {})
-    assert report.outcome is Outcome.COMPLETED, report.reason
-    return report.facets
+    return (await ask_agent_async(agent, "Write to Ann")).facets
 
 
 def write_manifest(folder: Path, **changes: object) -> str:
@@ -129,10 +124,8 @@ async def test_a_graph_that_takes_no_text_takes_facets_that_are_called_as_its_ch
     [agent] = load(f"{tmp_path}/flow.py:graph")
     capability = agent.capability
     assert (capability.inputFacets, capability.optionalInputFacets) == (("mail",), ("rerun",))
-    task = TASK.but(facets={"mail": {"to": "ann"}, "other": 1})
-    report = await embed_agent(agent, InMemorySaver())(task, {})
-    made = report.facets["graph"]
-    assert isinstance(made, dict)
+    asked = await ask_agent_async(agent, facets={"mail": {"to": "ann"}, "other": 1})
+    made = asked.facets["graph"]
     assert made["answer"] == {"to": "ann", "mail": {"to": "ann"}}
 
 

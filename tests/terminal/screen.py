@@ -11,6 +11,7 @@ import time
 from codecs import getincrementaldecoder
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.terminal.commands import HITL, environment
 from tests.terminal.desk import Desk
@@ -19,17 +20,21 @@ CSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class Screen:
-    def __init__(self, desk: Desk, *arguments: str, width: int = 120, **variables: str) -> None:
+    def __init__(
+        self, at: Desk | Path, *arguments: str, width: int = 120, **variables: str
+    ) -> None:
+        """`at`: a desk, or a folder without a server."""
+        folder, known = (at, {}) if isinstance(at, Path) else (at.folder, at.variables)
         self._terminal, inside = pty.openpty()
         termios.tcsetwinsize(inside, (60, width))
         self.raw = ""
-        variables = environment(**{**desk.variables, **variables})
+        variables = environment(**{**known, **variables})
         self._process = subprocess.Popen(
             [HITL, *arguments],
             stdin=inside,
             stdout=inside,
             stderr=inside,
-            cwd=desk.folder,
+            cwd=folder,
             env=variables,
         )
         os.close(inside)
@@ -77,8 +82,10 @@ class Screen:
 
 
 @contextmanager
-def screen(desk: Desk, *arguments: str, width: int = 120, **variables: str) -> Generator[Screen]:
-    opened = Screen(desk, *arguments, width=width, **variables)
+def screen(
+    at: Desk | Path, *arguments: str, width: int = 120, **variables: str
+) -> Generator[Screen]:
+    opened = Screen(at, *arguments, width=width, **variables)
     try:
         yield opened
     finally:

@@ -10,6 +10,9 @@ import pytest
 from tests.terminal.commands import HITL, NOBODY, environment, hitl
 
 COMMANDS = [
+    "new",
+    "try",
+    "check",
     "serve",
     "work",
     "migrate",
