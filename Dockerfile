@@ -10,7 +10,7 @@ COPY desk ./desk
 COPY graph ./graph
 COPY checkpoints ./checkpoints
 COPY server ./server
-COPY agent ./agent
+COPY elsewhere ./elsewhere
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
 FROM python:3.13-slim

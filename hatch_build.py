@@ -14,4 +14,4 @@ class TopLevelFolders(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version != "editable":
             build_data["force_include"] |= {name: f"hitl_orchestrator/{name}" for name in FOLDERS}
-            build_data["force_include"]["agent/hitl_agent"] = "hitl_agent"
+            build_data["force_include"]["elsewhere/hitl_agent"] = "hitl_agent"

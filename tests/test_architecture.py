@@ -12,7 +12,7 @@ import pytest
 from tests.repository import FOLDERS, ROOT
 
 OURS = sorted(path for package in FOLDERS for path in (ROOT / package).rglob("*.py"))
-AGENT = sorted((ROOT / "agent").rglob("*.py"))  # a distribution of its own
+AGENT = sorted((ROOT / "elsewhere").rglob("*.py"))  # a distribution of its own
 PYTHON = [
     *OURS,
     *AGENT,

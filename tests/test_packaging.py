@@ -67,8 +67,8 @@ def test_the_wheel_has_each_of_our_files_once_under_the_import_root(wheel: Path)
         if path.is_file() and path.suffix != ".pyc"
     ]
     ours += [
-        path.relative_to(ROOT / "agent").as_posix()
-        for path in (ROOT / "agent/hitl_agent").iterdir()
+        path.relative_to(ROOT / "elsewhere").as_posix()
+        for path in (ROOT / "elsewhere/hitl_agent").iterdir()
         if path.is_file()
     ]
     ours += [f"hitl_orchestrator/{name}" for name in ("__init__.py", "testing.py", "py.typed")]

@@ -1,7 +1,7 @@
 """Visits of real agents on a real local saver, as functions that any LangGraph 1.x can run.
 
-`python visits.py` runs them all: tests/agent/test_agent_elsewhere.py does so in environments with
-other versions than ours, where there is no pytest.
+`python visits.py` runs them all: tests/elsewhere/test_agent_elsewhere.py does so in environments
+with other versions than ours, where there is no pytest.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.visits import CASES, GRAPHS, Case, check_deaths
+from tests.elsewhere.visits import CASES, GRAPHS, Case, check_deaths
 
 
 @pytest.mark.filterwarnings("ignore:NodeInterrupt is deprecated")

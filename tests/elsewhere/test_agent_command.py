@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from hitl_agent import __version__
-from tests.agent.handing_out import KEY, HandedOut, HandingOut, handing_out
-from tests.agent.visits import told
+from tests.elsewhere.handing_out import KEY, HandedOut, HandingOut, handing_out
+from tests.elsewhere.visits import told
 from tests.repository import ROOT
 
 SECONDS = 30.0

@@ -17,8 +17,8 @@ from hitl_agent.saver import LocalSaver
 from hitl_agent.server import Refused, Server
 from hitl_agent.serving import serve
 from hitl_agent.workroom import Workroom
-from tests.agent.handing_out import KEY, LEASE_SECONDS, HandedOut, HandingOut, handing_out
-from tests.agent.visits import ask, asks, told
+from tests.elsewhere.handing_out import KEY, LEASE_SECONDS, HandedOut, HandingOut, handing_out
+from tests.elsewhere.visits import ask, asks, told
 
 SECONDS = 20.0
 

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from tests.agent.visits import TASK
+from tests.elsewhere.visits import TASK
 
 KEY = "the-key-of-the-agent"
 LEASE_SECONDS, WAIT_SECONDS = 1.5, 0.3

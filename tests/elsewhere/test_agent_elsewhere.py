@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.handing_out import KEY, handing_out
-from tests.agent.test_agent_command import wait_for
-from tests.agent.visits import told
+from tests.elsewhere.handing_out import KEY, handing_out
+from tests.elsewhere.test_agent_command import wait_for
+from tests.elsewhere.visits import told
 from tests.environments import install, make_environment, run
 from tests.faults.test_agents_killed import Office, running_clerk
 from tests.processes import serving
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.process]
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("elsewhere")
-    built = ("--no-isolation", "--wheel", "--outdir", folder, ROOT / "agent")
+    built = ("--no-isolation", "--wheel", "--outdir", folder, ROOT / "elsewhere")
     run(sys.executable, "-m", "build", *built)
     (wheel,) = folder.glob("hitl_agent-*.whl")
     python = make_environment(folder)
