@@ -188,8 +188,8 @@ def test_a_graph_asks_in_parallel_and_keeps_things_in_a_store() -> None:
 def test_agents_work_together() -> None:
     asked = ask_agent(
         "hitl_orchestrator.desk:agents",
-        "Announce it",
-        {"source": "Version 2 is out. It is faster."},
+        "Announce Acme 2.0.0",
+        {"source": "# Acme\n\n## 2.0.0\n\n- It is faster than before.\n"},
         answers=lambda request: request.options[0].id if request.options else False,
         outputs=["drafts"],
     )

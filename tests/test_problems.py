@@ -49,6 +49,7 @@ def test_the_contracts_codes() -> None:
         "StoreUnavailable": 503,
         "Unreadable": 503,
         "Fenced": 503,
+        "PutOff": 503,
         "Unfit": 503,
         "ConfigurationError": 500,
     }

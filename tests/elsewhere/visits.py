@@ -413,7 +413,9 @@ async def sys_exit_fails_the_step(folder: Path) -> None:
     for name, run in {"a": build(node=node), "b": node}.items():
         (folder / name).mkdir()
         report = await Thread(run, folder / name).visit(is_begun=False)
-        assert report["reason"] == "RuntimeError: sys.exit(3) was called"
+        # whose threads it ran in, ours or a server's, has each its own words
+        assert report["outcome"] == "failed"
+        assert "sys.exit(" in report["reason"]
 
 
 async def a_node_that_is_gone_is_not_an_end(folder: Path) -> None:
