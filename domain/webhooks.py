@@ -118,10 +118,12 @@ def check_address(url: str, *, may_be_private: bool) -> None:
         _ = address.port
     except ValueError as error:
         raise Invalid(f"The address of a webhook is none: {error}.") from error
+    is_plain = url.isprintable() and " " not in url
     schemes = ("https", "http") if may_be_private else ("https",)
-    if address.scheme not in schemes or not host or "@" in address.netloc:
+    if address.scheme not in schemes or not host or "@" in address.netloc or not is_plain:
         raise Invalid(
-            f"The address of a webhook must be {' or '.join(schemes)}://…, without a password."
+            f"The address of a webhook must be {' or '.join(schemes)}://…,"
+            " without a password or blanks."
         )
     if not may_be_private:
         check_host(host, [host])

@@ -152,11 +152,12 @@ class _ElsewhereVisit:
 
     async def _assign(self, assignment: Assignment) -> Assignment:
         """Hand it out, unless another has; return what the agent has now."""
-        while True:
-            with suppress(StoreUnavailable):
-                await self._assignments.assign(assignment)
-                break
-            await asyncio.sleep(RETRY_SECONDS)
+        with paused_time():
+            while True:
+                with suppress(StoreUnavailable):
+                    await self._assignments.assign(assignment)
+                    break
+                await asyncio.sleep(RETRY_SECONDS)
         found = await self._find()
         if found is None:
             raise Invalid("Its run is gone")

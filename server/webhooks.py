@@ -17,7 +17,7 @@ from hitl_orchestrator.checkpoints import webhooks
 from hitl_orchestrator.checkpoints.pool import Connection, connection
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
-from hitl_orchestrator.domain.errors import Invalid, StoreUnavailable
+from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.json_values import write_json
 from hitl_orchestrator.domain.outside import tell_answer
 from hitl_orchestrator.domain.ports import RunRef
@@ -30,6 +30,7 @@ from hitl_orchestrator.domain.webhooks import (
     matches,
     write_notice,
 )
+from hitl_orchestrator.server.drivers import every
 
 SEND_SECONDS = 10.0
 SIDE_BY_SIDE = 4  # endpoints
@@ -51,22 +52,21 @@ class Webhooks:
         self._is_due = True
 
     async def keep_telling(self, wakeups: Wakeups) -> None:
-        """Tell for ever. A database out of reach is for the next time."""
+        """Tell for ever. What goes wrong is for the next time."""
         limits = httpx.Limits(max_connections=SIDE_BY_SIDE)
         async with httpx.AsyncClient(
             timeout=SEND_SECONDS, follow_redirects=False, trust_env=False, limits=limits
         ) as client:
             with wakeups.subscribed(None) as touched:
-                while True:
+
+                async def tell_when_touched() -> None:
                     await touched.wait()
                     touched.clear()
                     if self._is_due or self._has_any():
                         self._is_due = False
-                        try:
-                            await self.tell(client)
-                        except StoreUnavailable:
-                            self._is_due = True
-                    await asyncio.sleep(PAUSE_SECONDS)
+                        await self.tell(client)
+
+                await every(PAUSE_SECONDS, tell_when_touched, lambda: False)
 
     async def tell(self, client: httpx.AsyncClient) -> None:
         """Tell everybody what there is now. Raise StoreUnavailable."""
@@ -129,8 +129,10 @@ class _Telling:
     async def _deliver(self, seq: int, notice: JsonObject) -> bool:
         """Return whether it was taken; if not, note what is done about that."""
         try:
-            status = await self._post(seq, notice)
-        except (httpx.HTTPError, Invalid, OSError) as error:
+            async with asyncio.timeout(SEND_SECONDS):
+                status = await self._post(seq, notice)
+        # UnicodeError, a ValueError: no name of a host
+        except (httpx.HTTPError, httpx.InvalidURL, Invalid, OSError, ValueError) as error:
             why = error.detail if isinstance(error, Invalid) else type(error).__name__
         else:
             if httpx.codes.is_success(status):

@@ -239,6 +239,18 @@ async def test_a_slow_receiver_keeps_nobody_waiting(
     assert len(receiver.tried) == 1
 
 
+async def test_an_address_that_is_none_stops_no_other(
+    api: httpx.AsyncClient, database_url: str, receiver: Receiver
+) -> None:
+    nowhere = Receiver("http://ex\x01ample.com/hook")
+    await add(database_url, nowhere, name="nowhere")
+    await add(database_url, receiver, name="somewhere")
+    await answer(api, await paused(api), freeformText="x")
+    await receiver.wait(3)
+    why = "SELECT last_error FROM webhook_endpoints WHERE attempts = 1"
+    assert len(await execute(database_url, why)) == 1
+
+
 async def test_a_prune_passes_no_cursor(
     api: httpx.AsyncClient, database_url: str, told: tuple[Receiver, Json]
 ) -> None:
@@ -302,6 +314,7 @@ async def test_a_callback_that_cannot_be_is_refused(
             "https:///x",
         ),
         *("file:///etc/passwd", "https://user:word@example.com", "https://example.com:99999"),
+        *("https://exa mple.com", "https://exa\nmple.com"),
     ],
 )
 def test_nothing_is_sent_in_the_clear_or_to_a_private_network(url: str) -> None:
