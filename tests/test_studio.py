@@ -48,18 +48,22 @@ def shown(found: Any) -> list[Any]:
     return [each.value for each in found.get("__interrupt__", ())]
 
 
-async def test_its_input_is_what_a_person_knows() -> None:
+async def test_langgraph_json_names_a_graph_whose_input_a_person_knows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # no .env of somebody's
+    monkeypatch.delenv("HITL_AGENTS", raising=False)
     manifest = json.loads((ROOT / "langgraph.json").read_text())
     path, _, name = manifest["graphs"]["orchestrator"].partition(":")
     module = Path(path).with_suffix("").as_posix().removeprefix("src/").replace("/", ".")
-    graph: Graph = await getattr(import_module(module), name)()
+    factory = getattr(import_module(module), name)
+    graph: Graph = await factory()
     taken = graph.get_input_jsonschema()
-    assert (taken["required"], [*taken["properties"]]) == (
-        ["objective"],
-        ["objective", "inputs", "outputs"],
-    )
+    assert taken["required"] == ["objective"]
+    assert [*taken["properties"]] == ["objective", "inputs", "outputs"]
     assert all(each["description"] for each in taken["properties"].values())
     assert [*graph.get_output_jsonschema()["properties"]] == ["result", "error"]
+    assert await factory() is graph, "what is called again for the answer is the graph that waits"
 
 
 @pytest.mark.parametrize(
