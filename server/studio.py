@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from typing_extensions import TypedDict
 
 from hitl_orchestrator.domain.answers import read_said
-from hitl_orchestrator.domain.capability import default_outputs
+from hitl_orchestrator.domain.capability import Registry, default_outputs
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.fitting import settle
 from hitl_orchestrator.domain.hitl import Decision, HitlRequest, Kind, Settled
@@ -116,30 +116,24 @@ def build_for_studio(agents: Sequence[Agent], settings: Settings) -> Graph:
         settings.openai_api_key, settings.openai_model, settings.openai_base_url
     )
 
-    async def begin(given: StudioInput, config: RunnableConfig) -> dict[str, Any]:
-        new = _read_input(given)
-        wanted = new.outputs or default_outputs(registry, settings.default_outputs)
-        run = RunSettings(
-            runId=f"run_{uuid4().hex}",
-            threadId=config.get("configurable", {})["thread_id"],
-            objective=new.objective,
-            inputs=new.inputs,
-            outputs=tuple(dict.fromkeys(wanted)),
-            maxHitlRequests=settings.max_requests,
-            hitlEnabled=settings.hitl_enabled,
-        )
-        start(registry, run, {}, datetime.now(UTC))  # raises what a server would refuse it with
+    async def begin(given: StudioInput, config: RunnableConfig) -> Command[Any]:
+        thread_id: str = config.get("configurable", {})["thread_id"]
+        try:
+            run = _read_input(given, registry, settings, thread_id)
+        except Invalid as error:  # as an end: the tools hide what is raised
+            return Command(update={"result": None, "error": error.detail}, goto=END)
         first = Delta(first=Snapshot.first(run))
-        return {RUN: first.write(), "result": None, "error": None}
+        update = {RUN: first.write(), "result": None, "error": None}
+        return Command(update=update, goto=PLANNER)
 
     saver = InMemorySaver()
     graph = StateGraph(StudioState, input_schema=StudioInput, output_schema=StudioOutput)
-    graph.add_node(BEGIN, cast(Any, begin))  # its types know no functions that take a config
+    # cast: the types of LangGraph know no functions that take a config
+    graph.add_node(BEGIN, cast(Any, begin), destinations=(PLANNER, END))
     planner = Planner(registry, build_proposer(model) if model else None)
     works = embed_all(agents, saver, Checks())
     add_nodes(graph, planner, works, pause_for_words, _showing_the_end)
     graph.add_edge(START, BEGIN)
-    graph.add_edge(BEGIN, PLANNER)
     return graph.compile(checkpointer=saver, name="orchestrator")
 
 
@@ -173,13 +167,28 @@ def _list_examples(request: HitlRequest) -> list[JsonObject]:
     return [OF_ACTIONS[decision] for decision in request.action.allowedDecisions]
 
 
-def _read_input(given: StudioInput) -> NewRun:
+def _read_input(
+    given: StudioInput, registry: Registry, settings: Settings, thread_id: str
+) -> RunSettings:
+    """Raise Invalid, with what a server would refuse it with."""
     try:
-        return NewRun.model_validate(given)
+        new = NewRun.model_validate(given)
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
         raise Invalid(f"`{place}` of the input: {problem['msg']}.") from error
+    wanted = new.outputs or default_outputs(registry, settings.default_outputs)
+    run = RunSettings(
+        runId=f"run_{uuid4().hex}",
+        threadId=thread_id,
+        objective=new.objective,
+        inputs=new.inputs,
+        outputs=tuple(dict.fromkeys(wanted)),
+        maxHitlRequests=settings.max_requests,
+        hitlEnabled=settings.hitl_enabled,
+    )
+    start(registry, run, {}, datetime.now(UTC))
+    return run
 
 
 def _showing_the_end(node: Node) -> Node:
