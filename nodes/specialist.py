@@ -66,8 +66,8 @@ An agent's error comes back as a failed report; only the memory's own errors (St
 Fenced) are raised."""
 
 
-Pause = Callable[[str, Sequence[HitlRequest]], Mapping[str, Settled]]
-"""Waits for people: of a step and its questions; returns how each ended, by its id."""
+Pause = Callable[[Sequence[HitlRequest]], Awaitable[Sequence[Settled]]]
+"""Waits for people, of one step; returns how each question ended."""
 
 
 async def pay_visit(capability: Capability, work: Work, visit: Visit, pause: Pause) -> Delta:
@@ -75,7 +75,7 @@ async def pay_visit(capability: Capability, work: Work, visit: Visit, pause: Pau
 
     Its first act is to wait for people, if questions of the step do.
     """
-    ended = _wait_for_answers(visit, pause)
+    ended = await _wait_for_answers(visit, pause)
     asked = _replace_ended(visit.asked, ended)
     report = await _work(capability, work, visit.task, asked)
     return _build_delta(capability, visit.task, report, _deliver(asked, ended, report))
@@ -105,20 +105,20 @@ def gather_context(state: Snapshot) -> tuple[Context, ...]:
     )
 
 
-def pause_for_rows(step_id: str, requests: Sequence[HitlRequest]) -> Mapping[str, Settled]:
+async def pause_for_rows(requests: Sequence[HitlRequest]) -> Sequence[Settled]:
     """Interrupt once for all of them: what people decide is in rows, and a driver brings it."""
     request_ids = [request.requestId for request in requests]
-    resumed = interrupt({"stepId": step_id, "requestIds": request_ids})
-    return {name: Settled.read(resumed["answers"][name]) for name in request_ids}
+    resumed = interrupt({"stepId": requests[0].stepId, "requestIds": request_ids})
+    return [Settled.read(resumed["answers"][name]) for name in request_ids]
 
 
-def _wait_for_answers(visit: Visit, pause: Pause) -> list[Asked]:
+async def _wait_for_answers(visit: Visit, pause: Pause) -> list[Asked]:
     """Return what waited for people, as it ended."""
     waiting = [asked for asked in visit.asked if asked.waits]
     if not waiting:
         return []
-    settled = pause(visit.task.stepId, [asked.request for asked in waiting])
-    return [_end(asked, settled[asked.request.requestId]) for asked in waiting]
+    settled = await pause([asked.request for asked in waiting])
+    return [_end(*each) for each in zip(waiting, settled, strict=True)]
 
 
 def _deliver(asked: Sequence[Asked], ended: Sequence[Asked], report: Report) -> list[Asked]:

@@ -100,16 +100,22 @@ class StudioState(State, StudioInput, StudioOutput):
 
 async def orchestrator() -> Graph:
     """Return the graph of the settings. Such tools call it for each run, in their event loop."""
-    return await asyncio.to_thread(_build_once)
+    return await asyncio.to_thread(_build_once, _open_saver())
 
 
-@cache  # plugged-in graphs keep their threads in its saver
-def _build_once() -> Graph:
+@cache  # here, on the loop: two that come at once have one
+def _open_saver() -> InMemorySaver:
+    """Return where plugged-in graphs keep their threads, as long as the process lives."""
+    return InMemorySaver()
+
+
+@cache
+def _build_once(saver: InMemorySaver) -> Graph:
     settings = load_settings()
-    return build_for_studio(agents_of(settings), settings)
+    return build_for_studio(agents_of(settings), settings, saver)
 
 
-def build_for_studio(agents: Sequence[Agent], settings: Settings) -> Graph:
+def build_for_studio(agents: Sequence[Agent], settings: Settings, saver: InMemorySaver) -> Graph:
     """Compile the orchestrator over these agents for a person who types input and answers."""
     registry = build_registry(agents)
     model = build_chat_model(
@@ -126,7 +132,6 @@ def build_for_studio(agents: Sequence[Agent], settings: Settings) -> Graph:
         update = {RUN: first.write(), "result": None, "error": None}
         return Command(update=update, goto=PLANNER)
 
-    saver = InMemorySaver()
     graph = StateGraph(StudioState, input_schema=StudioInput, output_schema=StudioOutput)
     # cast: the types of LangGraph know no functions that take a config
     graph.add_node(BEGIN, cast(Any, begin), destinations=(PLANNER, END))
@@ -137,19 +142,44 @@ def build_for_studio(agents: Sequence[Agent], settings: Settings) -> Graph:
     return graph.compile(checkpointer=saver, name="orchestrator")
 
 
-def pause_for_words(step_id: str, requests: Sequence[HitlRequest]) -> Mapping[str, Settled]:
-    """Ask one question after the other; what does not fit is said, and the question put again."""
-    return {request.requestId: _ask(request) for request in requests}
+async def pause_for_words(requests: Sequence[HitlRequest]) -> Sequence[Settled]:
+    """Interrupt with the question; with several, for answers by their ids.
+
+    LangGraph gives the interrupts of one node one id. Asked one after the other, an answer to the
+    first that came twice would be one to the second.
+    """
+    return [_ask(requests[0])] if len(requests) == 1 else _ask_together(requests)
 
 
 def _ask(request: HitlRequest) -> Settled:
     shown = show_question(request)
     while True:
-        said: Json = interrupt(shown)
         try:
-            return settle(request, [read_said(request, said)])
+            return _settle(request, interrupt(shown))
         except Invalid as error:
             shown = {**shown, "refused": error.detail}
+
+
+def _ask_together(requests: Sequence[HitlRequest]) -> Sequence[Settled]:
+    settled: dict[str, Settled] = {}
+    refused: JsonObject = {}
+    while waiting := {each.requestId: each for each in requests if each.requestId not in settled}:
+        questions: list[Json] = [show_question(each) for each in waiting.values()]
+        shown = {"questions": questions, "answerWith": "answers by `requestId`"}
+        said: Json = interrupt({**shown, "refused": refused} if refused else shown)
+        refused = {}
+        for request_id, answer in (said if isinstance(said, dict) else {str(said): None}).items():
+            try:
+                settled[request_id] = _settle(waiting[request_id], answer)
+            except KeyError:
+                refused[request_id] = "No question of this id waits."
+            except Invalid as error:
+                refused[request_id] = error.detail
+    return [settled[request.requestId] for request in requests]
+
+
+def _settle(request: HitlRequest, said: Json) -> Settled:
+    return settle(request, [read_said(request, said)])
 
 
 def show_question(request: HitlRequest) -> JsonObject:

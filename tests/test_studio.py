@@ -1,14 +1,17 @@
 """The graph as tools that read langgraph.json see it: input, question, answer, result."""
 
 import json
+import pickle
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
+from hitl_orchestrator.domain.state import Delta
 from hitl_orchestrator.graph.build import Graph
 from hitl_orchestrator.nodes.agents import read_agent
 from hitl_orchestrator.server.settings import load_settings
@@ -32,7 +35,7 @@ def asking(name: str, *payloads: Any) -> Any:
 
 
 def studio(*agents: Any) -> Graph:
-    return build_for_studio(agents, load_settings())
+    return build_for_studio(agents, load_settings(), InMemorySaver())
 
 
 async def begin(graph: Graph, *outputs: str, **more: Any) -> Any:
@@ -127,6 +130,27 @@ async def test_two_agents_that_ask_at_once_are_answered_by_interrupt() -> None:
     assert ended["result"]["outputs"] == {"one": ["one?"], "two": ["two?"]}
 
 
+async def test_an_answer_that_comes_twice_answers_one_question() -> None:
+    allowed = ["approve", "reject"]
+    both: dict[str, Any] = {
+        "action_requests": [{"name": "mail", "args": {}}, {"name": "wipe", "args": {}}],
+        "review_configs": [
+            {"action_name": "mail", "allowed_decisions": allowed},
+            {"action_name": "wipe", "allowed_decisions": allowed},
+        ],
+    }
+    graph = studio(asking("said", both))
+    (asked,) = shown(await begin(graph))
+    mail, wipe = (each["requestId"] for each in asked["questions"])
+    for said in ({mail: {"approved": True}}, {mail: {"approved": True}}, {"approved": True}, True):
+        (asked,) = shown(await resume(graph, said))
+        assert [each["requestId"] for each in asked["questions"]] == [wipe]
+    assert asked["refused"]
+    ended = await resume(graph, {wipe: {"approved": False}})
+    (said,) = ended["result"]["outputs"]["said"]
+    assert [each["type"] for each in said["decisions"]] == ["approve", "reject"]
+
+
 async def test_a_thread_takes_another_input_and_nothing_of_the_one_before() -> None:
     graph = studio(asking("one"), asking("two"))
     first = await begin(graph, "one", inputs={"two": "given"})
@@ -151,3 +175,8 @@ async def test_an_input_that_cannot_be_done_ends_in_words(given: Any, why: str) 
     assert refused["result"] is None
     assert why in refused["error"]
     assert (await begin(graph))["result"]["outputs"] == {"said": []}
+
+
+def test_what_the_tools_pickle_can_be_read_back() -> None:
+    written = Delta().write()
+    assert type(pickle.loads(pickle.dumps(written))) is bytes  # noqa: S301
