@@ -83,7 +83,7 @@ class Moment:
         return f"{self._title}{changed}{waits}"
 
     def _repr_html_(self) -> str:
-        wrote = {node: tables.list_parts(delta) for node, delta in self.wrote.items()}
+        wrote = {node: tables.list_written(delta) for node, delta in self.wrote.items()}
         return tables.write_moment(repr(self), self.picture.svg, wrote, self.changes, self.waiting)
 
 

@@ -12,7 +12,6 @@ from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import Asked, Delta, Ending, Report, Snapshot
 
 LONGEST_VALUE = 160  # characters; of a longer one the beginning is shown
-SHORT_ID = 13  # characters
 _ADDED, _GONE, _CHANGED = "+", "−", "~"
 
 
@@ -47,26 +46,18 @@ class Table:
         return write_table(self.head, self.rows)
 
 
-def list_parts(state: Snapshot | Delta) -> dict[str, str]:
-    """Return what is in the state, or was written to it, by name."""
-    parts: dict[str, str] = {}
-    if state.plan:
-        parts["plan version"] = str(state.plan.version)
-        for step in state.plan.steps:
-            why = f" ({step.reason})" if step.reason else ""
-            parts[f"step {step.stepId}"] = f"{step.label}: {step.status}{why}"
-    parts |= {f"facet {name}": _write(facet.value) for name, facet in state.facets.items()}
-    parts |= {f"report of {step}": _tell_report(one) for step, one in state.reports.items()}
-    for name, asked in state.questions.items():
-        parts[f"question {name[:SHORT_ID]}"] = _tell_asked(asked)
-    if state.result:
-        parts["result"] = _write(state.result.json_object())
-    return parts
+def list_written(delta: Delta) -> list[str]:
+    """Return the names of what a node wrote."""
+    parts = ["plan"] if delta.plan else []
+    parts += [f"facet {name}" for name in delta.facets]
+    parts += [f"report of {step}" for step in delta.reports]
+    parts += [f"question of {asked.request.stepId}" for asked in delta.questions.values()]
+    return [*parts, "result"] if delta.result else parts
 
 
 def compare(before: Snapshot, after: Snapshot) -> list[Difference]:
     """Return what of the state is another, in the order of its parts."""
-    old, new = list_parts(_with_statuses(before)), list_parts(_with_statuses(after))
+    old, new = _list_parts(before), _list_parts(after)
     names = dict.fromkeys([*new, *old])
     return [
         Difference(name, old.get(name), new.get(name))
@@ -126,7 +117,7 @@ def write_run(state: Snapshot, settled: Mapping[str, Settled]) -> str:
 def write_moment(
     title: str,
     svg: str,
-    wrote: Mapping[str, Mapping[str, str]],
+    wrote: Mapping[str, Sequence[str]],
     changes: Sequence[Difference],
     waiting: Sequence[HitlRequest],
 ) -> str:
@@ -164,8 +155,21 @@ def _write_row(tag: str, cells: Iterable[str]) -> str:
     return f"<tr>{''.join(texts)}</tr>"
 
 
-def _with_statuses(state: Snapshot) -> Snapshot:
-    return state.but(plan=plan_with_statuses(state))
+def _list_parts(state: Snapshot) -> dict[str, str]:
+    """Return what is in the state, by name."""
+    parts: dict[str, str] = {}
+    if plan := plan_with_statuses(state):
+        parts["plan version"] = str(plan.version)
+        for step in plan.steps:
+            why = f" ({step.reason})" if step.reason else ""
+            parts[f"step {step.stepId}"] = f"{step.label}: {step.status}{why}"
+    parts |= {f"facet {name}": _write(facet.value) for name, facet in state.facets.items()}
+    parts |= {f"report of {step}": _tell_report(one) for step, one in state.reports.items()}
+    for number, asked in enumerate(state.questions.values(), 1):
+        parts[f"question {number}"] = _tell_asked(asked)
+    if state.result:
+        parts["result"] = _write(state.result.json_object())
+    return parts
 
 
 def _tell_report(report: Report) -> str:

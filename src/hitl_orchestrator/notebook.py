@@ -11,7 +11,7 @@ run.history()         # a line a superstep
 other = run.fork(3)   # where it stood after superstep 3
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,7 @@ from hitl_orchestrator.graph.trial import list_outputs
 from hitl_orchestrator.nodes.agents import build_registry
 from hitl_orchestrator.testing import read_agents
 
-__all__ = ["Beside", "Moment", "Picture", "Stepping", "begin", "draw", "put_beside"]
+__all__ = ["Beside", "Moment", "Picture", "Stepping", "as_agent", "begin", "draw", "put_beside"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,6 +68,21 @@ def begin(
     )
     decisions.start(build_registry(read), settings, {}, datetime.now(UTC))  # whether it can be
     return Stepping(read, settings)
+
+
+def as_agent(run: Callable[..., Any], *takes: str) -> dict[str, Any]:
+    """Return the mapping of a small agent: it makes the facet of its function's name.
+
+    `takes`: the facets that it needs; none: the objective.
+    """
+    name = run.__name__
+    return {
+        "capabilityId": f"agent.{name}",
+        "displayName": name.capitalize(),
+        "inputFacets": [*takes] or ["objective"],
+        "outputFacets": [name],
+        "run": run,
+    }
 
 
 def put_beside(**runs: Stepping) -> Beside:

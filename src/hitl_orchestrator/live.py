@@ -1,0 +1,98 @@
+"""Look at the threads of a server that runs, in its database: nothing can be written.
+
+from hitl_orchestrator.live import attach
+
+with attach("postgresql://…", "my_agent.py:agent") as database:
+    database.rows("SELECT run_id, status FROM orchestrator_runs")
+    database.history("a-thread")
+    database.draw("a-thread")
+"""
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.graph import END
+from langgraph.types import StateSnapshot
+from psycopg.rows import DictRow, dict_row
+
+from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
+from hitl_orchestrator.domain.state import RUN, Snapshot
+from hitl_orchestrator.graph import tables
+from hitl_orchestrator.graph.build import build
+from hitl_orchestrator.graph.picture import Picture, draw
+from hitl_orchestrator.graph.projection import read_thread
+from hitl_orchestrator.testing import read_agents
+
+READ_ONLY = "-c default_transaction_read_only=on"
+
+
+class Database:
+    """A server's database, to be read. `agents` are those of the server: they make the graph."""
+
+    def __init__(self, connection: psycopg.Connection[DictRow], agents: object) -> None:
+        self.connection = connection
+        self._graph = build(read_agents(agents), PostgresSaver(connection))
+
+    def rows(self, query: LiteralString, *values: object) -> tables.Table:
+        """Return what a query finds. Raise psycopg.errors.ReadOnlySqlTransaction: it writes."""
+        found = self.connection.execute(query, values)
+        head = [column.name for column in found.description or ()]
+        return tables.Table(head, [[str(row[name]) for name in head] for row in found])
+
+    def history(self, thread_id: str) -> tables.Table:
+        """Return a line for each checkpoint that is kept of the thread, the oldest first.
+
+        A server keeps the newest of each flush, and with HITL_HISTORY=all every one.
+        """
+        states = [*self._graph.get_state_history(_name(thread_id))][::-1]
+        return tables.list_moments(
+            (number, before.next if before else (), *_compare(before, state))
+            for number, (before, state) in enumerate(zip([None, *states], states, strict=False))
+        )
+
+    def draw(self, thread_id: str) -> Picture:
+        """Draw the graph, with the nodes marked that are next or wait; at the end, the end."""
+        thread = self._graph.get_state(_name(thread_id))
+        return draw(self._graph, thread.next or (END,))
+
+
+@contextmanager
+def attach(where: str | Path, agents: object) -> Generator[Database]:
+    """Open the database of a server, by its address, or by its data folder where it is embedded.
+
+    An embedded one lives on for as long as somebody is attached.
+    """
+    with ExitStack() as stack:
+        url = stack.enter_context(EmbeddedPostgres(where)) if isinstance(where, Path) else where
+        connection = stack.enter_context(
+            psycopg.Connection[DictRow].connect(
+                url, autocommit=True, prepare_threshold=0, row_factory=dict_row, options=READ_ONLY
+            )
+        )
+        yield Database(connection, agents)
+
+
+def _name(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id}}
+
+
+def _compare(
+    before: StateSnapshot | None, after: StateSnapshot
+) -> tuple[list[tables.Difference], list[Any]]:
+    """Return what changed, and what waits."""
+    state = _read(after)
+    if state is None:
+        return [], []
+    was = _read(before) if before else None
+    waits = [one.request for one in state.questions.values() if one.waits]
+    return tables.compare(was or Snapshot(run=state.run), state), waits
+
+
+def _read(thread: StateSnapshot) -> Snapshot | None:
+    """Return the run's state; None: the thread has none yet."""
+    return read_thread(Snapshot.of(thread.values), thread) if RUN in thread.values else None
