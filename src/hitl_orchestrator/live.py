@@ -18,6 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.graph import END
 from langgraph.types import StateSnapshot
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 
 from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
@@ -27,6 +28,8 @@ from hitl_orchestrator.graph.build import build
 from hitl_orchestrator.graph.picture import Picture, draw
 from hitl_orchestrator.graph.projection import read_thread
 from hitl_orchestrator.testing import read_agents
+
+__all__ = ["Database", "ReadOnlySqlTransaction", "attach"]
 
 READ_ONLY = "-c default_transaction_read_only=on"
 
@@ -39,7 +42,7 @@ class Database:
         self._graph = build(read_agents(agents), PostgresSaver(connection))
 
     def rows(self, query: LiteralString, *values: object) -> tables.Table:
-        """Return what a query finds. Raise psycopg.errors.ReadOnlySqlTransaction: it writes."""
+        """Return what a query finds. Raise ReadOnlySqlTransaction: it writes."""
         found = self.connection.execute(query, values)
         head = [column.name for column in found.description or ()]
         return tables.Table(head, [[str(row[name]) for name in head] for row in found])
