@@ -84,7 +84,7 @@ class Moment:
 
     def _repr_html_(self) -> str:
         wrote = {node: tables.list_written(delta) for node, delta in self.wrote.items()}
-        return tables.write_moment(repr(self), self.picture.svg, wrote, self.changes, self.waiting)
+        return tables.write_moment(self._title, self.picture.svg, wrote, self.changes, self.waiting)
 
 
 class Stepping:

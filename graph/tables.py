@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
-from hitl_orchestrator.domain.hitl import HitlRequest, Settled
+from hitl_orchestrator.domain.hitl import HitlRequest, RequestStatus, Settled
 from hitl_orchestrator.domain.progress import plan_with_statuses
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import Asked, Delta, Ending, Report, Snapshot
@@ -30,6 +30,10 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.sign} {self.part}"
+
+
+# of a history: a superstep's number, the nodes that ran, what changed, what waits
+Line = tuple[int, Sequence[str], Sequence[Difference], Sequence[HitlRequest]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,10 +70,8 @@ def compare(before: Snapshot, after: Snapshot) -> list[Difference]:
     ]
 
 
-def list_moments(
-    moments: Iterable[tuple[int, Sequence[str], Sequence[Difference], Sequence[HitlRequest]]],
-) -> Table:
-    """Return a row for each: its number, the nodes that ran, what changed, what waits."""
+def list_moments(moments: Iterable[Line]) -> Table:
+    """Return a history as a table."""
     rows = [
         (
             str(number),
@@ -184,7 +186,8 @@ def _tell_asked(asked: Asked) -> str:
 
 def _tell_end(name: str, asked: Asked, settled: Mapping[str, Settled]) -> str:
     if asked.refusal is not None:
-        return f"denied: {asked.refusal}"
+        by_guard = asked.request.status is RequestStatus.DENIED
+        return f"{'denied' if by_guard else 'rejected'}: {asked.refusal}"
     if name not in settled:
         return asked.request.status
     said = settled[name].answer.json_object().items()

@@ -8,10 +8,10 @@ with attach("postgresql://…", "my_agent.py:agent") as database:
     database.draw("a-thread")
 """
 
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
@@ -24,7 +24,7 @@ from psycopg.rows import DictRow, dict_row
 from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 from hitl_orchestrator.domain.state import RUN, Snapshot
 from hitl_orchestrator.graph import tables
-from hitl_orchestrator.graph.build import build
+from hitl_orchestrator.graph.build import Graph, build
 from hitl_orchestrator.graph.picture import Picture, draw
 from hitl_orchestrator.graph.projection import read_thread
 from hitl_orchestrator.testing import read_agents
@@ -35,15 +35,18 @@ READ_ONLY = "-c default_transaction_read_only=on"
 
 
 class Database:
-    """A server's database, to be read. `agents` are those of the server: they make the graph."""
+    """A server's database, to be read."""
 
-    def __init__(self, connection: psycopg.Connection[DictRow], agents: object) -> None:
-        self.connection = connection
-        self._graph = build(read_agents(agents), PostgresSaver(connection))
+    def __init__(
+        self, connection: psycopg.Connection[DictRow], graph: Graph, opened: ExitStack
+    ) -> None:
+        self._connection = connection
+        self._graph = graph
+        self._opened = opened
 
     def rows(self, query: LiteralString, *values: object) -> tables.Table:
         """Return what a query finds. Raise ReadOnlySqlTransaction: it writes."""
-        found = self.connection.execute(query, values)
+        found = self._connection.execute(query, values)
         head = [column.name for column in found.description or ()]
         return tables.Table(head, [[str(row[name]) for name in head] for row in found])
 
@@ -52,10 +55,8 @@ class Database:
 
         A server keeps the newest of each flush, and with HITL_HISTORY=all every one.
         """
-        states = [*self._graph.get_state_history(_name(thread_id))][::-1]
         return tables.list_moments(
-            (number, before.next if before else (), *_compare(before, state))
-            for number, (before, state) in enumerate(zip([None, *states], states, strict=False))
+            _list_moments([*self._graph.get_state_history(_name(thread_id))][::-1])
         )
 
     def draw(self, thread_id: str) -> Picture:
@@ -63,12 +64,15 @@ class Database:
         thread = self._graph.get_state(_name(thread_id))
         return draw(self._graph, thread.next or (END,))
 
+    def close(self) -> None:
+        self._opened.close()
 
-@contextmanager
-def attach(where: str | Path, agents: object) -> Generator[Database]:
+
+def attach(where: str | Path, agents: object) -> Database:
     """Open the database of a server, by its address, or by its data folder where it is embedded.
 
-    An embedded one lives on for as long as somebody is attached.
+    `agents` are those of the server: they make the graph. An embedded Postgres lives on for as long
+    as somebody is attached.
     """
     with ExitStack() as stack:
         url = stack.enter_context(EmbeddedPostgres(where)) if isinstance(where, Path) else where
@@ -77,25 +81,24 @@ def attach(where: str | Path, agents: object) -> Generator[Database]:
                 url, autocommit=True, prepare_threshold=0, row_factory=dict_row, options=READ_ONLY
             )
         )
-        yield Database(connection, agents)
+        graph = build(read_agents(agents), PostgresSaver(connection))
+        return Database(connection, graph, stack.pop_all())
 
 
 def _name(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id}}
 
 
-def _compare(
-    before: StateSnapshot | None, after: StateSnapshot
-) -> tuple[list[tables.Difference], list[Any]]:
-    """Return what changed, and what waits."""
-    state = _read(after)
-    if state is None:
-        return [], []
-    was = _read(before) if before else None
-    waits = [one.request for one in state.questions.values() if one.waits]
-    return tables.compare(was or Snapshot(run=state.run), state), waits
-
-
-def _read(thread: StateSnapshot) -> Snapshot | None:
-    """Return the run's state; None: the thread has none yet."""
-    return read_thread(Snapshot.of(thread.values), thread) if RUN in thread.values else None
+def _list_moments(threads: Sequence[StateSnapshot]) -> Iterable[tables.Line]:
+    """`threads`: of one thread, the oldest first."""
+    state, nodes = None, ()
+    for number, thread in enumerate(threads):
+        if RUN not in thread.values:
+            continue
+        before, state = state, Snapshot.of(thread.values)
+        if thread is threads[-1]:
+            state = read_thread(state, thread)  # with what those wrote that are done already
+        changes = tables.compare(before or Snapshot(run=state.run), state)
+        waits = [one.request for one in state.questions.values() if one.waits]
+        yield number, nodes, changes, waits
+        nodes = thread.next
