@@ -37,7 +37,7 @@ Edge = tuple[str, str]
 
 
 @dataclass(frozen=True, repr=False)
-class Picture:
+class Drawing:
     """An SVG, which a notebook shows."""
 
     svg: str
@@ -50,7 +50,7 @@ class Picture:
         return self.text
 
 
-class Box(NamedTuple):
+class _Box(NamedTuple):
     layer: int
     x: int
     y: int
@@ -61,7 +61,7 @@ class Box(NamedTuple):
         return self.x + self.width // 2
 
 
-def draw(graph: Graph, marked: Collection[str] = ()) -> Picture:
+def draw(graph: Graph, marked: Collection[str] = ()) -> Drawing:
     """Draw the graph; `marked` are the nodes where it stands."""
     drawn = graph.get_graph()
     edges = dict.fromkeys((edge.source, edge.target) for edge in drawn.edges)
@@ -70,7 +70,7 @@ def draw(graph: Graph, marked: Collection[str] = ()) -> Picture:
 
 def draw_edges(
     nodes: Sequence[str], edges: Sequence[Edge], marked: Collection[str] = ()
-) -> Picture:
+) -> Drawing:
     """Draw the nodes in layers, by how far they are from the start."""
     boxes = _place(_list_layers(nodes, edges))
     right = max(box.x + box.width for box in boxes.values())
@@ -84,7 +84,7 @@ def draw_edges(
         lines="".join(_draw_lines(boxes, edges, bottom)),
         boxes="".join(_draw_box(node, box, node in marked) for node, box in boxes.items()),
     )
-    return Picture(svg, text)
+    return Drawing(svg, text)
 
 
 def _list_layers(nodes: Sequence[str], edges: Iterable[Edge]) -> list[list[str]]:
@@ -101,20 +101,20 @@ def _list_layers(nodes: Sequence[str], edges: Iterable[Edge]) -> list[list[str]]
     return layers
 
 
-def _place(layers: Sequence[Sequence[str]]) -> dict[str, Box]:
+def _place(layers: Sequence[Sequence[str]]) -> dict[str, _Box]:
     tallest = max(len(layer) for layer in layers)
-    boxes: dict[str, Box] = {}
+    boxes: dict[str, _Box] = {}
     x = _EDGE
     for number, layer in enumerate(layers):
         width = round(max(len(_shorten(node)) for node in layer) * _CHARACTER) + 18
         top = _ARC + (tallest - len(layer)) * _ROW // 2
         for row, node in enumerate(layer):
-            boxes[node] = Box(number, x, top + row * _ROW, width)
+            boxes[node] = _Box(number, x, top + row * _ROW, width)
         x += width + _GAP
     return boxes
 
 
-def _draw_lines(boxes: Mapping[str, Box], edges: Sequence[Edge], bottom: int) -> Iterable[str]:
+def _draw_lines(boxes: Mapping[str, _Box], edges: Sequence[Edge], bottom: int) -> Iterable[str]:
     for source, target in edges:
         start, end = boxes[source], boxes[target]
         if abs(end.layer - start.layer) != 1:
@@ -124,14 +124,14 @@ def _draw_lines(boxes: Mapping[str, Box], edges: Sequence[Edge], bottom: int) ->
             yield _draw_line(start, end) + (' marker-start="url(#tip)"/>' if both else "/>")
 
 
-def _draw_line(start: Box, end: Box) -> str:
+def _draw_line(start: _Box, end: _Box) -> str:
     forward = start.layer < end.layer
     x1, x2 = (start.x + start.width, end.x) if forward else (start.x, end.x + end.width)
     y1, y2, middle = start.y + _HEIGHT // 2, end.y + _HEIGHT // 2, (x1 + x2) // 2
     return f'<path d="M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"'
 
 
-def _draw_arc(start: Box, end: Box, bottom: int) -> str:
+def _draw_arc(start: _Box, end: _Box, bottom: int) -> str:
     """Past all boxes: forward above them, else below."""
     above = start.layer < end.layer
     side, far = (0, 6) if above else (_HEIGHT, bottom + _ARC - 6)
@@ -141,7 +141,7 @@ def _draw_arc(start: Box, end: Box, bottom: int) -> str:
     )
 
 
-def _draw_box(node: str, box: Box, is_marked: bool) -> str:
+def _draw_box(node: str, box: _Box, is_marked: bool) -> str:
     return _BOX.format(
         title=escape(node),
         label=escape(_shorten(node)),

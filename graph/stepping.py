@@ -1,7 +1,7 @@
 """A run superstep by superstep, in memory, to be looked at: what each changed, and what waits.
 
-Each moment keeps a copy of the memory, so a run can be forked at any of them. The threads of its
-agents are forked with it, which no saver does by itself: see docs/decisions.md.
+Each keeps a copy of the memory, so a run can be forked at any of them. The threads of its agents
+are forked with it, which no saver does by itself: see docs/decisions.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,29 +23,29 @@ from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.state import RUN, Delta, RunSettings, Snapshot, first_state
 from hitl_orchestrator.graph import tables
 from hitl_orchestrator.graph.build import build
-from hitl_orchestrator.graph.picture import Picture, draw
+from hitl_orchestrator.graph.picture import Drawing, draw
 from hitl_orchestrator.graph.projection import read_thread, resume_map
 from hitl_orchestrator.nodes.agents import Agent
 from hitl_orchestrator.nodes.mishaps import keeping_mishaps
 from hitl_orchestrator.nodes.run_kinds import ElsewhereRun, RemoteGraph
 
 
-class Memory(NamedTuple):
+class SaverAndStore(NamedTuple):
     """What a run and its agents keep."""
 
     saver: InMemorySaver
     store: InMemoryStore
 
-    def copy(self) -> "Memory":
+    def copy(self) -> "SaverAndStore":
         saver = InMemorySaver(serde=self.saver.serde)
         saver.storage = deepcopy(self.saver.storage)
         saver.writes.update({at: {**writes} for at, writes in self.saver.writes.items()})
         saver.blobs.update(self.saver.blobs)
-        return Memory(saver, deepcopy(self.store))
+        return SaverAndStore(saver, deepcopy(self.store))
 
 
 @dataclass(frozen=True, repr=False)
-class Moment:
+class Superstep:
     """Where a run stands after a superstep.
 
     `nodes` ran; of them, `wrote` has those that came to their end, with what they wrote. `next`
@@ -61,8 +61,8 @@ class Moment:
     waiting: tuple[HitlRequest, ...]
     interrupts: tuple[Interrupt, ...]
     settled: Mapping[str, Settled]
-    memory: Memory
-    picture: Picture
+    memory: SaverAndStore
+    picture: Drawing
 
     @property
     def has_ended(self) -> bool:
@@ -84,33 +84,35 @@ class Moment:
 
     def _repr_html_(self) -> str:
         wrote = {node: tables.list_written(delta) for node, delta in self.wrote.items()}
-        return tables.write_moment(self._title, self.picture.svg, wrote, self.changes, self.waiting)
+        return tables.write_superstep(
+            self._title, self.picture.svg, wrote, self.changes, self.waiting
+        )
 
 
 class Stepping:
-    """A run by hand. `moments`: one a superstep, so far. `mishaps`: what agents raised."""
+    """A run by hand. `supersteps`: those so far. `mishaps`: what agents raised."""
 
     def __init__(
         self,
         agents: Sequence[Agent],
         settings: RunSettings,
-        memory: Memory | None = None,
-        moments: Sequence[Moment] = (),
+        memory: SaverAndStore | None = None,
+        supersteps: Sequence[Superstep] = (),
     ) -> None:
-        """`memory` and `moments`: of the run that this one goes on from; it writes into both."""
+        """`memory` and `supersteps`: of the run that this one goes on from; it writes into both."""
         self._agents = agents
-        self._memory = memory or Memory(InMemorySaver(), InMemoryStore())
+        self._memory = memory or SaverAndStore(InMemorySaver(), InMemoryStore())
         self._config: RunnableConfig = {"configurable": {"thread_id": settings.threadId}}
         self.settings = settings
         self.graph = build(agents, self._memory.saver, store=self._memory.store)
-        self.moments = [*moments]
-        self.settled = dict(moments[-1].settled) if moments else {}
+        self.supersteps = [*supersteps]
+        self.settled = dict(supersteps[-1].settled) if supersteps else {}
         self.mishaps: list[Exception] = []
 
     @property
     def state(self) -> Snapshot:
         """Return the state as it is now; before the first superstep, as it will begin."""
-        return self.moments[-1].state if self.moments else Snapshot.first(self.settings)
+        return self.supersteps[-1].state if self.supersteps else Snapshot.first(self.settings)
 
     @property
     def waiting(self) -> list[HitlRequest]:
@@ -123,7 +125,7 @@ class Stepping:
         """Return the wanted facets that were made; none before the end."""
         return self.state.result.result.outputs if self.state.result else {}
 
-    async def step(self) -> Moment:
+    async def step(self) -> Superstep:
         """Run one superstep. Raise Invalid where the run has ended, or waits for an answer."""
         given, nodes = self._choose()
         wrote: dict[str, Delta] = {}
@@ -142,15 +144,15 @@ class Stepping:
                     if written and node in self.graph.nodes:
                         delta = Delta.of(written[RUN])
                         wrote[node] = wrote[node].join(delta) if node in wrote else delta
-        self.moments.append(await self._look(nodes, wrote))
-        return self.moments[-1]
+        self.supersteps.append(await self._look(nodes, wrote))
+        return self.supersteps[-1]
 
-    async def go_on(self) -> Moment:
+    async def go_on(self) -> Superstep:
         """Step until the run has ended, or waits for an answer."""
-        moment = await self.step()
-        while not moment.has_ended and not moment.interrupts:
-            moment = await self.step()
-        return moment
+        superstep = await self.step()
+        while not superstep.has_ended and not superstep.interrupts:
+            superstep = await self.step()
+        return superstep
 
     def answer(self, said: Json, to: HitlRequest | None = None) -> None:
         """Answer what waits, by default the oldest, in the words of `read_said`.
@@ -167,27 +169,28 @@ class Stepping:
         """Return a run that stands where this one stood after that superstep.
 
         All that was kept is as it was then, also what the agents keep; this run stays as it is.
-        What agents have done to the world outside is not undone. Raise Invalid: no such moment, or
-        an agent keeps its threads elsewhere.
+        What agents have done to the world outside is not undone. Raise Invalid: no such superstep,
+        or an agent keeps its threads elsewhere.
         """
-        if not 0 <= number < len(self.moments):
+        if not 0 <= number < len(self.supersteps):
             raise Invalid(f"There is no superstep {number} to fork at.")
         for agent in self._agents:
             if isinstance(agent.run, RemoteGraph | ElsewhereRun):
                 name = agent.capability.capabilityId
                 raise Invalid(f"{name} keeps its threads elsewhere: they cannot be forked.")
-        moment = self.moments[number]
-        memory = moment.memory.copy()
-        return Stepping(self._agents, self.settings, memory, self.moments[: number + 1])
+        superstep = self.supersteps[number]
+        memory = superstep.memory.copy()
+        return Stepping(self._agents, self.settings, memory, self.supersteps[: number + 1])
 
-    def draw(self) -> Picture:
+    def draw(self) -> Drawing:
         """Draw the graph, with the nodes marked that are next or wait; at the end, the end."""
-        return draw(self.graph, (self.moments[-1].next or (END,)) if self.moments else (START,))
+        next_nodes = self.supersteps[-1].next if self.supersteps else (START,)
+        return draw(self.graph, next_nodes or (END,))
 
     def history(self) -> tables.Table:
         """Return what happened, a line a superstep."""
-        return tables.list_moments(
-            (moment.number, moment.nodes, moment.changes, moment.waiting) for moment in self.moments
+        return tables.list_supersteps(
+            (one.number, one.nodes, one.changes, one.waiting) for one in self.supersteps
         )
 
     def __repr__(self) -> str:
@@ -198,9 +201,9 @@ class Stepping:
 
     def _choose(self) -> tuple[object, tuple[str, ...]]:
         """Return what to invoke the graph with, and which nodes run then."""
-        if not self.moments:
+        if not self.supersteps:
             return first_state(Snapshot.first(self.settings)), (START,)
-        now = self.moments[-1]
+        now = self.supersteps[-1]
         if now.has_ended:
             raise Invalid("The run has ended.")
         answers = resume_map(now.interrupts, self.settled)
@@ -208,12 +211,12 @@ class Stepping:
             raise Invalid(f"The run waits for an answer: {now.waiting[0].question}")
         return Command(resume=answers) if answers else None, now.next
 
-    async def _look(self, nodes: tuple[str, ...], wrote: Mapping[str, Delta]) -> Moment:
+    async def _look(self, nodes: tuple[str, ...], wrote: Mapping[str, Delta]) -> Superstep:
         thread = await self.graph.aget_state(self._config)
-        before = self.state if self.moments else Snapshot(run=self.settings)
+        before = self.state if self.supersteps else Snapshot(run=self.settings)
         state = read_thread(before, thread)
-        return Moment(
-            number=len(self.moments),
+        return Superstep(
+            number=len(self.supersteps),
             nodes=nodes,
             wrote=wrote,
             before=before,

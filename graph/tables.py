@@ -70,17 +70,12 @@ def compare(before: Snapshot, after: Snapshot) -> list[Difference]:
     ]
 
 
-def list_moments(moments: Iterable[Line]) -> Table:
+def list_supersteps(supersteps: Iterable[Line]) -> Table:
     """Return a history as a table."""
-    rows = [
-        (
-            str(number),
-            ", ".join(nodes),
-            ", ".join(map(str, changes)),
-            "; ".join(request.question for request in waiting),
-        )
-        for number, nodes, changes, waiting in moments
-    ]
+    rows: list[Sequence[str]] = []
+    for number, nodes, changes, waiting in supersteps:
+        waits = "; ".join(request.question for request in waiting)
+        rows.append((str(number), ", ".join(nodes), ", ".join(map(str, changes)), waits))
     return Table(("superstep", "nodes", "changed", "waits"), rows)
 
 
@@ -116,7 +111,7 @@ def write_run(state: Snapshot, settled: Mapping[str, Settled]) -> str:
     return "".join(parts)
 
 
-def write_moment(
+def write_superstep(
     title: str,
     svg: str,
     wrote: Mapping[str, Sequence[str]],

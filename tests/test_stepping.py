@@ -94,7 +94,7 @@ async def test_a_run_that_waits_still_waits_after_its_fork_has_ended() -> None:
     done: list[str] = []
     run = begin(painter(done))
     await run.go_on()
-    await answered(run.fork(len(run.moments) - 1), "blue")
+    await answered(run.fork(len(run.supersteps) - 1), "blue")
     assert [request.question for request in run.waiting] == [COLOURS["question"]]
     assert await answered(run, "red") == {"colour": "red"}
 
@@ -103,7 +103,7 @@ async def test_a_fork_after_an_answer_keeps_it_and_ends_alike() -> None:
     run = begin([asking("first"), asking("second", "first")])
     await run.go_on()
     await answered(run, "one")
-    second = len(run.moments) - 1
+    second = len(run.supersteps) - 1
     await answered(run, "two")
     other = run.fork(second)
     await answered(other, "another")
@@ -136,7 +136,7 @@ async def test_a_step_says_who_ran_what_it_wrote_and_what_changed() -> None:
     nodes = [(await run.step()).nodes for _ in range(4)]
     both = ("agent.left", "agent.right")
     assert nodes == [("__start__",), ("planner",), both, ("guard",)]
-    changes = [(change.sign, change.after) for change in run.moments[-1].changes]
+    changes = [(change.sign, change.after) for change in run.supersteps[-1].changes]
     assert ("+", "agent.left asks “What of left?”: pending") in changes
     paused = await run.step()
     assert [*paused.wrote] == ["agent.right"], "it was refused, and went on"
@@ -169,10 +169,10 @@ async def test_what_agents_say_is_text_in_every_page() -> None:
         return {"first": interrupt(bad)}
 
     run = begin({**asking("first"), "displayName": bad, "run": run_agent})
-    moment = await run.go_on()
+    superstep = await run.go_on()
     run.answer(bad)
     end = await run.go_on()
-    things: list[Any] = [moment, end, run, run.history(), put_beside(run=run)]
+    things: list[Any] = [superstep, end, run, run.history(), put_beside(run=run)]
     for shown in things:
         page = shown._repr_html_()
         assert "<script" not in page
@@ -185,8 +185,8 @@ def read_boxes(svg: str) -> list[dict[str, str]]:
 
 async def test_the_node_where_the_run_stands_is_marked() -> None:
     run = begin(asking("first"))
-    moment = await run.go_on()
-    for svg in (run.draw().svg, moment.picture.svg):
+    superstep = await run.go_on()
+    for svg in (run.draw().svg, superstep.picture.svg):
         assert [box["fill"] for box in read_boxes(svg)].count(MARKED) == 1
     assert repr(run.draw()).endswith("at: agent.first")
     await answered(run, "one")

@@ -1,11 +1,14 @@
 """Look at the threads of a server that runs, in its database: nothing can be written.
 
-from hitl_orchestrator.live import attach
+With the address of the database, or the folder of an embedded one, and the server's agents:
 
-with attach("postgresql://…", "my_agent.py:agent") as database:
+    from hitl_orchestrator.live import attach
+
+    database = attach("postgresql://…", "my_agent.py:agent")
     database.rows("SELECT run_id, status FROM orchestrator_runs")
     database.history("a-thread")
     database.draw("a-thread")
+    database.close()
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +28,7 @@ from hitl_orchestrator.checkpoints.embedded.postgres import EmbeddedPostgres
 from hitl_orchestrator.domain.state import RUN, Snapshot
 from hitl_orchestrator.graph import tables
 from hitl_orchestrator.graph.build import Graph, build
-from hitl_orchestrator.graph.picture import Picture, draw
+from hitl_orchestrator.graph.picture import Drawing, draw
 from hitl_orchestrator.graph.projection import read_thread
 from hitl_orchestrator.testing import read_agents
 
@@ -48,18 +51,18 @@ class Database:
         """Return what a query finds. Raise ReadOnlySqlTransaction: it writes."""
         found = self._connection.execute(query, values)
         head = [column.name for column in found.description or ()]
-        return tables.Table(head, [[str(row[name]) for name in head] for row in found])
+        return tables.Table(head, [[*map(str, row.values())] for row in found])
 
     def history(self, thread_id: str) -> tables.Table:
         """Return a line for each checkpoint that is kept of the thread, the oldest first.
 
         A server keeps the newest of each flush, and with HITL_HISTORY=all every one.
         """
-        return tables.list_moments(
-            _list_moments([*self._graph.get_state_history(_name(thread_id))][::-1])
+        return tables.list_supersteps(
+            _list_supersteps([*self._graph.get_state_history(_name(thread_id))][::-1])
         )
 
-    def draw(self, thread_id: str) -> Picture:
+    def draw(self, thread_id: str) -> Drawing:
         """Draw the graph, with the nodes marked that are next or wait; at the end, the end."""
         thread = self._graph.get_state(_name(thread_id))
         return draw(self._graph, thread.next or (END,))
@@ -89,7 +92,7 @@ def _name(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id}}
 
 
-def _list_moments(threads: Sequence[StateSnapshot]) -> Iterable[tables.Line]:
+def _list_supersteps(threads: Sequence[StateSnapshot]) -> Iterable[tables.Line]:
     """`threads`: of one thread, the oldest first."""
     state, nodes = None, ()
     for number, thread in enumerate(threads):

@@ -1,14 +1,16 @@
 """A run in a notebook: superstep by superstep, drawn, forked; without server and database.
 
-from hitl_orchestrator.notebook import begin
+At any prompt that awaits:
 
-run = begin("my_agent.py:agent", "Announce it")
-await run.step()      # what one superstep changed
-await run.go_on()     # until it waits, or has ended
-run.answer("dev")     # True, False, an option, a text, data
-run.draw()            # the graph, and where the run stands
-run.history()         # a line a superstep
-other = run.fork(3)   # where it stood after superstep 3
+    from hitl_orchestrator.notebook import begin
+
+    run = begin("my_agent.py:agent", "Announce it")
+    await run.step()      # what one superstep changed
+    await run.go_on()     # until it waits, or has ended
+    run.answer("dev")     # True, False, an option, a text, data
+    run.draw()            # the graph, and where the run stands
+    run.history()         # a line a superstep
+    other = run.fork(3)   # where it stood after superstep 3
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +20,13 @@ from typing import Any
 
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.graph import decisions, tables
-from hitl_orchestrator.graph.picture import Picture, draw
-from hitl_orchestrator.graph.stepping import Moment, Stepping
+from hitl_orchestrator.graph.picture import Drawing, draw
+from hitl_orchestrator.graph.stepping import Stepping, Superstep
 from hitl_orchestrator.graph.trial import list_outputs
 from hitl_orchestrator.nodes.agents import build_registry
 from hitl_orchestrator.testing import read_agents
 
-__all__ = ["Beside", "Moment", "Picture", "Stepping", "as_agent", "begin", "draw", "put_beside"]
+__all__ = ["Beside", "Drawing", "Stepping", "Superstep", "as_agent", "begin", "draw", "put_beside"]
 
 
 @dataclass(frozen=True, repr=False)
