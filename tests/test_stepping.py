@@ -198,7 +198,8 @@ def test_no_box_lies_on_another_nor_beyond_the_picture(number: int) -> None:
     agents = [asking(f"{'long' * 12}_{each}") for each in range(number)]
     svg = draw(begin(agents).graph).svg
     boxes = [
-        tuple(int(box[side]) for side in ("x", "y", "width", "height")) for box in read_boxes(svg)
+        (int(box["x"]), int(box["y"]), int(box["width"]), int(box["height"]))
+        for box in read_boxes(svg)
     ]
     assert len(boxes) == number + 4
     assert len({(x, y) for x, y, _, _ in boxes}) == len(boxes)
