@@ -99,7 +99,7 @@ class Stepping:
         memory: SaverAndStore | None = None,
         supersteps: Sequence[Superstep] = (),
     ) -> None:
-        """`memory` (it writes into that) and `supersteps`: of the run that this one goes on from."""
+        """`memory`, which it writes into, and `supersteps`: of the run that it goes on from."""
         self._agents = agents
         self._memory = memory or SaverAndStore(InMemorySaver(), InMemoryStore())
         self._config: RunnableConfig = {"configurable": {"thread_id": settings.threadId}}
