@@ -3,23 +3,18 @@ examples are run.
 """
 
 import ast
-import json
 import re
 import runpy
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 import typer
 import typer.main
-from langchain_core.runnables import RunnableConfig
 
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.events import VOICES
-from hitl_orchestrator.domain.state import RunSettings, Snapshot, first_state
-from hitl_orchestrator.graph.build import Graph
 from hitl_orchestrator.nodes.agents import read_agent
 from hitl_orchestrator.server.main import app
 from hitl_orchestrator.server.settings import Settings
@@ -151,30 +146,3 @@ def test_the_readmes_agent_is_listed_asks_is_answered_and_its_result_is_in_the_r
 def answered(response: httpx.Response) -> Any:
     assert response.is_success, response.text
     return response.json()
-
-
-async def test_the_graph_that_langgraph_json_names_pauses(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)  # no .env of somebody's
-    monkeypatch.delenv("HITL_AGENTS", raising=False)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    place, _, name = json.loads((ROOT / "langgraph.json").read_text("utf-8"))["graphs"][
-        "orchestrator"
-    ].partition(":")
-    assert (ROOT / place).is_file()
-    factory = getattr(
-        import_module(place.removeprefix("./src/").removesuffix(".py").replace("/", ".")), name
-    )
-    graph = cast(Graph, factory())
-    run = RunSettings(
-        runId="run",
-        threadId="thread",
-        objective="Announce our release",
-        outputs=("published",),
-        maxHitlRequests=3,
-    )
-    config: RunnableConfig = {"configurable": {"thread_id": run.threadId}}
-    await graph.ainvoke(first_state(Snapshot.first(run)), config)
-    assert factory() is graph, "what is called again for the answer is the graph that waits"
-    assert len((await graph.aget_state(config)).interrupts) == 1
