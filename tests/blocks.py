@@ -10,6 +10,7 @@ import pty
 import re
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import termios
@@ -44,7 +45,7 @@ _LIKE = {
     "any": r"[\s\S]*?",
     "moment": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+Z)?",
     "time": r"\d\d:\d\d:\d\d",
-    "wait": r"\d+ s *",
+    "wait": r"\d+ (?:s|min) *",
 }
 _UP, _ERASE = "\x1b[1A", "\x1b[2K"
 _MOVE = re.compile(f"(\r\n|{re.escape(_UP)}|{re.escape(_ERASE)})")
@@ -135,7 +136,11 @@ class Reader:
         traceback: TracebackType | None,
     ) -> None:
         self._say(f"{_STOP}; exit")
-        self._shell.communicate(timeout=30)
+        try:
+            self._shell.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._shell.pid, signal.SIGKILL)
+            self._shell.communicate()
         os.close(self._terminal)
         os.close(self._inside)
 
