@@ -3,11 +3,8 @@ examples are run.
 """
 
 import ast
-import json
 import re
 import runpy
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,7 @@ from hitl_orchestrator.nodes.agents import read_agent
 from hitl_orchestrator.server.main import app
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
-from tests.processes import Running, serving
+from tests.processes import serving
 from tests.repository import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -149,36 +146,3 @@ def test_the_readmes_agent_is_listed_asks_is_answered_and_its_result_is_in_the_r
 def answered(response: httpx.Response) -> Any:
     assert response.is_success, response.text
     return response.json()
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_readmes_curl_lines_work(live_server: Running) -> None:
-    """But for where the server is and what its key is, which are the test's."""
-    lines = block(README, "sh", "curl ").splitlines()
-    assert [line.partition("=")[0] for line in lines[:2]] == ["BASE", "AUTH"]
-    here = [f"BASE={live_server.url}", f"AUTH='Authorization: Bearer {live_server.api_key}'"]
-    done = subprocess.run(
-        ["sh", "-eu", "-c", "\n".join([*here, *lines[2:]])],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    said, start = json.JSONDecoder(), 0
-    answers = list[dict[str, Any]]()
-    while done.stdout[start] == "{":
-        answer, start = said.raw_decode(done.stdout, start)
-        answers.append(answer)
-    assert [answer["status"] for answer in answers] == [
-        "awaiting_hitl",
-        "awaiting_hitl",
-        "completed",
-        "completed",
-    ]
-    frames = [
-        json.loads(line.removeprefix("data: "))
-        for line in done.stdout[start:].splitlines()
-        if line.startswith("data: ")
-    ]
-    assert (frames[0]["type"], frames[-1]["type"]) == ("start", "complete")
