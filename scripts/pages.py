@@ -6,10 +6,13 @@ of the repository to its source. One that leads to no file is left alone, and mk
 
 import posixpath
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+
+from hitl_orchestrator.graph.picture import draw
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
@@ -18,6 +21,9 @@ PAGES = {
     "SECURITY.md": "reporting.md",
     "CHANGELOG.md": "changelog.md",
 }
+PICTURE = runpy.run_path(str(ROOT / "scripts" / "picture.py"))
+# GitHub draws Mermaid; a theme would load what does from another host
+DRAWING = re.compile(r"(?<=<!-- drawn by scripts/picture -->\n)```mermaid\n.*?```", re.S)
 LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)\s]*)?\))")
 
 
@@ -30,6 +36,7 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     source = find_source(page.file.src_uri)
     tree = config.extra["source"]
+    markdown = DRAWING.sub(lambda _: draw(PICTURE["build_default"]()).svg, markdown)
     return LINK.sub(lambda link: f"{link[1]}{lead(source, link[2], tree)}{link[3]}", markdown)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from langgraph.checkpoint.memory import InMemorySaver
 
-from hitl_orchestrator.graph.build import build
+from hitl_orchestrator.graph.build import Graph, build
 from hitl_orchestrator.nodes.agents import load_agents
 from hitl_orchestrator.server.settings import Settings
 
@@ -19,11 +19,15 @@ BETWEEN_MARKERS = re.compile(
 )
 
 
-def drawn() -> str:
-    """Return the graph over the default agents, as Mermaid."""
+def build_default() -> Graph:
+    """Compile the graph over the default agents."""
     settings = Settings()
-    agents = load_agents(settings.agents, settings)
-    return build(agents, InMemorySaver()).get_graph().draw_mermaid()
+    return build(load_agents(settings.agents, settings), InMemorySaver())
+
+
+def drawn() -> str:
+    """Return it as Mermaid."""
+    return build_default().get_graph().draw_mermaid()
 
 
 def shown_in(page: str, picture: str) -> str:
