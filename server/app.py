@@ -21,6 +21,7 @@ from hitl_orchestrator.server.api.shortcut import ShortCut
 from hitl_orchestrator.server.inbox import room
 from hitl_orchestrator.server.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.orchestrator import Orchestrator
+from hitl_orchestrator.server.protocols import room as protocols
 from hitl_orchestrator.server.proxies import BehindProxy, find_root_path
 from hitl_orchestrator.server.settings import Settings
 
@@ -74,6 +75,7 @@ def create_app(
     app.include_router(operations.router)
     describe(app, settings.root_path)
     room.install(app, settings.api_key.get_secret_value())
+    protocols.install(app)
 
     @cache  # made once: it takes the loop for a moment, and needs no key
     def build_docs() -> HTMLResponse:

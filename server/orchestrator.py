@@ -441,6 +441,13 @@ class Orchestrator:
 
         return self._waiting.follow(run_id, read, after)
 
+    def follow_to_rest(self, run_id: str, after: int = 0) -> AsyncGenerator[Batch | Run]:
+        """Yield a run's frames after that number until it has paused or ended; then the run.
+
+        Raise NotFound.
+        """
+        return self._waiting.follow_to_rest(self._store, run_id, after)
+
     async def last_queue_frame(self) -> int:
         """Return the number of the newest frame of the queue; 0: there is none yet."""
         return await self._store.last_queue_frame()
