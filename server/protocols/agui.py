@@ -46,16 +46,17 @@ from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.domain.run import Run, RunStatus
 from hitl_orchestrator.server.body import parse_body
-from hitl_orchestrator.server.protocols.answer_schemas import read_answer, reject, write_schema
-from hitl_orchestrator.server.protocols.client import Client, describe, digest
+from hitl_orchestrator.server.protocols.answer_schemas import (
+    SHOWN,
+    read_answer,
+    reject,
+    write_schema,
+)
+from hitl_orchestrator.server.protocols.client import Client, describe, digest, name_error
 from hitl_orchestrator.server.sse import stream_chunks
 
 VIA = "ag-ui"
 CANCELLED = "Cancelled by the user"
-SHOWN = {  # of a request, beside what an interrupt has fields for
-    *("runId", "stepId", "originAgent", "kind", "options", "allowFreeForm", "urgency"),
-    *("additionalContext", "action", "payload", "operatorPrompt", "earlier", "attempt"),
-}
 MOST_ENTRIES = 100
 
 
@@ -105,13 +106,9 @@ async def _tell(client: Client, given: RunAgentInput) -> AsyncGenerator[BaseEven
             for event in events:
                 yield event
     except OrchestratorError as error:
-        yield RunErrorEvent(message=describe(error), code=_name(error), metadata={**error.more})
-
-
-def _name(error: OrchestratorError) -> str:
-    """Return the error's name as it is spelled in codes: `RunEnded` is `run-ended`."""
-    name = type(error).__name__
-    return "".join(f"-{one.lower()}" if one.isupper() else one for one in name).removeprefix("-")
+        yield RunErrorEvent(
+            message=describe(error), code=name_error(error), metadata={**error.more}
+        )
 
 
 async def _start(client: Client, given: RunAgentInput) -> tuple[Run, int]:

@@ -21,6 +21,10 @@ MEANINGS = {  # what each word of a schema is of a response
     "text": "freeformText",
     "data": "data",
 }
+SHOWN = {  # of a request, beside its id, its words and its time
+    *("runId", "stepId", "originAgent", "kind", "options", "allowFreeForm", "urgency"),
+    *("additionalContext", "action", "payload", "operatorPrompt", "earlier", "attempt"),
+}
 _REASON: JsonObject = {"type": "string", "title": "Reason", "maxLength": LONGEST_TEXT}
 _TEXT: JsonObject = {
     "type": "string",

@@ -95,3 +95,9 @@ def describe(error: OrchestratorError) -> str:
             return f"{error.detail} {who} decided it at {when}."
         case _:
             return error.detail
+
+
+def name_error(error: OrchestratorError) -> str:
+    """Return the error's name as it is spelled in codes: `RunEnded` is `run-ended`."""
+    name = type(error).__name__
+    return "".join(f"-{one.lower()}" if one.isupper() else one for one in name).removeprefix("-")

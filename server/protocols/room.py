@@ -22,7 +22,10 @@ class Protocol(NamedTuple):
     paths: tuple[str, ...]
 
 
-PROTOCOLS = (Protocol("AG-UI", "agui", "ag_ui", ("/agui",)),)
+PROTOCOLS = (
+    Protocol("AG-UI", "agui", "ag_ui", ("/agui",)),
+    Protocol("A2A", "a2a", "a2a", ("/a2a", "/a2a/{rest:path}", "/.well-known/agent-card.json")),
+)
 
 
 def install(app: FastAPI, protocols: Iterable[Protocol] = PROTOCOLS) -> None:
