@@ -40,7 +40,7 @@ STATES: Mapping[RunStatus, TaskState] = {
 LARGEST_EXACT = 2**53  # beyond it a double, which is all that a part can hold, rounds
 
 
-class Said(NamedTuple):
+class MessageContent(NamedTuple):
     """What a message says: in words, and by its data parts."""
 
     text: str
@@ -106,7 +106,7 @@ def _exactly(value: Json) -> Json:
     return cast(Json, normalize_large_integers_to_strings(value))
 
 
-def read_message(message: Message) -> Said:
+def read_message(message: Message) -> MessageContent:
     """Return what a message says. Raise Invalid for what it must not have."""
     if any(not part.HasField("text") and not part.HasField("data") for part in message.parts):
         raise Invalid("A message has parts of text or data alone, no files.")
@@ -118,7 +118,7 @@ def read_message(message: Message) -> Said:
         check_storable([text, data])
     except Unstorable as error:
         raise Invalid(f"The message {error}.") from error
-    return Said(text, cast(list[JsonObject], data))
+    return MessageContent(text, cast(list[JsonObject], data))
 
 
 def _narrow(value: Any) -> Any:
@@ -134,7 +134,7 @@ def _narrow(value: Any) -> Any:
     return int(value)
 
 
-def read_start(message: Message, said: Said) -> JsonObject:
+def read_start(message: Message, said: MessageContent) -> JsonObject:
     """Return what a message says of a new run, as a body of `POST /api/runs`. Raise Invalid."""
     if len(said.data) > 1:
         raise Invalid("A task is begun by one data part, beside the text.")
@@ -148,7 +148,7 @@ def read_start(message: Message, said: Said) -> JsonObject:
     return start
 
 
-def read_answers(run: Run, said: Said) -> list[HitlResponse]:
+def read_answers(run: Run, said: MessageContent) -> list[HitlResponse]:
     """Return the responses that a message means. Raise Invalid.
 
     Words alone are taken where no other question can be meant: the run has asked only one.

@@ -95,6 +95,8 @@ async def test_an_action_is_edited_approved_and_done(binding: str, served: Serve
     assert (said["approved"], said["responder"]["id"]) == (True, "ada")
     kept = (await served.api.get(f"/api/runs/{done.id}")).json()
     edited = kept["responses"][0]["editedArguments"]
+    operators = {one["action"]: one["operator"] for one in kept["metadata"]["auditLog"]}
+    assert operators["start"]["id"] == operators["resume"]["id"] == "ada"
     assert (edited, type(edited["copies"])) == ({"to": "one", "copies": 7}, int)
 
 
