@@ -5,8 +5,8 @@ Pending questions make a task `TASK_STATE_INPUT_REQUIRED`; a message to it answe
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -192,11 +192,14 @@ class Tasks(RequestHandler):
         with _translating():
             client, _ = _find_client(context)
             client.need(Scope.READ)
+            _check_id(params.context_id)
             if params.HasField("status_timestamp_after"):
                 raise UnsupportedOperationError("Tasks are not listed by their times.")
             status = next((one for one, state in STATES.items() if state == params.status), None)
             if params.status and status is None:
                 return ListTasksResponse()
+            if params.page_size < 0:
+                raise Invalid("`page_size` is not to be below 0.")
             limit = min(params.page_size or 50, MOST_TASKS)
             page = await client.hitl.runs(
                 status, params.context_id or None, limit, params.page_token or None
@@ -213,6 +216,7 @@ class Tasks(RequestHandler):
         with _translating(TaskNotCancelableError):
             client, _ = _find_client(context)
             client.need(Scope.ADMIN)
+            _check_id(params.id)
             done = await client.hitl.cancel(RunRef(params.id), "Cancelled by A2A", client.by)
             return write_task(done.run)
 
@@ -256,29 +260,41 @@ async def _send(client: Client, params: SendMessageRequest) -> Run:
 
 
 async def _find_run(client: Client, task_id: str) -> Run:
+    _check_id(task_id)
     await client.need_sight(task_id)
     return await client.hitl.run(task_id)
 
 
+def _check_id(task_id: str) -> None:
+    """Raise NotFound for what cannot be stored, and so is the id of nothing."""
+    if "\0" in task_id:
+        raise NotFound("No task has an id with a NUL character.")
+
+
 async def _follow(client: Client, run: Run) -> AsyncGenerator[Event]:
     """Yield the task, each step that begins, and how it rests."""
-    task_id, context_id = run.runId, run.threadId
     after = await client.find_last_frame(run.runId)
     yield write_task(run)
-    async for found in client.hitl.follow_to_rest(run.runId, after):
-        if isinstance(found, Run):
-            for artifact in write_artifacts(found):
-                yield TaskArtifactUpdateEvent(
-                    task_id=task_id, context_id=context_id, artifact=artifact, last_chunk=True
-                )
-            yield TaskStatusUpdateEvent(
-                task_id=task_id, context_id=context_id, status=write_status(found)
+    async with aclosing(client.hitl.follow_to_rest(run.runId, after)) as coming:
+        async for found in coming:
+            for event in _tell(run, found):
+                yield event
+
+
+def _tell(run: Run, found: Sequence[Frame] | Run) -> Iterator[Event]:
+    task_id, context_id = run.runId, run.threadId
+    if isinstance(found, Run):
+        for artifact in write_artifacts(found):
+            yield TaskArtifactUpdateEvent(
+                task_id=task_id, context_id=context_id, artifact=artifact, last_chunk=True
             )
-            continue
-        for frame in filter(_begins_step, found):
-            said = write_words(run, str(frame.body["message"]))
-            status = TaskStatus(state=TaskState.TASK_STATE_WORKING, message=said)
-            yield TaskStatusUpdateEvent(task_id=task_id, context_id=context_id, status=status)
+        status = write_status(found)
+        yield TaskStatusUpdateEvent(task_id=task_id, context_id=context_id, status=status)
+        return
+    for frame in filter(_begins_step, found):
+        said = write_words(run, str(frame.body["message"]))
+        status = TaskStatus(state=TaskState.TASK_STATE_WORKING, message=said)
+        yield TaskStatusUpdateEvent(task_id=task_id, context_id=context_id, status=status)
 
 
 def _begins_step(frame: Frame) -> bool:

@@ -111,14 +111,21 @@ def read_message(message: Message) -> MessageContent:
     if any(not part.HasField("text") and not part.HasField("data") for part in message.parts):
         raise Invalid("A message has parts of text or data alone, no files.")
     text = get_message_text(message)
-    data = [_narrow(one) for one in get_data_parts(message.parts)]
+    data = [_narrow(one) for one in _read_data(message)]
     if any(not isinstance(one, dict) for one in data):
         raise Invalid("A data part is to be an object.")
     try:
-        check_storable([text, data])
+        check_storable([text, data, message.message_id, message.task_id, message.context_id])
     except Unstorable as error:
         raise Invalid(f"The message {error}.") from error
     return MessageContent(text, cast(list[JsonObject], data))
+
+
+def _read_data(message: Message) -> list[Any]:
+    try:
+        return get_data_parts(message.parts)
+    except ValueError as error:  # a part can hold NaN, and JSON cannot
+        raise Invalid("A data part is not plain JSON.") from error
 
 
 def _narrow(value: Any) -> Any:

@@ -4,7 +4,8 @@ A pause is RUN_FINISHED with the open questions as interrupts; a `resume` answer
 """
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from typing import Any, cast
 
 from ag_ui.core import (
@@ -42,7 +43,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hitl_orchestrator.domain.errors import Invalid, NotFound, OrchestratorError
 from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Kind, RequestStatus
 from hitl_orchestrator.domain.keys import Scope as KeyScope
-from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.domain.ports import Frame, RunRef
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.domain.run import Run, RunStatus
 from hitl_orchestrator.server.body import parse_body
@@ -98,13 +99,10 @@ async def _tell(client: Client, given: RunAgentInput) -> AsyncGenerator[BaseEven
         run, after = await begin(client, given)
         story = _Story(run)
         yield StateSnapshotEvent(snapshot=_write_state(run))
-        async for found in client.hitl.follow_to_rest(run.runId, after):
-            if isinstance(found, Run):
-                events = story.end(found, given)
-            else:
-                events = (event for frame in found for event in story.tell(frame.body))
-            for event in events:
-                yield event
+        async with aclosing(client.hitl.follow_to_rest(run.runId, after)) as coming:
+            async for found in coming:
+                for event in story.go_on(found, given):
+                    yield event
     except OrchestratorError as error:
         yield RunErrorEvent(
             message=describe(error), code=name_error(error), metadata={**error.more}
@@ -179,8 +177,15 @@ class _Story:
         self._actions = {one.requestId for one in run.requests if one.action}
         self._steps: dict[str, str] = {}  # those that were begun: their names, by their ids
 
-    def tell(self, frame: JsonObject) -> Iterator[BaseEvent]:
-        """Yield what a frame is told by."""
+    def go_on(self, found: Sequence[Frame] | Run, given: RunAgentInput) -> Iterator[BaseEvent]:
+        """Yield what frames, or the run at rest, are told by."""
+        if isinstance(found, Run):
+            yield from self._end(found, given)
+            return
+        for frame in found:
+            yield from self._tell(frame.body)
+
+    def _tell(self, frame: JsonObject) -> Iterator[BaseEvent]:
         kind, message = frame["type"], frame["message"]
         data = cast(JsonObject, frame["data"])
         match kind, data:
@@ -224,7 +229,7 @@ class _Story:
             value = {"requestId": call_id, "reason": hitl.get("denialReason")}
             yield CustomEvent(name="hitl:denied", value=value)
 
-    def end(self, run: Run, given: RunAgentInput) -> Iterator[BaseEvent]:
+    def _end(self, run: Run, given: RunAgentInput) -> Iterator[BaseEvent]:
         """Yield how the run paused or ended."""
         for name in reversed([*self._steps.values()]):
             yield StepFinishedEvent(step_name=name)

@@ -31,6 +31,8 @@ from a2a.utils.errors import (
     UnsupportedOperationError,
 )
 
+from hitl_orchestrator.domain.errors import Invalid
+from hitl_orchestrator.server.protocols.a2a_messages import read_message
 from tests.api.calls import QUESTIONS, Json
 from tests.clients.conftest import Served
 
@@ -214,11 +216,22 @@ async def test_what_there_is_not_is_named(served: Served) -> None:
         config = TaskPushNotificationConfig(task_id="t", url="https://example.com")
         with pytest.raises(PushNotificationNotSupportedError):
             await client.create_task_push_notification_config(config)
+        for unreadable in ({"objective": "a\0"}, {"objective": "a", "x": 1}):
+            with pytest.raises(InvalidParamsError):
+                await send(client, new_data_part(unreadable))
         task = await begin(client, QUESTIONS["freeform"])
         cancelled = await client.cancel_task(CancelTaskRequest(id=task.id))
         assert cancelled.status.state == TaskState.TASK_STATE_CANCELED
         with pytest.raises(TaskNotCancelableError):
             await client.cancel_task(CancelTaskRequest(id=task.id))
+
+
+def test_what_is_no_number_in_json_is_refused() -> None:
+    """The client does not send it; others might."""
+    part = Part()
+    part.data.struct_value.fields["n"].number_value = float("nan")
+    with pytest.raises(Invalid):
+        read_message(Message(parts=[part]))
 
 
 async def test_without_a_key_there_is_the_card_alone(served: Served) -> None:
