@@ -22,6 +22,7 @@ from hitl_orchestrator.server.inbox import room
 from hitl_orchestrator.server.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.origins import OtherOrigins
+from hitl_orchestrator.server.protocols import room as protocols
 from hitl_orchestrator.server.protocols.agent_server import routes as agent_server
 from hitl_orchestrator.server.proxies import BehindProxy, find_root_path
 from hitl_orchestrator.server.settings import Settings
@@ -79,6 +80,7 @@ def create_app(
     describe(app, settings.root_path)
     room.install(app, settings.api_key.get_secret_value())
     agent_server.install(app)
+    protocols.install(app)
 
     @cache  # made once: it takes the loop for a moment, and needs no key
     def build_docs() -> HTMLResponse:

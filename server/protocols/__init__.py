@@ -1,5 +1,1 @@
-"""Other clients: each protocol a small room with one arrow, to the door.
-
-`wording.py` words our questions for them all, and reads their answers: the mirror of the dialects
-in which agents ask.
-"""
+"""Other protocols than ours: each words our questions for its clients, and reads their answers."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple, NoReturn
 
-from hitl_orchestrator.domain.errors import Invalid, OrchestratorError
+from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.hitl import (
     Action,
     Decision,
@@ -138,15 +138,6 @@ def _fill_in_field(schema: Json) -> Json:
     if isinstance(choices := schema.get("enum"), list) and choices:
         return choices[0]
     return EMPTY.get(str(schema.get("type")), "")
-
-
-def explain(error: OrchestratorError) -> str:
-    """Return what went wrong, with who was first where somebody was: some show no more."""
-    when, who = error.more.get("resolvedAt"), error.more.get("resolvedBy")
-    if when is None:
-        return error.detail
-    name = (who.get("displayName") or who["id"]) if isinstance(who, dict) else "somebody"
-    return f"{error.detail.removesuffix('.')}: {name} decided it at {when}."
 
 
 # -- their answers

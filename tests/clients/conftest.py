@@ -1,51 +1,43 @@
-"""One server for all clients of a module, and what they find there."""
+"""One server for the tests of a file, and keys for those who call it."""
 
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Mapping
+from typing import NamedTuple
 
 import httpx
 import pytest
 
+from tests.api.test_keys import SCOPES, add_key
+from tests.clients.queue import Queue
 from tests.processes import Running, serving
 from tests.temporary import temporary_database
 
-AGENTS = ("asks.py:agent", "asks.py:asking", "parallel.py:agent")
+ORIGIN = "http://inbox.example.com"
 
 
-class Hitl:
-    """The API, as other clients than the one under test use it."""
+class Served(NamedTuple):
+    """`keys`: one for each scope, named after it; and `ada`, who may ask and decide."""
 
-    def __init__(self, server: Running, database_url: str) -> None:
-        self.server, self.database_url = server, database_url
-        self.api = server.client()
-
-    def start(self, question: dict[str, Any], **body: Any) -> dict[str, Any]:
-        """Return a run that has asked it, or ended."""
-        asking = {"objective": "Ask", "inputs": {"question": question}, "outputs": ["answer"]}
-        return self.begin(**{**asking, **body})
-
-    def begin(self, **body: Any) -> dict[str, Any]:
-        done = self.api.post("/api/runs?wait=20", json=body)
-        assert done.status_code == 202, done.text
-        return done.json()
-
-    def run(self, run_id: str) -> dict[str, Any]:
-        """Return it once it is at rest."""
-        return self.api.get(f"/api/runs/{run_id}?wait=20").json()
-
-    def request(self, request_id: str) -> dict[str, Any]:
-        return self.api.get(f"/api/hitl/requests/{request_id}").json()
-
-    def answer(self, run: dict[str, Any], request_id: str, **response: Any) -> httpx.Response:
-        body = {"requestId": request_id, **response}
-        call = {"runId": run["runId"], "requestId": request_id, "responses": [body]}
-        return self.api.post("/api/hitl/resume?wait=20", json=call)
+    server: Running
+    api: httpx.AsyncClient
+    keys: Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
-async def hitl(postgres: str) -> AsyncGenerator[Hitl]:
+async def served(postgres: str) -> AsyncGenerator[Served]:
     async with temporary_database(postgres) as url:
-        with serving(url, *AGENTS, HITL_CORS_ORIGINS="http://inbox.example.com") as server:
-            found = Hitl(server, url)
+        with serving(url, "asks.py:agent", "parallel.py:agent", HITL_MAX_REQUESTS="9") as server:
+            keys = {scope: await add_key(url, scope, scope) for scope in SCOPES}
+            keys["ada"] = await add_key(url, "ada", "ask", "decide")
+            headers = {"Authorization": f"Bearer {server.api_key}"}
+            async with httpx.AsyncClient(base_url=server.url, headers=headers) as api:
+                yield Served(server, api, keys)
+
+
+@pytest.fixture(scope="module")
+async def queue(postgres: str) -> AsyncGenerator[Queue]:
+    """Of a server that the pages of one other origin may call."""
+    async with temporary_database(postgres) as url:
+        with serving(url, "asks.py:agent", "parallel.py:agent", HITL_CORS_ORIGINS=ORIGIN) as server:
+            found = Queue(server, url)
             with found.api:
                 yield found

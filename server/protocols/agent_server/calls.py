@@ -7,13 +7,12 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 
-from hitl_orchestrator.domain.errors import Forbidden, Invalid, NotFound, RequestNotPending
-from hitl_orchestrator.domain.hitl import NOBODY, By
-from hitl_orchestrator.domain.keys import Caller, Scope
+from hitl_orchestrator.domain.errors import Invalid, NotFound, RequestNotPending
+from hitl_orchestrator.domain.hitl import By
+from hitl_orchestrator.domain.keys import Scope
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.server.body import parse_body
-from hitl_orchestrator.server.callers import find_caller
 from hitl_orchestrator.server.new_run import StartRun
 from hitl_orchestrator.server.orchestrator import Done, Orchestrator
 from hitl_orchestrator.server.protocols.agent_server.orders import (
@@ -24,9 +23,9 @@ from hitl_orchestrator.server.protocols.agent_server.orders import (
 )
 from hitl_orchestrator.server.protocols.agent_server.streams import Place
 from hitl_orchestrator.server.protocols.agent_server.threads import Thread, find_request
-from hitl_orchestrator.server.protocols.wording import explain
+from hitl_orchestrator.server.protocols.client import Client, describe
 
-VIA = {"via": "langgraph"}  # of a response's metadata
+VIA = "langgraph"
 
 
 class Begun(NamedTuple):
@@ -46,19 +45,22 @@ class AgentServerRoute(APIRoute):
             try:
                 return await handle(request)
             except RequestNotPending as error:
-                raise RequestNotPending(explain(error), **error.more) from error
+                raise RequestNotPending(describe(error), **error.more) from error
 
         return handle_and_explain
 
 
 class Call(NamedTuple):
-    hitl: Orchestrator
-    caller: Caller
+    client: Client
+
+    @property
+    def hitl(self) -> Orchestrator:
+        return self.client.hitl
 
     def check(self, *scopes: Scope) -> None:
         """Raise Forbidden where the key covers none of them."""
-        if not any(self.caller.may(scope) for scope in scopes):
-            raise Forbidden(f"The key {self.caller.name} may not do that.")
+        if not any(self.client.caller.may(scope) for scope in scopes):
+            self.client.need(scopes[0])
 
     async def find(self, thread_id: str) -> Thread:
         """Return the question or the run of that id, as far as the key may see it.
@@ -83,10 +85,7 @@ class Call(NamedTuple):
         return await self._see(Thread(run))
 
     async def _see(self, thread: Thread) -> Thread:
-        """Return it. Raise Forbidden: a key that may only ask sees what it started."""
-        run_id = thread.run.runId
-        if not self.caller.may(Scope.READ) and not await self.hitl.has_started(self.caller, run_id):
-            raise Forbidden(f"The key {self.caller.name} may not see that.")
+        await self.client.need_sight(thread.run.runId)
         return thread
 
     async def begin(self, thread_id: str | None, body: JsonObject) -> Begun:
@@ -99,21 +98,20 @@ class Call(NamedTuple):
         order = read_order(thread_id, thread, body)
         if isinstance(order, StartRun):
             self.check(Scope.ASK)
-            done = await self.hitl.start(order.read(), by=self.caller.sign(NOBODY))
+            done = await self.hitl.start(order.read(), by=self.client.by)
             return Begun(Thread(done.run), Place(0))
-        newest = await self.hitl.read_newest_frames(order.thread.run.runId, 1)
+        after = Place(await self.client.find_last_frame(order.thread.run.runId))
         done = await self.decide(order)
-        after = Place(newest[-1].seq) if newest else Place(0)
         return Begun(order.thread.at(done.run), after)
 
     async def decide(self, order: Answers | End) -> Done:
         """Answer or end questions, in the name of the key."""
         self.check(Scope.DECIDE)
-        by, run = self.caller.sign(NOBODY), order.thread.run
+        by, run = self.client.by, order.thread.run
         ref = RunRef(run.runId)
         if isinstance(order, Answers):
             request_id, name = order.responses[0].requestId, "hitl_resume_api"
-            responses = [one.but(**_sign(by), metadata=VIA) for one in order.responses]
+            responses = [one.but(**_sign(by), metadata={"via": VIA}) for one in order.responses]
             done = await self.hitl.answer(ref, request_id, responses, by)
         elif order.request_id is not None:
             request_id, name = order.request_id, "hitl_deny_api"
@@ -122,7 +120,7 @@ class Call(NamedTuple):
             request_id, name = None, "hitl_cancel_api"
             done = await self.hitl.remove(ref, None, RESOLVED, by)
         operator = by.operator and by.operator.id
-        self.hitl.log(name, runId=run.runId, requestId=request_id, operatorId=operator, **VIA)
+        self.hitl.log(name, runId=run.runId, requestId=request_id, operatorId=operator, via=VIA)
         return done
 
 
@@ -132,7 +130,7 @@ def _sign(by: By) -> dict[str, str | None]:
 
 
 async def _make_call(request: Request) -> Call:
-    return Call(request.app.state.hitl, find_caller(request.scope))
+    return Call(Client.of(request, VIA))
 
 
 async def _read_body(request: Request) -> JsonObject:

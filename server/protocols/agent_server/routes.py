@@ -16,7 +16,6 @@ from hitl_orchestrator.domain.errors import (
     Invalid,
     NotFound,
 )
-from hitl_orchestrator.domain.hitl import NOBODY
 from hitl_orchestrator.domain.keys import Scope
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import Json, JsonObject
@@ -54,7 +53,7 @@ from hitl_orchestrator.server.protocols.agent_server.threads import (
     write_state,
     write_thread,
 )
-from hitl_orchestrator.server.protocols.wording import explain
+from hitl_orchestrator.server.protocols.client import describe
 from hitl_orchestrator.server.sse import EventStream, stream_chunks
 
 WAIT_SECONDS = 600.0  # then who waits is to come back
@@ -299,7 +298,7 @@ async def _stream_begun(call: Call, thread_id: str | None, body: JsonObject) -> 
         modes = read_modes(body)
         begun = await call.begin(thread_id, body)
     except (Conflict, Invalid, NotFound) as error:
-        return stream_chunks(write_refusal(type(error).__name__, explain(error)))
+        return stream_chunks(write_refusal(type(error).__name__, describe(error)))
     return _stream(call, begun, modes)
 
 
@@ -355,7 +354,7 @@ async def cancel_run(
         raise Invalid("A question is answered or denied; its run is cancelled on its own thread.")
     if action != "interrupt":
         raise Invalid("Not offered here: another `action` than `interrupt`.")
-    await call.hitl.cancel(RunRef(run_id), "Cancelled", call.caller.sign(NOBODY))
+    await call.hitl.cancel(RunRef(run_id), "Cancelled", call.client.by)
     return Response(status_code=204)
 
 
@@ -378,7 +377,7 @@ async def take_command(thread_id: ThreadId, body: Body, call: TheCall) -> Json:
         begun = await call.begin(thread_id, read_command(body))
     except (Conflict, Invalid, NotFound) as error:
         code = find_code(error)
-        return {"type": "error", "id": id_, "error": code, "message": explain(error)}
+        return {"type": "error", "id": id_, "error": code, "message": describe(error)}
     return {"type": "success", "id": id_, "result": {"run_id": begun.thread.run.runId}}
 
 
