@@ -4,7 +4,10 @@ import { Window } from "happy-dom";
 import { Client } from "@langchain/langgraph-sdk";
 
 const window = new Window();
-Object.assign(globalThis, { window, document: window.document, IS_REACT_ACT_ENVIRONMENT: false });
+const { document, navigator, HTMLIFrameElement } = window;
+for (const [name, value] of Object.entries({ window, document, navigator, HTMLIFrameElement })) {
+  Object.defineProperty(globalThis, name, { value, configurable: true });
+}
 const { createElement } = await import("react");
 const { createRoot } = await import("react-dom/client");
 const { useStream } = await import("@langchain/react");
@@ -16,7 +19,7 @@ function show(url, key, assistantId, threadId) {
     page = useStream({ apiUrl: url, apiKey: key, assistantId, threadId });
     return null;
   }
-  root = createRoot(window.document.createElement("div"));
+  root = createRoot(document.createElement("div"));
   root.render(createElement(Page));
 }
 
