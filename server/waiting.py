@@ -197,6 +197,14 @@ class Waiting:
                     return
                 await touched.wait()
 
+    async def touches(self, run_id: str | None) -> AsyncGenerator[None]:
+        """Yield at once, and whenever the run, or any (None), was touched, until `stop`."""
+        with self._subscribe(run_id) as touched:
+            while not self.stopped:
+                touched.clear()
+                yield
+                await touched.wait()
+
     async def _close(self, key: FeedKey, feed: SharedFeed) -> None:
         if self._feeds.get(key) is feed:
             del self._feeds[key]  # whoever comes now gets another
@@ -205,7 +213,7 @@ class Waiting:
         await feed.close()
 
     @contextmanager
-    def _subscribe(self, run_id: str) -> Generator[asyncio.Event]:
+    def _subscribe(self, run_id: str | None) -> Generator[asyncio.Event]:
         """Give an event that is set when the run was touched, or it is time to go."""
         with self._wakeups.subscribed(run_id) as touched:
             self._waiting.add(touched)

@@ -16,7 +16,7 @@ from hitl_orchestrator.domain.errors import OrchestratorError
 from hitl_orchestrator.domain.keys import FIRST, Caller
 from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.api.problems import refuse, respond, write_plain
-from hitl_orchestrator.server.api.scopes import is_covered, is_of_protocol
+from hitl_orchestrator.server.api.scopes import OPEN, is_covered, is_of_protocol
 from hitl_orchestrator.server.callers import CALLER
 from hitl_orchestrator.server.limits import OpenPlaces
 from hitl_orchestrator.server.proxies import MISFIT, is_forwarded
@@ -193,7 +193,7 @@ def _needs_key(scope: Scope) -> bool:
     return (
         path == "/api"
         or path.startswith("/api/")
-        or is_of_protocol(path)
+        or (is_of_protocol(path) and path not in OPEN)
         or (path == "/metrics" and not _is_local(scope))
     )
 

@@ -14,7 +14,9 @@ POSTS = {
     "/api/hitl/remove": Scope.DECIDE,
     "/api/hitl/deny": Scope.DECIDE,
 }
-PROTOCOLS = ("/agui", "/a2a")  # what a call needs, its body says: they ask for it themselves
+# What a call needs, its body says: they ask for it themselves.
+PROTOCOLS = ("/agui", "/a2a", "/langgraph")
+OPEN = frozenset({"/langgraph/ok", "/langgraph/info"})
 AGENTS = "/api/agents/"  # whatever the method: of agents in processes of their own
 # What a key that may only ask sees: what it started.
 OWN: dict[re.Pattern[str], Callable[[Orchestrator, Caller, str], Awaitable[bool]]] = {

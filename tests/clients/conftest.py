@@ -7,8 +7,11 @@ import httpx
 import pytest
 
 from tests.api.test_keys import SCOPES, add_key
+from tests.clients.queue import Queue
 from tests.processes import Running, serving
 from tests.temporary import temporary_database
+
+ORIGIN = "http://inbox.example.com"
 
 
 class Served(NamedTuple):
@@ -28,3 +31,13 @@ async def served(postgres: str) -> AsyncGenerator[Served]:
             headers = {"Authorization": f"Bearer {server.api_key}"}
             async with httpx.AsyncClient(base_url=server.url, headers=headers) as api:
                 yield Served(server, api, keys)
+
+
+@pytest.fixture(scope="module")
+async def queue(postgres: str) -> AsyncGenerator[Queue]:
+    """Of a server that the pages of one other origin may call."""
+    async with temporary_database(postgres) as url:
+        with serving(url, "asks.py:agent", "parallel.py:agent", HITL_CORS_ORIGINS=ORIGIN) as server:
+            found = Queue(server, url)
+            with found.api:
+                yield found
