@@ -3,6 +3,7 @@
 It is an application: nothing of the orchestrator imports it.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from hitl_orchestrator.desk import publisher, reviewer, strategist, writer
-from hitl_orchestrator.desk.agent import AgentMapping
+from hitl_orchestrator.desk.agent import AgentMapping, describe_agent
 from hitl_orchestrator.nodes.model import build_chat_model
 
 
@@ -42,8 +43,36 @@ def build_agents(model: ChatOpenAI | None, outbox: Path) -> list[AgentMapping]:
     `outbox`.
     """
     return [
-        strategist.agent(),
-        writer.agent(model),
-        reviewer.agent(model is not None),
-        publisher.agent(outbox),
+        describe_agent(
+            strategist.write_brief,
+            "strategist",
+            "Reads what a release says; asks which one is meant, or whom to address.",
+            takes=["objective"],
+            may_take=["source", "audience"],
+            makes="brief",
+        ),
+        describe_agent(
+            partial(writer.write_drafts, model),
+            "writer",
+            "Writes a draft for each channel, within its limits.",
+            takes=["brief"],
+            may_take=["source", "channels"],
+            makes="drafts",
+        ),
+        describe_agent(
+            partial(reviewer.review_drafts, model is not None),
+            "reviewer",
+            "Checks product, version, figures, links and sentences; asks about every error.",
+            takes=["drafts", "brief"],
+            may_take=["source"],
+            makes="review",
+            reworks=["drafts"],
+        ),
+        describe_agent(
+            partial(publisher.publish, outbox),
+            "publisher",
+            "Asks for approval and puts the approved posts into the outbox.",
+            takes=["drafts", "review"],
+            makes="published",
+        ),
     ]

@@ -1,15 +1,14 @@
 """The plug-in format of docs/agents.md, as the desk's specialists keep it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NotRequired, Required, TypedDict, cast
 
 from langgraph.types import interrupt
 
+from hitl_orchestrator.desk.facets import SCHEMAS
 from hitl_orchestrator.domain.records import Json, JsonObject
 
-STRATEGIST, WRITER, REVIEWER, PUBLISHER = (
-    f"announcement.{name}" for name in ("strategist", "writer", "reviewer", "publisher")
-)
+REVIEWER = "announcement.reviewer"
 
 
 class DeskAnswer(TypedDict, total=False):
@@ -28,7 +27,6 @@ class Said(TypedDict):
     """One answer or denial of the run so far."""
 
     originAgent: str
-    question: str
     status: Literal["answered", "denied"]
     answer: NotRequired[DeskAnswer | None]
     reason: NotRequired[str | None]
@@ -51,24 +49,45 @@ class AgentMapping(TypedDict):
     optionalInputFacets: list[str]
     outputFacets: list[str]
     facets: dict[str, JsonObject]
-    run: Any  # a function of a Task, or a StateGraph with the Task's keys among its channels
-    reworks: NotRequired[list[str]]
+    run: Callable[[DeskTask], Any]
+    reworks: list[str]
+
+
+def describe_agent(
+    run: Callable[[DeskTask], Any],
+    name: str,
+    summary: str,
+    *,
+    takes: Sequence[str],
+    may_take: Sequence[str] = (),
+    makes: str,
+    reworks: Sequence[str] = (),
+) -> AgentMapping:
+    return {
+        "capabilityId": f"announcement.{name}",
+        "displayName": name.capitalize(),
+        "summary": summary,
+        "inputFacets": [*takes],
+        "optionalInputFacets": [*may_take],
+        "outputFacets": [makes],
+        "facets": {one: SCHEMAS[one] for one in (*takes, *may_take, makes) if one in SCHEMAS},
+        "run": run,
+        "reworks": [*reworks],
+    }
 
 
 def ask(question: Mapping[str, Json]) -> DeskAnswer:
-    """Pause until a person has answered.
-
-    The first act of its node, which starts again from its top with the answer.
-    """
+    """Pause until a person has answered; then its function starts again from its top."""
     return cast(DeskAnswer, interrupt(dict(question)))
 
 
-def guidance_of(context: Sequence[Said]) -> list[str]:
+def source_of(task: DeskTask) -> str:
+    return str(task["facets"].get("source") or "")
+
+
+def guidance_of(task: DeskTask) -> list[str]:
     """Return what people answered to the reviewer's question in words, in their order."""
-    answers = [
-        said.get("answer") or {}
-        for said in context
-        if said["originAgent"] == REVIEWER and said["status"] == "answered"
-    ]
+    said = [one for one in task["context"] if one["originAgent"] == REVIEWER]
+    answers = [one.get("answer") or {} for one in said if one["status"] == "answered"]
     texts = [(answer.get("freeformText") or "").strip() for answer in answers]
     return [text for text in texts if text]

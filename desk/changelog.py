@@ -33,8 +33,13 @@ def read_changelog(text: str) -> Changelog:
     return Changelog(text, document, title, product, tuple(releases))
 
 
-def read_objective(objective: str) -> Changelog:
-    """Return what an objective says by itself, behind its colon: “Announce Acme 2: a theme”."""
+def read_source(source: str, objective: str) -> Changelog:
+    """Return what there is to draw on; without a source what the objective says behind its colon.
+
+    As in “Announce Acme 2: a theme”.
+    """
+    if source:
+        return read_changelog(source)
     said = [*re.split(r":\s", objective, maxsplit=1), ""][1]
     return read_changelog(said)._replace(text=objective)
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 # Around the text of a link to an issue, a commit or a person, so that it can be told apart.
 MARKS = re.compile("[\ue000\ue001]")
 CREDIT = "\ue000{}\ue001"
+CREDITED = re.compile("\ue000[^\ue001]*\ue001")
 _CREDIT = re.compile(
     r"/(?:pull|pulls|issues?|merge_requests|commit|commits|security/advisories)/[\w-]+"
     r"|^https?://(?:www\.)?(?:github|gitlab|codeberg|bitbucket)\.\w+/(?:apps/)?[\w.-]+/?$"
@@ -16,14 +17,14 @@ _CREDIT = re.compile(
 )
 _RELEASE = re.compile(r"/(?:releases/tag|compare|tree|tag|-/tags|-/releases|-/compare)/")
 LABEL_WORDS = 5  # what has fewer is a name, not a sentence
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _APART = re.compile(
-    "h[1-6]|p|li|ul|ol|dl|dt|dd|div|table|tr|blockquote|summary|details|aside|section"
+    "h[1-7]|p|li|ul|ol|dl|dt|dd|div|table|tr|blockquote|summary|details|aside|section"
 )
-_IN_LINE = {"strong", "b", "del", "s", "strike"}
-_UNSEEN = {"pre", "del", "s", "strike"}
 # Behind these the parser takes all that follows for text of theirs.
 _RAW = re.compile(r"<(?=/?(?:script|style|title|textarea|iframe|noembed|xmp|plaintext)\b)", re.I)
+# Code that stands apart and what is struck out, as far as that goes where nobody closed it.
+_HIDDEN = re.compile(r"<(pre|del|s|strike)\b.*?(?:</\1>|(?=</?(?:li|p|td)\b)|\Z)", re.S | re.I)
+_ONLY_BOLD = re.compile(r"<p>\s*<(strong|b)>((?:(?!<strong|<b\b).)*)</\1>\s*([:：]?)\s*</p>", re.S)
 
 
 class Hyperlink(NamedTuple):
@@ -74,7 +75,8 @@ def is_release_link(url: str) -> bool:
 def read_html(html: str) -> list[Block]:
     """Return what is read there; what only introduces a list (“Added:”) is a heading."""
     reader = _Reader()
-    reader.feed(_RAW.sub("&lt;", html))
+    html = _HIDDEN.sub("", _RAW.sub("&lt;", html))
+    reader.feed(_ONLY_BOLD.sub(r"<h7>\2\3</h7>", html))
     reader.close()
     reader.end_block()
     found: list[Block] = []
@@ -96,15 +98,14 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.blocks: list[Block] = []
-        self.text, self.bold, self.links = "", 0, list[Hyperlink]()
-        self.inside: list[str] = []
+        self.text, self.links, self.depth = "", list[Hyperlink](), 0
         self.opened = ("", 0)
-        self.is_fresh = self.is_undone = False
+        self.is_fresh = self.is_undone = self.is_table = False
         self.heads, self.cells = list[str](), list[str]()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if _APART.fullmatch(tag) and "table" not in self.inside:
+        if _APART.fullmatch(tag) and not self.is_table:
             self.end_block()
         if tag == "a":
             self.opened = (given.get("href") or "", len(self.text))
@@ -112,16 +113,14 @@ class _Reader(HTMLParser):
             self.is_undone = "checked" not in given
         elif tag == "br":
             self.text += " "
+        elif tag in ("ul", "ol"):
+            self.depth += 1
         elif tag == "li":
             self.is_fresh = True
         elif tag == "table":
-            self.heads = []
-        elif tag == "tr":
-            self.cells = []
-        elif tag in ("td", "th"):
-            self.text = ""
-        if tag in {"ul", "ol", "table", "pre", *_HEADINGS, *_IN_LINE}:
-            self.inside.append(tag)
+            self.is_table, self.heads = True, []
+        elif tag in ("tr", "td", "th"):
+            self.text, self.cells = "", [] if tag == "tr" else self.cells
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a":
@@ -132,34 +131,25 @@ class _Reader(HTMLParser):
         elif tag == "tr" and self.cells:
             self.blocks.append(Block("item", 1, self._row(), tuple(self.links)))
             self.text, self.links = "", []
-        elif _APART.fullmatch(tag) and (tag == "table" or "table" not in self.inside):
-            self.end_block()
-        if tag in self.inside:
-            while self.inside.pop() != tag:
-                pass
+        elif _APART.fullmatch(tag) and (tag == "table" or not self.is_table):
+            self.end_block(int(tag[1]) if tag[1:].isdigit() else 0)
+            self.is_table = False
+        if tag in ("ul", "ol"):
+            self.depth -= 1
 
     def handle_data(self, data: str) -> None:
-        if not _UNSEEN.intersection(self.inside):
-            self.text += data
-            self.bold += len(data.strip()) if {"strong", "b"} & {*self.inside} else 0
+        self.text += data
 
-    def end_block(self) -> None:
-        text, depth = " ".join(self.text.split()), sum(one in ("ul", "ol") for one in self.inside)
-        heading = next((one for one in self.inside if one in _HEADINGS), None)
-        links = tuple(self.links)
-        if not text or self.is_undone:
-            pass
-        elif heading:
-            self.blocks.append(Block("heading", int(heading[1]), text, links))
-        elif depth:
-            self.blocks.append(Block("item" if self.is_fresh else "detail", depth, text, links))
-        elif self.bold >= len(text.rstrip(" :：")):
-            self.blocks.append(Block("heading", 7, text, links))
-        else:
-            self.blocks.append(Block("paragraph", 0, text, links))
+    def end_block(self, heading: int = 0) -> None:
+        text, kind = " ".join(self.text.split()), "paragraph"
+        if heading:
+            kind = "heading"
+        elif self.depth:
+            kind = "item" if self.is_fresh else "detail"
+        if text and not self.is_undone:
+            self.blocks.append(Block(kind, heading or self.depth, text, tuple(self.links)))
         self.is_fresh = self.is_fresh and not text
-        self.inside = [one for one in self.inside if one not in _IN_LINE]  # also what never ends
-        self.text, self.bold, self.links, self.is_undone = "", 0, [], False
+        self.text, self.links, self.is_undone = "", [], False
 
     def _end_link(self) -> None:
         url, start = self.opened

@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from hitl_orchestrator.desk.changelog import read_changelog, read_objective
+from hitl_orchestrator.desk.changelog import read_source
 from hitl_orchestrator.desk.channels import channel
-from hitl_orchestrator.desk.document import is_credit
 from hitl_orchestrator.desk.facets import Brief, Issue, KeyPoint, Post
 from hitl_orchestrator.desk.language import phrases_of
-from hitl_orchestrator.desk.meaning import find_candidates
+from hitl_orchestrator.desk.meaning import Meaning, find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
 from hitl_orchestrator.desk.prose import addresses, beginnings, figures, sentences
 from hitl_orchestrator.desk.release import PRERELEASE
@@ -29,115 +28,128 @@ Errors = Iterator[tuple[str, int | None, str]]  # rule, line, message
 class Evidence(NamedTuple):
     """What there is to check a post by.
 
-    `sources`: all that may be drawn on; `code`: what looks like markup there and is none; `wrong`:
+    `said`: all that may be drawn on; `code`: what looks like markup there and is none; `wrong`:
     what the brief says against the source.
     """
 
     brief: Brief
     points: tuple[KeyPoint, ...]
-    sources: tuple[str, ...]
-    links: frozenset[str]
+    said: str
+    links: tuple[str, ...]
     code: tuple[str, ...] = ()
-    wrong: tuple[str, ...] = ()
+    wrong: str = ""
 
 
 def gather_evidence(
     objective: str, source: str, brief: Brief, told: Sequence[str] = ()
 ) -> Evidence:
     """Read the source anew. A person's brief is one, where there is no other."""
-    said = (objective, brief.audience, *told)
-    links = {url for text in said for url in addresses(text)}
+    said = "\n".join([objective, brief.audience, *told])
     if not source and brief.madeBy == "a person":
-        said = (*said, brief.model_dump_json())
-        return Evidence(brief, brief.keyPoints, said, _bare(addresses(" ".join(said))))
-    changelog = read_changelog(source) if source else read_objective(objective)
-    products, releases, unclear = find_candidates(objective, changelog)
-    known = [*changelog.releases, *releases]
+        said += brief.model_dump_json()
+        return Evidence(brief, brief.keyPoints, said, tuple(addresses(said)))
+    changelog = read_source(source, objective)
+    meaning = find_meaning(objective, changelog)
+    known = [*changelog.releases, *meaning.releases]
     fits = [one for one in known if brief.version in (one.version, one.heading or None)]
     fits = [one for one in fits if one.name == brief.product] or fits
     if not fits:
         wrong = f"The source has no release {brief.version}."
-        return Evidence(brief, (), said, _bare(links), wrong=(wrong,))
-    points = read_points(changelog, fits[0])
-    links |= {link.url for link in read_links(changelog, fits[0])}
-    lines = "\n".join(
-        line for first, last in fits[0].spans for line in changelog.document.lines[first:last]
-    )
-    code = tuple(" ".join(found.split()) for found in _CODE.findall(lines))
-    sections = (point.section or "" for point in points)
-    said = (*said, brief.headline, fits[0].heading, *(one.text for one in points), *sections)
-    wrong = ""
-    if brief.releaseFrom == "source" and unclear:
-        wrong = f"{unclear} Nobody was asked."
-    elif brief.releaseFrom == "source" and brief.version != releases[0].version:
-        wrong = f"The objective means {releases[0].version}, the brief {brief.version}."
-    elif brief.releaseFrom == "source" and brief.product not in (*products, None):
-        wrong = f"The objective means {' or '.join(products)}, the brief {brief.product}."
-    return Evidence(brief, points, said, _bare(links), code, (wrong,) if wrong else ())
+        return Evidence(brief, (), said, tuple(addresses(said)), wrong=wrong)
+    release, points = fits[0], read_points(changelog, fits[0])
+    links = [*addresses(said), *(link.url for link in read_links(changelog, release))]
+    lines = [line for span in release.spans for line in changelog.document.lines[slice(*span)]]
+    code = {" ".join(found.split()) for found in _CODE.findall("\n".join(lines))}
+    sections = [point.section or "" for point in points]
+    texts = [said, brief.headline, release.heading, *(one.text for one in points), *sections]
+    longest_first = tuple(sorted(code, key=len, reverse=True))
+    wrong = _contradict(brief, meaning)
+    return Evidence(brief, points, "\n".join(texts), tuple(links), longest_first, wrong)
+
+
+def _contradict(brief: Brief, meaning: Meaning) -> str:
+    """Return what a brief says against its objective, unless a person chose so."""
+    meant = meaning.releases[0]
+    if brief.releaseFrom == "person":
+        return ""
+    if meaning.unclear:
+        return f"{meaning.unclear} Nobody was asked."
+    if brief.version != meant.version:
+        return f"The objective means {meant.version}, the brief {brief.version}."
+    if brief.product not in (meant.name, None):
+        return f"The objective means {meant.name}, the brief {brief.product}."
+    return ""
 
 
 def find_errors(post: Post, evidence: Evidence) -> list[Issue]:
     """Return what is wrong with a post; nothing is a matter of degree."""
+    lines = _lines(post, evidence)
+    checks = (
+        _check_release(post, evidence),
+        _check_claims([(None, post.subject or ""), *lines], evidence),
+        _check_wholeness(lines, evidence),
+        _check_completeness(post, evidence),
+    )
     return [
         Issue.model_validate({"channel": post.channel, "rule": rule, "message": why, "line": line})
-        for check in (_form, _claims, _wholeness, _completeness)
-        for rule, line, why in check(post, evidence)
+        for errors in checks
+        for rule, line, why in errors
     ]
 
 
-def _form(post: Post, evidence: Evidence) -> Errors:
-    for wrong in evidence.wrong:
-        yield "release", None, wrong
+def _check_release(post: Post, evidence: Evidence) -> Errors:
+    brief = evidence.brief
+    product, version = brief.product or brief.title, brief.version
+    if evidence.wrong:
+        yield "release", None, evidence.wrong
     for problem in channel(post.channel).problems(post):
         yield "length", None, f"{problem[0].upper()}{problem[1:]}."
-    for line, text in [(None, post.subject or ""), *_lines(post, evidence)]:
-        for literal in sorted(evidence.code, key=len, reverse=True):
-            text = text.replace(literal, "x")
-        if found := _MARKUP.search(text):
-            yield "markup", line, f"“{found[0]}” is left of the source’s markup."
-
-
-def _claims(post: Post, evidence: Evidence) -> Errors:
-    product, version = evidence.brief.product or evidence.brief.title, evidence.brief.version
     if product and _flat(product) not in _flat(post.content):
         yield "product", None, f"It does not name {product}."
     if version and not re.search(rf"(?<![\w.])v?{re.escape(version)}(?![-.+]?\w)", post.content):
         yield "version", None, f"It does not name {version}."
-    called = phrases_of(evidence.brief.language).prerelease
+    called = phrases_of(brief.language).prerelease
     is_called_so = called in post.content or PRERELEASE.search(post.content)
-    if evidence.brief.prerelease and not is_called_so:
+    if brief.prerelease and not is_called_so:
         yield "version", None, "It does not say that this comes before the release."
-    known = {figure for text in evidence.sources for figure in figures(text)}
-    for line, text in [(None, post.subject or ""), *_lines(post, evidence)]:
+
+
+def _check_claims(lines: Sequence[tuple[int | None, str]], evidence: Evidence) -> Errors:
+    known = figures(evidence.said)
+    links = {link.rstrip("/") for link in evidence.links}
+    for line, text in lines:
         for figure in figures(text):
             is_begun = "." in figure and any(one.startswith(f"{figure}.") for one in known)
             if figure not in known and not is_begun:
                 yield "figures", line, f"{figure} is not in this release’s text."
         for url in addresses(text):
-            if is_credit(url):
-                yield "links", line, f"{url} leads to an issue, a commit or a profile."
-            elif url.rstrip("/") not in evidence.links:
+            if url.rstrip("/") not in links:
                 yield "links", line, f"{url} is not in this release’s text."
+        for literal in evidence.code:
+            text = text.replace(literal, "x")
+        if found := _MARKUP.search(text):
+            yield "markup", line, f"“{found[0]}” is left of the source’s markup."
 
 
-def _wholeness(post: Post, evidence: Evidence) -> Errors:
+def _check_wholeness(lines: Sequence[tuple[int, str]], evidence: Evidence) -> Errors:
     """Find what ends where no sentence of the source does."""
     wholes = {_flat(point.text) for point in evidence.points}
     known = {_flat(point.section or "") for point in evidence.points} | wholes
     for point in evidence.points:
         parts = sentences(point.text)
         known |= {_flat(" ".join(parts[:count])) for count in range(1, len(parts))}
-    for line, text in _lines(post, evidence):
+    for line, text in lines:
         for part in dict.fromkeys([text, *sentences(text)]):
             said = _flat(part.removeprefix("• "))
             begun = said.rstrip(".") if len(said) >= _LITTLE and said not in known else "\n"
-            if _CUT_OFF.search(said) and not any(said[-30:] in whole for whole in wholes):
+            is_quoted = any(said[-30:] in whole for whole in wholes)
+            if _CUT_OFF.search(said) and not is_quoted and not part.endswith(evidence.links):
                 yield "sentences", line, f"“{part[-60:]}” is cut off."
             elif any(one.startswith(begun) and one.rstrip(".") != begun for one in wholes):
                 yield "sentences", line, f"“{part[-60:]}” ends in the middle of a sentence."
 
 
-def _completeness(post: Post, evidence: Evidence) -> Errors:
+def _check_completeness(post: Post, evidence: Evidence) -> Errors:
     text, points, brief = _flat(post.text), evidence.points, evidence.brief
     for point in points:
         if point.is_urgent and _flat(point.text) not in text:
@@ -176,10 +188,6 @@ def _lines(post: Post, evidence: Evidence) -> list[tuple[int, str]]:
             line = line[ours.end() :]
         found.append((number, line.removeprefix(phrases.extract)))
     return found
-
-
-def _bare(urls: Sequence[str] | set[str]) -> frozenset[str]:
-    return frozenset(url.rstrip("/") for url in urls)
 
 
 def _flat(text: str) -> str:

@@ -1,7 +1,8 @@
 """A post without a model: the source's own items and sentences, as many as fit, none cut."""
 
-from collections.abc import Iterable, Sequence
-from itertools import chain, zip_longest
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
 
 from hitl_orchestrator.desk.channels import Channel
 from hitl_orchestrator.desk.document import is_credit, is_release_link
@@ -9,11 +10,6 @@ from hitl_orchestrator.desk.facets import Brief, KeyPoint, Post
 from hitl_orchestrator.desk.language import phrases_of
 from hitl_orchestrator.desk.points import kind_by_itself
 from hitl_orchestrator.desk.prose import addresses, beginnings
-
-_RANKS = {"new": 0, "fixed": 1, "changed": 2, "removed": 3, "deprecated": 3, "other": 4}
-_LAST = 4  # from this rank on nothing is told where there is no room for all
-
-_TOLD_BY_HEADING = ("breaking", "security", "fixed", "removed", "deprecated")
 
 Taken = dict[int, str]  # the texts of points, by the points' numbers
 
@@ -23,16 +19,15 @@ def extract(brief: Brief, place: Channel) -> Post:
 
     A warning is in whether it fits or not: a post that is too long is an error that is seen.
     """
-    points, left = brief.keyPoints, place.points
+    points = brief.keyPoints
     taken: Taken = {number: one.text for number, one in enumerate(points) if one.is_urgent}
+    most = len(taken) + place.points
+    fixed = [number for number, one in enumerate(points) if one.kind == "fixed"]
     if not any(point.kind == "security" for point in points):
-        fixed = (number for number, one in enumerate(points) if one.kind == "fixed")
-        left -= _take_first(brief, place, taken, fixed)
-    for number in _ordered(brief, all_of_them=place.points >= len(points)):
-        is_clear = place.has_labels or not (points[number].section or "").endswith((":", "："))
-        may_stand = number not in taken and is_clear and _may_follow(points, number, taken)
-        if left > 0 and may_stand:
-            left -= _take_first(brief, place, taken, [number])
+        any(_take(brief, place, taken, number) for number in fixed)  # until one fits
+    for number in _order(brief, has_room=place.points >= len(points)):
+        if len(taken) < most and number not in taken and _may_stand(points, number, place, taken):
+            _take(brief, place, taken, number)
     subject = name_release(brief)[:1000] if place.has_subject else None
     return Post(channel=place.name, text=_render(brief, place, taken), subject=subject)
 
@@ -43,70 +38,74 @@ def name_release(brief: Brief) -> str:
     return f"{brief.headline} ({prerelease})" if brief.prerelease else brief.headline
 
 
-def _take_first(brief: Brief, place: Channel, taken: Taken, numbers: Iterable[int]) -> int:
-    """Take the first of these that fits, whole or by its first sentences. Return how many."""
-    for number in numbers:
-        for text in beginnings(brief.keyPoints[number].text):
-            leads_to_issue = any(map(is_credit, addresses(text)))
-            if not leads_to_issue and place.fits(_render(brief, place, taken | {number: text})):
-                taken[number] = text
-                return 1
-    return 0
+def _take(brief: Brief, place: Channel, taken: Taken, number: int) -> bool:
+    """Take a point if it fits, whole or by its first sentences."""
+    for text in beginnings(brief.keyPoints[number].text):
+        leads_to_issue = any(map(is_credit, addresses(text)))
+        if not leads_to_issue and place.fits(_render(brief, place, taken | {number: text})):
+            taken[number] = text
+            return True
+    return False
 
 
-def _may_follow(points: Sequence[KeyPoint], number: int, taken: Taken) -> bool:
-    """Say whether a sentence begins its paragraph, or stands behind one that is in."""
+def _may_stand(points: Sequence[KeyPoint], number: int, place: Channel, taken: Taken) -> bool:
+    """Say whether a sentence begins its paragraph, or stands behind one that is in.
+
+    What only its heading explains (“The new parser brings:”) needs that heading.
+    """
     point, before = points[number], points[number - 1] if number else None
+    if not place.has_labels and (point.section or "").endswith((":", "：")):
+        return False
     begins = before is None or before.whole or before.section != point.section
     return point.whole or begins or number - 1 in taken
 
 
-def _ordered(brief: Brief, all_of_them: bool) -> list[int]:
-    """Return the points' numbers: an introduction, what goes first, then of each section one."""
-    points = brief.keyPoints
-    sections: dict[str | None, list[int]] = {}
+def _order(brief: Brief, has_room: bool) -> list[int]:
+    """Return the points' numbers: an introduction, what goes first, then of each section one.
+
+    What stands under a heading that says nothing of its kind is told where there is room for all.
+    """
+    points, seen, turns = brief.keyPoints, Counter[str | None](), list[tuple[int, int]]()
+    is_news = [one.section is None or one.kind not in ("internal", "other") for one in points]
     for number, point in enumerate(points):
-        sections.setdefault(point.section, []).append(number)
-    opening = [number for number in sections.get(None, []) if not points[number].whole]
-
-    def rank(numbers: list[int]) -> int:
-        first = points[numbers[0]]
-        return _RANKS.get(first.kind, _LAST + 1) if first.section or first.kind != "other" else 0
-
-    ranked = sorted(sections.values(), key=rank)
-    told = [numbers for numbers in ranked if all_of_them or rank(numbers) < _LAST] or ranked
-    turns = chain(*zip_longest(*told))
-    return [*opening, *brief.lead, *(number for number in turns if number is not None)]
+        if has_room or is_news[number] or not any(is_news):
+            turns.append((seen[point.section], number))
+            seen[point.section] += 1
+    opening = [number for number, one in enumerate(points) if one.opens]
+    return [*opening, *brief.lead, *(number for _, number in sorted(turns))]
 
 
 def _render(brief: Brief, place: Channel, taken: Taken) -> str:
     """Return the text: the points under the source's own headings, or as one list."""
-    paragraphs, last = [name_release(brief)], ("", True)
+    paragraphs, last = [name_release(brief)], None
     labels = list(dict.fromkeys(point.section for point in brief.keyPoints))
 
-    def by_section(number: int) -> tuple[int, int]:
-        return labels.index(brief.keyPoints[number].section), number
+    def group(number: int) -> tuple[int, bool]:
+        point = brief.keyPoints[number]
+        return labels.index(point.section) if place.has_labels else -1, point.whole
 
-    for number in sorted(taken, key=by_section if place.has_labels else None):
-        point, text = brief.keyPoints[number], taken[number]
-        label = point.section or ""
-        if not place.has_labels:
-            is_bare = point.kind in _TOLD_BY_HEADING and kind_by_itself(text) != point.kind
-            text = f"{label.rstrip(':：')}: {text}" if is_bare and label else text
-            label = ""
-        line = f"• {text}" if point.whole else text
-        if last == (label, point.whole) and len(paragraphs) > 1:
-            paragraphs[-1] += f"\n{line}" if point.whole else f" {line}"
+    numbers = sorted(taken, key=lambda number: (group(number)[0], number))
+    for (section, is_list), found in groupby(numbers, key=group):
+        if place.has_labels:
+            texts = [taken[number] for number in found]
         else:
-            heading = f"{label}\n" if label and label != last[0] else ""
-            paragraphs.append(heading + line)
-        last = (label, point.whole)
-    return "\n\n".join([*paragraphs, *_footer(brief, taken)])
+            texts = [_with_label(brief.keyPoints[number], taken[number]) for number in found]
+        text = "\n".join(f"• {one}" for one in texts) if is_list else " ".join(texts)
+        label = labels[section] if place.has_labels and section != last else None
+        paragraphs.append(f"{label}\n{text}" if label else text)
+        last = section
+    return "\n\n".join([*paragraphs, *_footer(brief, len(brief.keyPoints) - len(taken))])
 
 
-def _footer(brief: Brief, taken: Taken) -> list[str]:
+def _with_label(point: KeyPoint, text: str) -> str:
+    """Return a text with its heading, where that alone says what it warns of."""
+    is_told = point.kind in ("new", "other") or kind_by_itself(text) == point.kind
+    return text if is_told or not point.section else f"{point.section.rstrip(':：')}: {text}"
+
+
+def _footer(brief: Brief, missing: int) -> list[str]:
     """Return the link and how much was left out: of the release's own link, where that is."""
-    phrases, missing = phrases_of(brief.language), len(brief.keyPoints) - len(taken)
+    phrases = phrases_of(brief.language)
     said = phrases.more.format(missing) if missing else phrases.extract
     if not brief.links:
         return [said]

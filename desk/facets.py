@@ -1,8 +1,9 @@
 """The facets of the desk: what goes in, what its specialists hand on, and what comes out."""
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from langchain_core.utils.json_schema import dereference_refs
+from pydantic import Field, StringConstraints
 
 from hitl_orchestrator.domain.hitl import Person
 from hitl_orchestrator.domain.records import JsonObject, Record
@@ -11,37 +12,7 @@ MAX_POSTS = 10
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]*$")]
 ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-PointKind = Literal[
-    "security", "breaking", "new", "changed", "other", "removed", "deprecated", "fixed", "internal"
-]
-
-SOURCE: JsonObject = {
-    "type": "string",
-    "minLength": 1,
-    "description": (
-        "Markdown or reStructuredText to draw on: a changelog, release notes, a brief. Without "
-        "it the objective's own text is the source."
-    ),
-}
-AUDIENCE: JsonObject = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 200,
-    "description": (
-        "Whom to address. Without it the strategist asks, unless it has to ask for the release."
-    ),
-}
-CHANNELS: JsonObject = {
-    "type": "array",
-    "minItems": 1,
-    "maxItems": MAX_POSTS,
-    "uniqueItems": True,
-    "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$"},
-    "description": (
-        "Where to post; default linkedin, x, email. Any other name gets a plain text post of "
-        "at most 500 characters."
-    ),
-}
+PointKind = Literal["security", "breaking", "new", "fixed", "changed", "internal", "other"]
 
 
 class KeyPoint(Record):
@@ -53,6 +24,11 @@ class KeyPoint(Record):
     @property
     def is_urgent(self) -> bool:
         return self.kind in ("breaking", "security")
+
+    @property
+    def opens(self) -> bool:
+        """Say whether it is a sentence of the introduction."""
+        return self.section is None and not self.whole
 
 
 class Link(Record):
@@ -111,6 +87,10 @@ class Issue(Record):
     message: str
     line: int | None = None
 
+    def __str__(self) -> str:
+        place = f", line {self.line}" if self.line else ""
+        return f"- **{self.channel}**{place} ({self.rule}): {self.message}"
+
 
 class Review(Record):
     passed: bool
@@ -128,11 +108,7 @@ class Review(Record):
     @property
     def listed(self) -> str:
         """Return the errors as Markdown, each with its place."""
-        places = [f", line {one.line}" if one.line else "" for one in self.issues]
-        return "\n".join(
-            f"- **{one.channel}**{place} ({one.rule}): {one.message}"
-            for one, place in zip(self.issues, places, strict=True)
-        )
+        return "\n".join(map(str, self.issues))
 
 
 class PublishedFile(Record):
@@ -149,22 +125,42 @@ class Published(Record):
     madeBy: str
 
 
-def schema_of(record: type[BaseModel]) -> JsonObject:
+def _schema(record: type[Record]) -> JsonObject:
     """Return its JSON Schema without `$ref`, which would point at nothing in a merged contract."""
-    schema = record.model_json_schema()
-    return _inlined(schema, schema.pop("$defs", {}))
+    schema = dereference_refs(record.model_json_schema(), skip_keys=[])
+    return {name: part for name, part in schema.items() if name != "$defs"}
 
 
-def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
-    match node:
-        case {"$ref": str(name), **beside}:
-            return _inlined({**definitions[name.rpartition("/")[2]], **beside}, definitions)
-        case dict():
-            return {
-                name: _inlined(value, definitions)
-                for name, value in cast(dict[str, Any], node).items()
-            }
-        case list():
-            return [_inlined(item, definitions) for item in cast(list[Any], node)]
-        case _:
-            return node
+SCHEMAS: dict[str, JsonObject] = {
+    "source": {
+        "type": "string",
+        "minLength": 1,
+        "description": (
+            "Markdown or reStructuredText to draw on: a changelog, release notes, a brief. Without "
+            "it the objective's own text is the source."
+        ),
+    },
+    "audience": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 200,
+        "description": (
+            "Whom to address. Without it the strategist asks, unless it has to ask for the release."
+        ),
+    },
+    "channels": {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_POSTS,
+        "uniqueItems": True,
+        "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$"},
+        "description": (
+            "Where to post; default linkedin, x, email. Any other name gets a plain text post of "
+            "at most 500 characters."
+        ),
+    },
+    "brief": _schema(Brief),
+    "drafts": _schema(Drafts),
+    "review": _schema(Review),
+    "published": _schema(Published),
+}

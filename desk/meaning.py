@@ -1,4 +1,4 @@
-"""What an objective means: which product, and which release of a source."""
+"""What an objective means: which release of a source, and of which product."""
 
 import re
 from collections import Counter
@@ -6,18 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hitl_orchestrator.desk.changelog import Changelog
+from hitl_orchestrator.desk.points import read_points
 from hitl_orchestrator.desk.release import DATE, VERSION, Release
 
-_WHOLE_IN_TEXT = re.compile(
-    r"(?<![\w.,:/#-])(v|version |release )?(\d{1,4})(?![\w%.:/]|\s*%)", re.I
-)
+_WHOLE = re.compile(r"(?<![\w.,:/#-])(v|version |release )?(\d{1,4})(?![\w%.:/]|\s*%)", re.I)
 _ORDER = re.compile(
-    r"an?|about|and|announc(?:e|ing|ement)|beta|big|blog|bug ?fix|communicate|compose|coming|create"
-    r"|current|draft|first|for|hotfix|introduc(?:e|ing)|is|it|last|latest|launch(?:ing)?|major|make"
-    r"|minor|new(?:er|est)?|next|of|older|one?|our|patch|people|please|posts?|prepare|present"
-    r"|product|promote|public|publici[sz]e|publish|recent|release|second|send|share|small|spread"
-    r"|stable|team|tell|that|the|their|this|to|today['’]s|upcoming|users|version|we|with|world"
-    r"|write|your|",
+    r"an?|about|and|announc\w*|beta|big|blog|bug ?fix|coming|communicate|create|current|draft|first"
+    r"|for|introduc\w*|is|it|last|latest|launch\w*|major|make|minor|new(?:er|est)?|next|of|one?|our"
+    r"|patch|people|please|posts?|prepare|present|product|promote|public|publici[sz]e|publish"
+    r"|releas\w*|send|share|small|stable|team|tell|that|the|their|this|to|today['’]s|upcoming|users"
+    r"|version|we|with|write|your",
     re.I,
 )
 _REPOSITORY = re.compile(
@@ -25,71 +23,64 @@ _REPOSITORY = re.compile(
 )
 
 
-class Candidates(NamedTuple):
-    """What an objective may mean. Certain if there is one of each, and nothing is `unclear`."""
+class Meaning(NamedTuple):
+    """What may be meant, each release under the name of its product, and why that is asked.
 
-    products: tuple[str, ...]
+    Nothing is `unclear` where there is but one. `needs_product`: a nameless one is no answer.
+    """
+
     releases: tuple[Release, ...]
-    unclear: str = ""
+    unclear: str
+    needs_product: bool
 
 
-def find_candidates(objective: str, changelog: Changelog) -> Candidates:
-    """Return the product and the release that are meant: one each, or what there is to choose."""
-    fits, number, unclear = _meant(objective, changelog)
-    names = {release.name for release in fits if release.name}
-    found = changelog.product if len(names) != 1 else names.pop()
-    said = _name_before(objective, number, changelog.text) if number else ""
-    by_name = [one for one in fits if one.name and _alike(one.name, said)]
-    if len(by_name) == 1 and len(fits) > 1:
-        fits, found, unclear = by_name, by_name[0].name, ""
-    products = _products(said, found)
-    is_numbered = any(release.version for release in fits)
-    if not products and (is_numbered or not changelog.title):
+def find_meaning(objective: str, changelog: Changelog) -> Meaning:
+    fits, number, unclear = _find_releases(objective, changelog)
+    if not unclear and fits[0].version and not read_points(changelog, fits[0]):
+        fits, unclear = [*changelog.releases], f"The section of {fits[0].version} is empty."
+    said = _name_before(objective, number, changelog.text)
+    called = [one for one in fits if _are_alike(one.name, said)]
+    if len(fits) > 1 and len(called) == 1:
+        fits, unclear = called, ""
+    names = {one.name for one in fits if one.name}
+    found = names.pop() if len(names) == 1 else changelog.product
+    needs_product = not changelog.title or any(one.version for one in fits)
+    products = [name for name in (said, found) if name]
+    if _are_alike(said, found):
+        products = [max(found, said, key=lambda name: len(name.split()))]
+    elif len(products) > 1:
+        unclear = unclear or f"The objective says {said}, the source {found}."
+    elif not products and needs_product:
         unclear = unclear or "The source names no product."
-        return Candidates(_repositories(changelog), tuple(fits), unclear)
-    if len(products) > 1:
-        unclear = unclear or f"The objective says {products[0]}, the source {products[1]}."
-    return Candidates(products, tuple(fits), unclear)
+        products = [name for name, _ in Counter(_REPOSITORY.findall(changelog.text)).most_common(3)]
+    if names:  # several: each has its own
+        products = []
+    meant = [one._replace(name=name or one.name) for one in fits for name in products or [""]]
+    return Meaning(tuple(meant), unclear, needs_product)
 
 
-def _products(said: str, found: str) -> tuple[str, ...]:
-    """Return the objective's name in the source's spelling; both, where they are two products."""
-    if said and found and not _alike(said, found):
-        return (said, found)
-    more = len(said.split()) > len(found.split())
-    return tuple(filter(None, [said if more else found or said]))
-
-
-def _alike(one: str, other: str) -> bool:
+def _are_alike(one: str, other: str) -> bool:
     words, others = (set(re.findall(r"\w+", name.casefold())) for name in (one, other))
     return bool(words and others) and (words <= others or others <= words)
 
 
-def _meant(objective: str, changelog: Changelog) -> tuple[list[Release], str, str]:
+def _find_releases(objective: str, changelog: Changelog) -> tuple[list[Release], str, str]:
     """Return the releases that fit, the number in the objective, and why more than one do."""
     out = [one for one in changelog.releases if one.doubt != "unreleased"]
-    numbers = [found[0] for found in VERSION.finditer(objective)]
-    dated = [found[0] for found in DATE.finditer(objective)]
-    fits: dict[Release, None] = {}
-    number = ""
-    for one in dict.fromkeys([*numbers, *dated]):
-        matching = _matching(one, out)
-        if not matching and one not in dated:
-            return _missing(one, changelog, out)
-        fits |= dict.fromkeys(matching)
-        number = number or (one if matching else "")
-    newest = _newest(out)
-    for prefix, whole in _WHOLE_IN_TEXT.findall(DATE.sub(" ", VERSION.sub(" ", objective))):
-        matching = _matching(whole, out)
-        exact = any(one.version == whole for one in matching)
-        if prefix and not matching:
-            return _missing(whole, changelog, out)
-        if prefix or exact or matching != newest:
-            fits |= dict.fromkeys(matching)
-        number = number or (whole if matching else "")
-    chosen = list(fits) or newest
+    dates = DATE.findall(objective)
+    said = {number: number not in dates for number in [*VERSION.findall(objective), *dates]}
+    rest = DATE.sub(" ", VERSION.sub(" ", objective))
+    said |= {number: bool(prefix) for prefix, number in _WHOLE.findall(rest)}
+    fits: dict[Release, str] = {}
+    for number, is_release in said.items():
+        matching = _match(number, out)
+        if is_release and not matching:
+            return _miss(number, changelog, out)
+        for one in matching:
+            fits[one] = number
+    chosen, number = [*fits] or _newest(out), next(iter(fits.values()), "")
     if not chosen:
-        return list(changelog.releases), "", "The source has no release yet."
+        return [*changelog.releases], "", "The source has no release yet."
     if len(chosen) > 1:
         return chosen, number, "More than one release fits the objective."
     if chosen[0].doubt:
@@ -97,23 +88,26 @@ def _meant(objective: str, changelog: Changelog) -> tuple[list[Release], str, st
     return chosen, number, ""
 
 
-def _matching(number: str, releases: Iterable[Release]) -> list[Release]:
+def _match(number: str, releases: Iterable[Release]) -> list[Release]:
     """Return those of exactly that number, else those whose number begins with it."""
-    known = [one for one in releases if one.version]
-    exact = [one for one in known if _plain(one.version or "") == _plain(number)]
-    return exact or [one for one in known if (one.version or "").startswith(f"{number}.")]
+    known = [(one, one.version) for one in releases if one.version]
+    exact = [one for one, version in known if _plain(version) == _plain(number)]
+    return exact or [one for one, version in known if version.startswith(f"{number}.")]
 
 
-def _missing(
-    number: str, changelog: Changelog, out: list[Release]
-) -> tuple[list[Release], str, str]:
+def _plain(version: str) -> str:
+    return re.sub(r"(?<=[a-z])[-._]|[-._ ](?=[a-z])", "", version.casefold())
+
+
+def _miss(number: str, changelog: Changelog, out: list[Release]) -> tuple[list[Release], str, str]:
     """Return the choice of what there is; of a source without releases it is its only one."""
-    if len(out) == 1 and out[0].version is None:
-        numbered = out[0]._replace(version=number)
-        if re.search(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)", changelog.text):
-            return [numbered], number, ""
-        return [numbered, out[0]], number, f"The source does not have {number}."
-    return out, number, f"The source does not have {number}."
+    unclear = f"The source does not have {number}."
+    if len(out) != 1 or out[0].version:
+        return out, number, unclear
+    numbered = out[0]._replace(version=number)
+    if re.search(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)", changelog.text):
+        return [numbered], number, ""
+    return [numbered, out[0]], number, unclear
 
 
 def _newest(releases: Sequence[Release]) -> list[Release]:
@@ -121,40 +115,25 @@ def _newest(releases: Sequence[Release]) -> list[Release]:
 
     Of two in that order both: one might be a repair of an older line.
     """
-    numbers = [
-        tuple(map(int, re.findall(r"\d+", one.version or ""))) for one in releases if one.version
-    ]
+    versions = [one.version for one in releases if one.version]
+    numbers = [[*map(int, re.findall(r"\d+", version))] for version in versions]
     ascends = len(numbers) > 1 and numbers == sorted(numbers) and numbers[0] < numbers[-1]
-    if ascends:
-        return [*releases] if len(releases) == 2 else [releases[-1]]
-    return [*releases[:1]]
+    if not ascends:
+        return [*releases[:1]]
+    return [*releases] if len(releases) == 2 else [releases[-1]]
 
 
 def _name_before(objective: str, number: str, source: str) -> str:
     """Return the words before a number that the source has too, else those that are no order."""
-    before = objective[: objective.find(number)]
+    before = objective[: objective.find(number)] if number else ""
     if re.search(r"[,;.!?]\s*$", before):
         return ""
     before = re.sub(r"(?:[\s@(\[:-]|\b(?:v|version|release))+$", "", before, flags=re.I)
-    words = re.split(r"\s+", re.split(r"[.:,;!?\n]\s", before)[-1].strip())[-4:]
-    known = source.casefold()
-    for first in range(len(words)):
-        name = " ".join(words[first:])
-        is_order = _ORDER.fullmatch(words[first])
-        if name and not is_order and name.casefold() in known:
-            return name
-    found: list[str] = []
-    for word in reversed(words):
+    words = re.split(r"[.:,;!?\n]\s", before)[-1].split()[-4:]
+    begins = 0
+    for first, word in enumerate(words):
         if _ORDER.fullmatch(word):
-            break
-        found.insert(0, word)
-    return " ".join(found)
-
-
-def _repositories(changelog: Changelog) -> tuple[str, ...]:
-    counted = Counter(_REPOSITORY.findall(changelog.text))
-    return tuple(name for name, _ in counted.most_common(3))
-
-
-def _plain(version: str) -> str:
-    return re.sub(r"(?<=[a-z])[-._]|[-._ ](?=[a-z])", "", version.casefold())
+            begins = first + 1
+        elif " ".join(words[first:]).casefold() in source.casefold():
+            return " ".join(words[first:])
+    return " ".join(words[begins:])

@@ -6,6 +6,7 @@ from itertools import zip_longest
 
 from hitl_orchestrator.desk.changelog import Changelog
 from hitl_orchestrator.desk.document import (
+    CREDITED,
     LABEL_WORDS,
     MARKS,
     Block,
@@ -14,23 +15,12 @@ from hitl_orchestrator.desk.document import (
     is_release_link,
 )
 from hitl_orchestrator.desk.facets import KeyPoint, Link, PointKind
+from hitl_orchestrator.desk.language import pattern_of
 from hitl_orchestrator.desk.prose import addresses, sentences
 from hitl_orchestrator.desk.release import Release
 
-# Of a heading, in the languages of desk/language.py.
-_SECTIONS: tuple[tuple[PointKind, str], ...] = (
-    ("breaking", r"breaking|incompat|bruch|inkompat|ruptur|破坏性|不兼容|破壊的|несовм|💥"),
-    ("security", r"securit|vulnerab|sicherheit|sécurit|segur|安全|セキュリ|безопасн"),
-    ("internal", r"intern|chore|maint|refactor|\btests?\b|\bci\b|\bbuild\b|dependenc|\bdocs?\b"
-     r"|documentation|translation|contributor|under the hood|packaging"),
-    ("fixed", r"\bfix|\bbug|behoben|fehler|corrig|correcti|correg|修复|修正|исправ"),
-    ("removed", r"remov|dropped|entfernt|supprim|eliminad|移除|删除|削除|удален"),
-    ("deprecated", r"deprecat|veraltet|obsol|déprécié|废弃|非推奨|устар"),
-    ("new", r"\badd|\bnew\b|feature|highlight|\bneu|hinzu|ajout|nouve|añad|nuev|novo|adicion|新增"
-     r"|新功能|追加|добавл"),
-    ("changed", r"chang|improv|enhanc|perform|update|änder|verbess|modif|amélior|cambi|mejor|mudan"
-     r"|alter|变更|优化|改进|変更|改善|измен|улучш"),
-)  # fmt: skip
+_KINDS: tuple[PointKind, ...] = ("breaking", "security", "internal", "fixed", "changed", "new")
+_SECTIONS: dict[PointKind, re.Pattern[str]] = {kind: pattern_of(kind) for kind in _KINDS}
 # Of an item itself; the first letters of a verb only where its heading says nothing.
 _BREAKING = re.compile(
     r"\bbreaking changes?\b|(?:^|: |[(\[])\W*breaking(?=\W*(?:[:;!)\]]|$))|^\w+(?:\([^)]*\))?!:"
@@ -42,18 +32,20 @@ _SECURITY = re.compile(r"vulnerabilit|^\W*security\b|\bsecurity (?:fix|issue|hol
 _VERBS: tuple[tuple[PointKind, str], ...] = (
     ("new", r"^\W*(?:feat\b|add|new\b|introduc|support|新增)"),
     ("fixed", r"^\W*(?:fix|bug ?fix|修复|修正)"),
-    ("removed", r"^\W*(?:remov|drop|移除)"),
+    ("changed", r"^\W*(?:remov|drop|移除)"),
     ("internal", r"^\W*(?:bump|chore|ci|docs?|build|refactor|test|style)\b"),
 )
 _CREDIT = re.compile(
-    r"\ue000[^\ue001]*\ue001|(?:[\w.-]+/[\w.-]+)?#\d+|GH-\d+|!\d+|@[\w-]+(?:\[bot\]?)?"
+    rf"{CREDITED.pattern}|(?:[\w.-]+/[\w.-]+)?#\d+|GH-\d+|!\d+|@[\w-]+(?:\[bot\]?)?"
     r"|[0-9a-f]{7,40}|https?://\S+/(?:pull|issues|commit)/\w+"
 )
 _BY = re.compile(r"closes|fixes|resolves|refs?|see|issues?|via|thanks|to|by|in|PR|and|&|", re.I)
 _AROUND = "()[]{}.,;:!-–—。；，"
 _LEADS_ON = (":", "：", "...", "…")
 _THANKS = re.compile(r"contributors|thank|acknowledg|sponsors", re.I)
-_EMPTY = re.compile(r"full changelog|related issues|https?://\S+$|etc\.?$", re.I)
+_EMPTY = re.compile(
+    r"full changelog|related issues|https?://\S+$|etc\.?$|(?:released?:?\s*)?[\W\d_]*$", re.I
+)
 _NO_LINK = re.compile(
     r"shields\.io|badge|keepachangelog|semver\.org|/actions/|codecov|travis-ci|/security/advisories",
     re.I,
@@ -64,18 +56,18 @@ def read_points(changelog: Changelog, release: Release) -> tuple[KeyPoint, ...]:
     """Return each thing that a release says, once, in its order."""
     points: dict[str, KeyPoint] = {}
     for first, last in release.spans:
-        for point in _points(_joined(changelog.document.read(first, last))):
+        for point in _points(_join(changelog.document.read(first, last))):
             points.setdefault(point.text, point)
     return tuple(points.values())
 
 
 def read_links(changelog: Changelog, release: Release) -> list[Link]:
     """Return the release's links for readers: its own, its tag or what it compares, come first."""
-    blocks = [b for first, last in release.spans for b in changelog.document.read(first, last)]
     found = [*release.links]
-    for block in blocks:
-        found += block.links
-        found += [Hyperlink(url, "") for url in addresses(MARKS.sub("", block.text))]
+    for first, last in release.spans:
+        for block in changelog.document.read(first, last):
+            found += block.links
+            found += [Hyperlink(url, "") for url in addresses(MARKS.sub("", block.text))]
     usable = [
         Link(url=link.url, text=link.text[:100])
         for link in found
@@ -85,39 +77,7 @@ def read_links(changelog: Changelog, release: Release) -> list[Link]:
     return own + [link for link in usable if not is_credit(link.url) and link not in own]
 
 
-def _points(blocks: Sequence[Block]) -> Iterable[KeyPoint]:
-    above: list[tuple[int, str]] = []  # headings, the nearest last
-    names: list[tuple[int, str]] = []  # items that only name what stands below them
-    for block, following in zip_longest(blocks, blocks[1:]):
-        if block.kind == "heading":
-            above = [one for one in above if one[0] < block.level]
-            above.append((block.level, MARKS.sub("", block.text)))
-            continue
-        headings = [heading for _, heading in reversed(above)]
-        names = [one for one in names if one[0] < block.level]
-        text = clean(block.text)
-        leads_away = block.kind == "paragraph" and _leads_away(block)
-        if not text or leads_away or _EMPTY.match(text) or _THANKS.search("".join(headings[:1])):
-            continue
-        below = following.level if following and following.kind == "item" else 0
-        is_name = len(text.split()) < LABEL_WORDS or text.endswith((":", "："))
-        if is_name and 0 < block.level < below:
-            names.append((block.level, text.rstrip(":：")))
-            continue
-        for one in [text] if block.kind == "item" else sentences(text):
-            kind = _kind(one, [*(name for _, name in reversed(names)), *headings])
-            is_needed = block.kind != "detail" or kind in ("breaking", "security")
-            is_whole = not one.startswith(("...", "…")) and not one.endswith(_LEADS_ON)
-            if is_needed and is_whole:
-                yield KeyPoint(
-                    text=_under(names, one),
-                    kind=kind,
-                    section=headings[0] if headings else None,
-                    whole=block.kind == "item",
-                )
-
-
-def _joined(blocks: Sequence[Block]) -> list[Block]:
+def _join(blocks: Sequence[Block]) -> list[Block]:
     """Return the blocks with what stands below “These are new:” in one item with it."""
     found, opened = list[Block](), None
     for block in blocks:
@@ -131,6 +91,32 @@ def _joined(blocks: Sequence[Block]) -> list[Block]:
     return found
 
 
+def _points(blocks: Sequence[Block]) -> Iterable[KeyPoint]:
+    headings: list[tuple[int, str]] = []  # those above, the nearest last
+    names: list[tuple[int, str]] = []  # items that only name what stands below them
+    for block, following in zip_longest(blocks, blocks[1:]):
+        if block.kind == "heading":
+            headings = [one for one in headings if one[0] < block.level]
+            headings.append((block.level, MARKS.sub("", block.text)))
+            continue
+        names = [one for one in names if one[0] < block.level]
+        section = headings[-1][1] if headings else None
+        text = clean(block.text)
+        if _EMPTY.match(text) or _THANKS.search(section or "") or _leads_away(block):
+            continue
+        below = following.level if following and following.kind == "item" else 0
+        is_name = len(text.split()) < LABEL_WORDS or text.endswith((":", "："))
+        if is_name and 0 < block.level < below:
+            names.append((block.level, text.rstrip(":：")))
+            continue
+        for one in [text] if block.kind == "item" else sentences(text):
+            kind = _kind(one, [name for _, name in [*headings, *names]])
+            is_needed = block.kind != "detail" or kind in ("breaking", "security")
+            if is_needed and not one.startswith(("...", "…")) and not one.endswith(_LEADS_ON):
+                said = _under(names, one)
+                yield KeyPoint(text=said, kind=kind, section=section, whole=block.kind == "item")
+
+
 def _under(names: Sequence[tuple[int, str]], text: str) -> str:
     for _, name in reversed(names):
         text = text if name.casefold() in text.casefold() else f"{name}: {text}"
@@ -140,59 +126,52 @@ def _under(names: Sequence[tuple[int, str]], text: str) -> str:
 def clean(text: str) -> str:
     """Return a text without who did it and under which number, where these stand at its end."""
     text = re.sub("(?<=[。！？）])(?=\ue000)", " ", text)
-    text = re.sub("\ue000[^\ue001]*\ue001", lambda found: found[0].replace(" ", "\xa0"), text)
+    text = CREDITED.sub(lambda found: found[0].replace(" ", "\xa0"), text)
     words = text.split(" ")
     said = " ".join(words[: _end(words)]).rstrip(" -–—,;")
-    if said and text.endswith(".") and said[-1].isalnum():
+    if text.endswith(".") and said[-1:].isalnum():
         said += "."
     said = MARKS.sub("", said).replace("\xa0", " ")
-    said = re.sub(r"^(?::[a-z0-9_+-]+:\s*|\[![A-Z]+\]\s*)+", "", said)
-    return said if any(map(str.isalpha, said)) and not _is_date(said) else ""
+    return re.sub(r"^(?::[a-z0-9_+-]+:\s*|\[![A-Z]+\]\s*)+", "", said)
 
 
 def _end(words: Sequence[str]) -> int:
     """Return where the credits begin: in brackets, behind a sign or a word such as “by”."""
     first = len(words)
-    while first and (
-        _is_credit(words[first - 1]) or _BY.fullmatch(words[first - 1].strip(_AROUND))
-    ):
+    while first and (_is_credit(words[first - 1]) or _is_by(words[first - 1])):
         first -= 1
     for start in range(first, len(words)):
         run = words[start:]
-        count = sum(map(_is_credit, run))
-        joined = " ".join(run)
+        count, joined = sum(map(_is_credit, run)), " ".join(run)
         if not count or any(joined.count(a) != joined.count(b) for a, b in ("()", "[]")):
             continue
+        # a number may belong to its sentence: “a regression in #12”
+        is_said = run[0].casefold() in ("in", "to", "see", "and") and "/" not in run[-1]
         stands_apart = start and words[start - 1][-1:] in ".。!！?？,;，；"
-        begins = run[0][:1] in "([" or _BY.fullmatch(run[0].strip(_AROUND))
-        if stands_apart or (begins and (count > 1 or not _is_in(run))):
+        begins = run[0][:1] in "([" or _is_by(run[0])
+        if stands_apart or (begins and (count > 1 or not is_said)):
             return start
     return len(words)
 
 
-def _is_in(run: Sequence[str]) -> bool:
-    """Say whether a number belongs to its sentence: “a regression in #12”."""
-    return run[0].casefold() in ("in", "to", "see", "and") and "/" not in run[-1]
+def _is_by(word: str) -> bool:
+    return bool(_BY.fullmatch(word.strip(_AROUND)))
 
 
 def _is_credit(word: str) -> bool:
     return bool(_CREDIT.fullmatch(word.strip(_AROUND)))
 
 
-def _is_date(text: str) -> bool:
-    return bool(re.fullmatch(r"(?:released?:?\s*)?[\d\s./-]+", text, re.I))
-
-
 def _leads_away(block: Block) -> bool:
     """Say whether a paragraph is mostly links, or names several that only its project has."""
     said = sum(len(link.text) for link in block.links)
     own = [link for link in block.links if "://" not in link.url]
-    return 2 * said > len(block.text) or len(own) > 1
+    return block.kind == "paragraph" and (2 * said > len(block.text) or len(own) > 1)
 
 
 def _kind(text: str, headings: Sequence[str]) -> PointKind:
     """Return what an item warns of, else what the nearest heading says, else its first word."""
-    known: list[PointKind] = [kind for one in headings for kind in _kinds_of(one)]
+    known: list[PointKind] = [kind for one in reversed(headings) for kind in _kinds_of(one)]
     by_itself = kind_by_itself(text)
     is_chore = known[:1] == ["internal"] and by_itself == "security"
     if by_itself in ("breaking", "security") and (not is_chore or _NUMBERED.search(text)):
@@ -212,4 +191,4 @@ def kind_by_itself(text: str) -> PointKind | None:
 def _kinds_of(heading: str) -> list[PointKind]:
     if re.match(r"what['’]?s changed", heading, re.I):
         return []
-    return [kind for kind, words in _SECTIONS if re.search(words, heading, re.I)]
+    return [kind for kind, words in _SECTIONS.items() if words.search(heading)]

@@ -4,6 +4,7 @@ import re
 from typing import Literal, NamedTuple
 
 from hitl_orchestrator.desk.document import MARKS, Heading, Hyperlink
+from hitl_orchestrator.desk.language import pattern_of
 
 _PRE = r"alpha|beta|preview|pre|rc|dev|canary|nightly|next|snapshot"
 VERSION = re.compile(
@@ -21,23 +22,9 @@ DATE = re.compile(
     re.I,
 )
 _WHOLE = re.compile(r"\[?(?:v|version |release )?(\d{1,4})\]?(?:\s*[-–—(/:].*)?$", re.I)
-_UNRELEASED = re.compile(
-    r"\b(?:unreleased|upcoming|latest changes|tbd|tba|not released|in development|unveröffentlicht"
-    r"|non publié|sin publicar|não lançado)\b|未发布|未リリース|\bне выпущ|^head$|^next$",
-    re.I,
-)
+_UNRELEASED = pattern_of("unreleased")
 _YANKED = re.compile(r"\b(?:yanked|withdrawn|retracted)\b", re.I)
-NOISE = re.compile(
-    r"\b(?:change[ -]?logs?|release notes?|release history|version history|releases?|versions?"
-    r"|histor(?:y|ia|ique)|news|change[sd]|notes|archives?|what['’]?s(?: new)?(?: in)?"
-    r"|overview|introduction|(?:table of )?contents|index|readme|updates?|highlights"
-    r"|änderungs(?:protokoll|verlauf)|änderungen|versionshinweise|neuigkeiten"
-    r"|journal des (?:modifications|changements)|notes de (?:version|publication)|nouveautés"
-    r"|registro de cambios|notas de (?:la )?versi[oó]n|cambios|histórico|novedades"
-    r"|список изменений|история изменений)(?!\w)|更新日志|更新日誌|变更日志|变更记录|版本记录"
-    r"|変更履歴|リリースノート|更新履歴|변경 ?이력",
-    re.I,
-)
+NOISE = pattern_of("title")
 _MAY_FOLLOW = re.compile(
     rf"[\])}}*_\"'’]*\s*(?:$|[^\w\s]|\d|{NOISE.pattern}|{_UNRELEASED.pattern})", re.I
 )
@@ -66,34 +53,35 @@ class Release(NamedTuple):
     doubt: Literal["", "yanked", "unreleased"] = ""
     is_prerelease: bool = False
 
+    @property
+    def label(self) -> str:
+        number = self.version or ("Unreleased" if self.doubt else "")
+        return " ".join(filter(None, [self.name, number])) or "It, without a number"
+
 
 def read_heading(heading: Heading) -> tuple[Release, bool] | None:
     """Return the release a heading begins, and whether it names nothing besides."""
     text = MARKS.sub("", heading.text).strip()
-    doubt = "yanked" if _YANKED.search(text) else ""
-    unreleased = _UNRELEASED.search(text)
-    numbers = [*VERSION.finditer(text)]
-    number = next((one for one in numbers if not DATE.fullmatch(one[0])), None)
-    number = number or next(iter(numbers), None) or DATE.search(text)
+    is_unreleased, is_yanked = bool(_UNRELEASED.search(text)), bool(_YANKED.search(text))
+    numbers = sorted(VERSION.finditer(text), key=lambda one: bool(DATE.fullmatch(one[0])))
+    number = next(iter(numbers), None) or DATE.search(text)
     whole = _WHOLE.match(text)
     if number is None and whole is None:
-        if not unreleased or len(text.split()) > 4:
-            return None
-        return Release("", None, text, (), heading.links, "unreleased"), False
-    found = number[0] if number else ""
-    version = whole[1] if whole and not number else found
-    before, after = (text[: number.start()], text[number.end() :]) if number else ("", "")
-    name = name_in(DATE.sub(" ", before)) if before else ""
-    rest = DATE.sub("", after)
-    if _NO_NAME.search(before) or len(name.split()) > 4:
+        is_section = is_unreleased and len(text.split()) <= 4
+        release = Release("", None, text, (), heading.links, "unreleased")
+        return (release, False) if is_section else None
+    before, found, after = ("", whole[1], "") if whole else ("", "", "")
+    if number:
+        before, found, after = text[: number.start()], number[0], text[number.end() :]
+    name, rest = name_in(DATE.sub(" ", before)), DATE.sub("", after)
+    if _NO_NAME.search(before) or not _MAY_FOLLOW.match(rest):
         return None
-    if not _MAY_FOLLOW.match(rest):
-        return None
-    is_date = bool(DATE.fullmatch(version)) and not VERSION.fullmatch(version)
+    is_date = bool(DATE.fullmatch(found)) and not VERSION.fullmatch(found)
     is_pure = not name and not is_date and not re.search(r":\s*\w|\w{3,}\s+\w{3,}", rest)
-    doubt = "unreleased" if unreleased else doubt
-    is_prerelease = bool(PRERELEASE.search(version + rest))
-    return Release(name, version, text, (), heading.links, doubt, is_prerelease), is_pure
+    doubt = "yanked" if is_yanked else ""
+    doubt = "unreleased" if is_unreleased else doubt
+    is_prerelease = bool(PRERELEASE.search(found + rest))
+    return Release(name, found, text, (), heading.links, doubt, is_prerelease), is_pure
 
 
 def name_in(text: str) -> str:

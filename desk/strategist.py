@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-from langgraph.graph import END, START, StateGraph
-
-from hitl_orchestrator.desk.agent import STRATEGIST, AgentMapping, DeskAnswer, DeskTask, ask
-from hitl_orchestrator.desk.changelog import Changelog, read_changelog, read_objective
-from hitl_orchestrator.desk.facets import AUDIENCE, SOURCE, Brief, KeyPoint, schema_of
+from hitl_orchestrator.desk.agent import DeskAnswer, DeskTask, ask, source_of
+from hitl_orchestrator.desk.changelog import Changelog, read_source
+from hitl_orchestrator.desk.facets import Brief, KeyPoint
 from hitl_orchestrator.desk.language import language_of
-from hitl_orchestrator.desk.meaning import find_candidates
+from hitl_orchestrator.desk.meaning import Meaning, find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
 from hitl_orchestrator.desk.release import Release
 from hitl_orchestrator.domain.records import Json, JsonObject
@@ -19,92 +17,61 @@ MAX_OPTIONS = 10
 MAX_SHOWN = 6  # points in the question for whom
 GENERAL, EXISTING = "general", "existing"
 _LABELS = {EXISTING: "People who already use it", GENERAL: "Everyone"}
-_CHANGES = ("breaking", "security", "changed", "removed", "deprecated", "fixed")
+_CHANGES = ("breaking", "security", "changed", "fixed")
 _FOR = re.compile(r"(?:for|für|pour|para|per|voor|для)\s+(.{2,40})$", re.I)
-
-
-class StrategistState(DeskTask):
-    question: JsonObject | None
-    answer: DeskAnswer
-    brief: JsonObject
-
-
-class Meant(NamedTuple):
-    """A product and a release that may be meant."""
-
-    product: str | None
-    release: Release
-
-    @property
-    def label(self) -> str:
-        number = self.release.version or ("Unreleased" if self.release.doubt else "")
-        return " ".join(filter(None, [self.product, number])) or "It, without a number"
-
-
-class Reading(NamedTuple):
-    """A source, what of it may be meant, and why that has to be asked; "" if it is certain."""
-
-    changelog: Changelog
-    options: list[Meant]
-    unclear: str
-
-    def points(self, meant: Meant) -> tuple[KeyPoint, ...]:
-        return read_points(self.changelog, meant.release)
 
 
 class Unclear(ValueError):
     """An answer names no release that the source has."""
 
 
-def agent() -> AgentMapping:
-    graph = StateGraph(StrategistState)
-    graph.add_node("read", read)
-    graph.add_node("ask_person", ask_person)
-    graph.add_node("write_brief", write_brief)
-    graph.add_edge(START, "read")
-    graph.add_conditional_edges("read", after_reading, ["ask_person", END])
-    graph.add_edge("ask_person", "write_brief")
-    graph.add_edge("write_brief", END)
-    return {
-        "capabilityId": STRATEGIST,
-        "displayName": "Strategist",
-        "summary": "Reads what a release says; asks which one is meant, or whom to address.",
-        "inputFacets": ["objective"],
-        "optionalInputFacets": ["source", "audience"],
-        "outputFacets": ["brief"],
-        "facets": {"source": SOURCE, "audience": AUDIENCE, "brief": schema_of(Brief)},
-        "run": graph,
-    }
+def write_brief(task: DeskTask) -> dict[str, Json]:
+    """Write it, unless a person did not say what for: then there is none."""
+    changelog = read_source(source_of(task), task["objective"])
+    meaning = find_meaning(task["objective"], changelog)
+    release, answer = meaning.releases[0], None
+    if meaning.unclear:
+        answer = ask(_release_question(changelog, meaning))
+        if answer["status"] == "denied":
+            return {}
+        release = _answered(answer, changelog, meaning)
+    points = read_points(changelog, release)
+    why, origin = None, "input"
+    audience = str(task["facets"].get("audience") or "")
+    if not audience and answer:
+        audience, origin, why = _LABELS[GENERAL], "nobody", "The question was for the release."
+    elif not audience:
+        topic = release.label if release.name or release.version else changelog.title
+        audience, origin, why = _hear_audience(ask(_audience_question(topic, points)))
+    brief = Brief(
+        title="" if release.name else changelog.title,
+        product=release.name or None,
+        version=release.version or release.heading or None,
+        prerelease=release.is_prerelease,
+        releaseFrom="person" if meaning.unclear else "source",
+        audience=audience,
+        audienceFrom=origin,
+        why=why,
+        keyPoints=points,
+        lead=tuple(_leading_for(audience, points)),
+        links=tuple(read_links(changelog, release)[:1]),
+        language=language_of(" ".join(f"{one.section or ''} {one.text}" for one in points)),
+        madeBy="offline rules",
+    )
+    return {"brief": brief.json_object()}
 
 
-def read(state: StrategistState) -> dict[str, Json]:
-    """Find what to ask; if nothing, write the brief at once."""
-    reading = _read(state)
-    if reading.unclear:
-        return {"question": release_question(reading)}
-    if not state["facets"].get("audience"):
-        return {"question": audience_question(reading)}
-    return {"question": None, "brief": _brief(state, reading, reading.options[0])}
-
-
-def after_reading(state: StrategistState) -> str:
-    return "ask_person" if state["question"] else END
-
-
-def ask_person(state: StrategistState) -> dict[str, DeskAnswer]:
-    return {"answer": ask(state["question"] or {})}
-
-
-def release_question(reading: Reading) -> JsonObject:
+def _release_question(changelog: Changelog, meaning: Meaning) -> JsonObject:
     """Ask for product and release: a choice of what there is, or a person's own words."""
     options: list[Json] = []
-    for meant in reading.options:
-        doubt = f"({meant.release.doubt}) " if meant.release.doubt else ""
-        said = [point.text for point in reading.points(meant)[:1]] or ["Its section is empty."]
-        label = meant.label
-        options.append({"id": label, "label": label, "description": doubt + said[0]})
+    for release in meaning.releases[:MAX_OPTIONS]:
+        if release.name or not meaning.needs_product:
+            doubt = f"({release.doubt}) " if release.doubt else ""
+            said = [point.text for point in read_points(changelog, release)[:1]]
+            shown = doubt + (said or ["Its section is empty."])[0]
+            options.append({"id": release.label, "label": release.label, "description": shown})
     return {
-        "question": f"{reading.unclear} What should be announced?",
+        "question": f"{meaning.unclear} What should be announced?",
         "kind": "choice" if options else "freeform",
         "options": options,
         "allowFreeForm": bool(options),
@@ -112,14 +79,30 @@ def release_question(reading: Reading) -> JsonObject:
     }
 
 
-def audience_question(reading: Reading) -> JsonObject:
+def _answered(answer: DeskAnswer, changelog: Changelog, meaning: Meaning) -> Release:
+    """Return what a person chose or typed. Raise Unclear."""
+    if picked := answer.get("selectedOptionId"):
+        return next(one for one in meaning.releases if one.label == picked)
+    typed = " ".join((answer.get("freeformText") or "").split())
+    found = find_meaning(typed, changelog)
+    said = (found.releases[0].name, found.releases[0].version or "")
+    if not found.unclear and any(one and one.casefold() in typed.casefold() for one in said):
+        return found.releases[0]
+    unnamed = {one._replace(name=typed) for one in meaning.releases}
+    if len(unnamed) == 1 and typed and not re.search(r"\d", typed):
+        return unnamed.pop()  # only the product was asked for
+    raise Unclear(f"“{typed}” names no release of the source. {found.unclear}")
+
+
+def _audience_question(topic: str, points: Sequence[KeyPoint]) -> JsonObject:
     """Ask whom to address: whom headings name (“For developers”), and two that are always there."""
-    [meant] = reading.options
-    points = reading.points(meant)
-    topic = meant.label if meant.product or meant.release.version else reading.changelog.title
+    named = [_FOR.match(point.section or "") for point in points]
+    labels = {_slug(found[1]): found[1][:1].upper() + found[1][1:] for found in named if found}
+    changes = any(point.kind in _CHANGES for point in points)
+    labels |= _LABELS if changes else {GENERAL: _LABELS[GENERAL]}
     options: list[Json] = []
-    for id_, label in _audiences(points).items():
-        leading = [points[number].text for number in leading_for(id_, points)]
+    for id_, label in labels.items():
+        leading = [points[number].text for number in _leading_for(id_, points)]
         count = f"{len(leading)} of {len(points)} points go first: " if leading else ""
         said = [*leading, *(point.text for point in points), "The source says nothing."]
         options.append({"id": id_, "label": label, "description": count + said[0]})
@@ -134,7 +117,7 @@ def audience_question(reading: Reading) -> JsonObject:
     }
 
 
-def leading_for(audience: str, points: Sequence[KeyPoint]) -> list[int]:
+def _leading_for(audience: str, points: Sequence[KeyPoint]) -> list[int]:
     """Return the numbers of the points that go first for an audience, by id, label or words."""
     if audience in (EXISTING, _LABELS[EXISTING]):
         return [number for number, one in enumerate(points) if one.kind in _CHANGES]
@@ -142,97 +125,12 @@ def leading_for(audience: str, points: Sequence[KeyPoint]) -> list[int]:
     return [number for number, match in named if match and _slug(match[1]) == _slug(audience)]
 
 
-def write_brief(state: StrategistState) -> dict[str, Json]:
-    """Write it, unless a person did not say what for: then there is none."""
-    reading = _read(state)
-    if not reading.unclear:
-        return {"brief": _brief(state, reading, reading.options[0])}
-    if state["answer"]["status"] == "denied":
-        return {}
-    return {"brief": _brief(state, reading, _answered(state["answer"], reading))}
-
-
-def _brief(state: StrategistState, reading: Reading, meant: Meant) -> JsonObject:
-    audience, origin, why = _audience(state, asked_for_release=bool(reading.unclear))
-    release, points = meant.release, reading.points(meant)
-    return Brief(
-        title="" if meant.product else reading.changelog.title,
-        product=meant.product,
-        version=release.version or release.heading or None,
-        prerelease=release.is_prerelease,
-        releaseFrom="person" if reading.unclear else "source",
-        audience=audience,
-        audienceFrom=origin,
-        why=why,
-        keyPoints=points,
-        lead=tuple(leading_for(audience, points)),
-        links=tuple(read_links(reading.changelog, release)[:1]),
-        language=language_of(" ".join(f"{one.section or ''} {one.text}" for one in points)),
-        madeBy="offline rules",
-    ).json_object()
-
-
-def _read(state: StrategistState) -> Reading:
-    source = str(state["facets"].get("source") or "")
-    changelog = read_changelog(source) if source else read_objective(state["objective"])
-    return _find(state["objective"], changelog)
-
-
-def _find(text: str, changelog: Changelog) -> Reading:
-    """Return what a text means. A release of which nothing is said is unclear as well."""
-    products, releases, unclear = find_candidates(text, changelog)
-    is_numbered = len(releases) == 1 and releases[0].version
-    if is_numbered and not unclear and not read_points(changelog, releases[0]):
-        unclear, releases = f"The section of {releases[0].version} is empty.", changelog.releases
-    named = len(releases) > 1 and all(release.name for release in releases)
-    is_page = changelog.title and not any(release.version for release in releases)
-    names = products or ((None,) if is_page else ())
-    options = [
-        Meant(name, release)
-        for release in releases
-        for name in ([release.name] if named else names)
-    ]
-    return Reading(changelog, options[:MAX_OPTIONS], unclear)
-
-
-def _answered(answer: DeskAnswer, reading: Reading) -> Meant:
-    """Return what a person chose or typed. Raise Unclear."""
-    if picked := answer.get("selectedOptionId"):
-        return next(meant for meant in reading.options if meant.label == picked)
-    typed = " ".join((answer.get("freeformText") or "").split())
-    found = _find(typed, reading.changelog)
-    if len(found.options) == 1 and not found.unclear:
-        [meant] = found.options
-        said = [one for one in (meant.product, meant.release.version) if one]
-        if any(one.casefold() in typed.casefold() for one in said):
-            return meant
-    releases = {meant.release for meant in reading.options} or {*reading.changelog.releases[:1]}
-    if len(releases) == 1 and typed and not re.search(r"\d", typed):
-        return Meant(typed, releases.pop())  # only the product was asked for
-    raise Unclear(f"“{typed}” names no release of the source. {found.unclear}")
-
-
-def _audience(
-    state: StrategistState, asked_for_release: bool
-) -> tuple[str, Literal["input", "person", "nobody"], str | None]:
-    if given := state["facets"].get("audience"):
-        return str(given), "input", None
-    if asked_for_release:
-        return _LABELS[GENERAL], "nobody", "The question was for the release."
-    answer: dict[str, Any] = {**state["answer"]}
+def _hear_audience(answer: DeskAnswer) -> tuple[str, Literal["person", "nobody"], str | None]:
     if answer["status"] == "denied":
         return _LABELS[GENERAL], "nobody", answer.get("reason")
     typed = " ".join((answer.get("freeformText") or "").split())[:200]
     chosen = answer.get("selectedOptionId") or typed or GENERAL
     return _LABELS.get(chosen, chosen), "person", None
-
-
-def _audiences(points: Sequence[KeyPoint]) -> dict[str, str]:
-    sections = dict.fromkeys(point.section or "" for point in points)
-    named = [_FOR.match(section) for section in sections]
-    found = {_slug(match[1]): match[1][:1].upper() + match[1][1:] for match in named if match}
-    changes = any(point.kind in _CHANGES for point in points)
-    return found | (_LABELS if changes else {GENERAL: _LABELS[GENERAL]})
 
 
 def _slug(text: str) -> str:

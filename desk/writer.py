@@ -8,11 +8,11 @@ from typing import Any
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, ValidationError
 
-from hitl_orchestrator.desk.agent import WRITER, AgentMapping, DeskTask, guidance_of
+from hitl_orchestrator.desk.agent import DeskTask, guidance_of, source_of
 from hitl_orchestrator.desk.channels import DEFAULT_CHANNELS, Channel, channel, channels
 from hitl_orchestrator.desk.evidence import Evidence, find_errors, gather_evidence
 from hitl_orchestrator.desk.extract import extract
-from hitl_orchestrator.desk.facets import CHANNELS, SOURCE, Brief, Drafts, Post, schema_of
+from hitl_orchestrator.desk.facets import Brief, Drafts, Post
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.nodes.model import ask_model, build_prompt
 
@@ -31,35 +31,14 @@ class Written(BaseModel):
     posts: list[WrittenPost] = Field(min_length=1)
 
 
-def agent(model: ChatOpenAI | None) -> AgentMapping:
-    async def run(task: DeskTask) -> dict[str, Any]:
-        return await write(task, model)
-
-    return {
-        "capabilityId": WRITER,
-        "displayName": "Writer",
-        "summary": "Writes a draft for each channel, within its limits.",
-        "inputFacets": ["brief"],
-        "optionalInputFacets": ["source", "channels"],
-        "outputFacets": ["drafts"],
-        "facets": {
-            "brief": schema_of(Brief),
-            "source": SOURCE,
-            "channels": CHANNELS,
-            "drafts": schema_of(Drafts),
-        },
-        "run": run,
-    }
-
-
-async def write(task: DeskTask, model: ChatOpenAI | None) -> dict[str, Any]:
-    brief, told = Brief.model_validate(task["facets"]["brief"]), guidance_of(task["context"])
+async def write_drafts(model: ChatOpenAI | None, task: DeskTask) -> dict[str, Any]:
+    brief, told = Brief.model_validate(task["facets"]["brief"]), guidance_of(task)
     places = channels(task["facets"].get("channels") or DEFAULT_CHANNELS)
     made, warnings = RULES, list[str]()
     posts = await asyncio.to_thread(lambda: [extract(brief, place) for place in places])
     if model:
-        objective, source = task["objective"], str(task["facets"].get("source") or "")
-        evidence = await asyncio.to_thread(gather_evidence, objective, source, brief, told)
+        objective = task["objective"]
+        evidence = await asyncio.to_thread(gather_evidence, objective, source_of(task), brief, told)
         written, why = await _ask_model(model, objective, evidence, told, places)
         if written:
             posts, made = written, f"model {model.model_name}"
@@ -85,7 +64,7 @@ async def _ask_model(
         "objective": objective,
         "brief": evidence.brief.json_object(),
         "guidance": [*told],
-        "links": [*sorted(evidence.links)],
+        "links": [*sorted(set(evidence.links))],
         "mustInclude": [point.text for point in evidence.points if point.is_urgent],
         "channels": limits,
     }

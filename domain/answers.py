@@ -2,6 +2,8 @@
 
 from typing import cast
 
+from pydantic import ValidationError
+
 from hitl_orchestrator.domain.errors import Invalid
 from hitl_orchestrator.domain.fitting import CARRIES, find_contradiction, infer_type
 from hitl_orchestrator.domain.hitl import HitlRequest, HitlResponse, Kind
@@ -22,7 +24,12 @@ def read_said(request: HitlRequest, said: Json) -> HitlResponse:
     if problem := find_contradiction(type_, given):
         raise Invalid(f"{said!r} is no answer to {request.question!r}: {problem}.")
     response = {"requestId": request.requestId, "responseType": type_, **given}
-    return HitlResponse.model_validate(response)
+    try:
+        return HitlResponse.model_validate(response)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise Invalid(f"{said!r} is no answer: `{place}`: {wrong['msg']}.") from error
 
 
 def _read_words(request: HitlRequest, said: Json) -> dict[str, object]:

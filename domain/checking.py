@@ -12,7 +12,8 @@ import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, cast
+from importlib.metadata import version
+from typing import Any, NoReturn, cast
 
 from jsonschema_rs import (
     Draft202012Validator,
@@ -36,14 +37,25 @@ REFERENCES = ("$ref", "$dynamicRef")
 # at each text. Measured: that takes as long as to compare a million characters with each of it.
 GOES_BACK = re.compile(r"\(\?[=!<>(]|\\\\[1-9k]")  # as JSON writes them
 CHARACTERS_OF_GOING_BACK = 10**6
+# Before 0.60 the engine that gave up such a pattern says so everywhere but below `not`: there it
+# takes that for a mismatch, and anything fits. LangGraph's own server wants one before 0.45.
+IS_FORGETFUL = tuple(map(int, version("jsonschema-rs").split(".")[:2])) < (0, 60)
+LOOKS_AROUND = "patterns that look around need jsonschema-rs 0.60 or newer"
 IN_PLACE, IN_PLACE_LISTS = ("not", "if", "then", "else"), ("allOf", "anyOf", "oneOf")
+
+
+def fetch_nothing(uri: str) -> NoReturn:
+    """Refuse to follow a reference out of the schema."""
+    raise ValueError(f"nothing is fetched: {uri}")
 
 
 def find_errors(schema: Any, value: Any, *, at_most_one: bool) -> Found:
     """Return what does not fit, or why it cannot be checked."""
+    if is_beyond_engine(schema):
+        return [describe_unchecked("pattern", LOOKS_AROUND)]
     try:
         validator = Draft202012Validator(
-            schema, pattern_options=PATTERNS, validate_formats=False, offline=True
+            schema, pattern_options=PATTERNS, validate_formats=False, retriever=fetch_nothing
         )
     except ValidationError as error:
         is_reference = isinstance(error.kind, ValidationErrorKind.Referencing)
@@ -62,6 +74,10 @@ def find_errors(schema: Any, value: Any, *, at_most_one: bool) -> Found:
     except ValueError as error:  # nested too deeply, or not JSON
         return [describe_unchecked("$ref", str(error))]
     return []
+
+
+def is_beyond_engine(schema: Any) -> bool:
+    return IS_FORGETFUL and bool(GOES_BACK.search(json.dumps(schema)))
 
 
 def describe(error: ValidationError) -> dict[str, str]:

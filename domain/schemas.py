@@ -14,12 +14,15 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from hitl_orchestrator.domain.checking import (
+    LOOKS_AROUND,
     META_SCHEMA,
     PATTERNS,
     describe_unchecked,
     estimate_work,
+    fetch_nothing,
     find_errors,
     find_errors_slowly,
+    is_beyond_engine,
     refers_to_itself,
 )
 from hitl_orchestrator.domain.records import Json, JsonObject
@@ -30,11 +33,13 @@ REFERENCES = ("$ref", "$dynamicRef")
 MAX_WORK = 10**9
 MAX_WORK_FOR_ALL = 10**7  # beyond it one mismatch is told, not all: each may quote much
 
-_meta = Draft202012Validator(META_SCHEMA, validate_formats=True, offline=True)
+_meta = Draft202012Validator(META_SCHEMA, validate_formats=True, retriever=fetch_nothing)
 
 
 def schema_error(schema: JsonObject) -> str | None:
     """Say why this is not a JSON Schema; None: it is one."""
+    if is_beyond_engine(schema):
+        return LOOKS_AROUND
     for error in _meta.iter_errors(schema):
         return error.message
     try:
@@ -94,7 +99,7 @@ def mismatches(value: Json, schema: JsonObject, root: str = "") -> list[dict[str
 
 def _build(schema: JsonObject) -> Draft202012Validator:
     return Draft202012Validator(
-        schema, pattern_options=PATTERNS, validate_formats=False, offline=True
+        schema, pattern_options=PATTERNS, validate_formats=False, retriever=fetch_nothing
     )
 
 

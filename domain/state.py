@@ -247,6 +247,10 @@ class DeltaBytes(bytes):
         made.delta = delta
         return made
 
+    def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
+        """Be pickled as what savers keep: `langgraph dev` pickles its own."""
+        return bytes, (bytes(self),)
+
 
 def first_state(snapshot: Snapshot) -> dict[str, Any]:
     """Return the graph's input: of a new run, or of one that begins again."""

@@ -10,7 +10,7 @@ A specialist that is alone in its wave needs no guard after it: it is judged, an
 again, in its own superstep. A model that plans is asked in the planner's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -30,12 +30,13 @@ from hitl_orchestrator.nodes.remote import embed_remote
 from hitl_orchestrator.nodes.routing import (
     GUARD,
     PLANNER,
+    Node,
     build_guard,
     build_planner,
     build_specialist,
 )
 from hitl_orchestrator.nodes.run_kinds import ElsewhereRun, RemoteGraph
-from hitl_orchestrator.nodes.specialist import Work
+from hitl_orchestrator.nodes.specialist import Pause, Work, pause_for_rows
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -54,8 +55,18 @@ def build(
     None: of these agents alone. `store`: of those that have none. `assignments`: where agents in
     processes of their own take their steps; None: there are no such agents.
     """
-    checks = checks or Checks()
-    catalogue = build_catalogue(agents)
+    works = embed_all(agents, saver, checks or Checks(), store, assignments)
+    return assemble(build_registry(agents), works, saver, propose)
+
+
+def embed_all(
+    agents: Sequence[Agent],
+    saver: BaseCheckpointSaver[Any],
+    checks: Checks,
+    store: BaseStore | None = None,
+    assignments: Assignments | None = None,
+) -> Mapping[str, Work]:
+    """Return what each of them does, by its capability. The arguments are those of `build`."""
 
     def embed(agent: Agent) -> Work:
         if isinstance(agent.run, RemoteGraph):
@@ -64,8 +75,7 @@ def build(
             return embed_elsewhere(agent, assignments, checks)
         return embed_agent(agent, saver, checks, store)
 
-    works = {name: embed(agent) for name, agent in catalogue.items()}
-    return assemble(build_registry(agents), works, saver, propose)
+    return {name: embed(agent) for name, agent in build_catalogue(agents).items()}
 
 
 def assemble(
@@ -75,14 +85,24 @@ def assemble(
     propose: Propose | None = None,
 ) -> Graph:
     graph = StateGraph(State)
-    planner = Planner(capabilities, propose)
-    # `destinations` are for a picture alone: each node says itself where a run goes
-    graph.add_node(PLANNER, build_planner(planner), destinations=(*capabilities, END))
-    graph.add_node(GUARD, build_guard(planner), destinations=(*capabilities, PLANNER))
+    add_nodes(graph, Planner(capabilities, propose), works)
     graph.add_edge(START, PLANNER)
+    return graph.compile(checkpointer=saver, name="orchestrator")
+
+
+def add_nodes(
+    graph: StateGraph[Any, Any, Any, Any],
+    planner: Planner,
+    works: Mapping[str, Work],
+    pause: Pause = pause_for_rows,
+    around: Callable[[Node], Node] = lambda node: node,
+) -> None:
+    """Add the nodes of the orchestrator. `around`: puts something around each of them."""
+    capabilities = planner.registry
+    # `destinations` are for a picture alone: each node says itself where a run goes
+    graph.add_node(PLANNER, around(build_planner(planner)), destinations=(*capabilities, END))
+    graph.add_node(GUARD, around(build_guard(planner)), destinations=(*capabilities, PLANNER))
     for name, capability in capabilities.items():
         # one node a capability: a picture shows the agents
-        graph.add_node(
-            name, build_specialist(capability, works[name], planner), destinations=(GUARD,)
-        )
-    return graph.compile(checkpointer=saver, name="orchestrator")
+        node = build_specialist(capability, works[name], planner, pause)
+        graph.add_node(name, around(node), destinations=(GUARD,))

@@ -56,7 +56,7 @@ class Folded(BaseChannel[Snapshot, bytes, Kept]):
 
     def update(self, values: Sequence[Any]) -> bool:
         for value in values:
-            delta = _read_update(value)
+            delta = Delta.of(value)
             made = delta.first or self.get()
             self._state, self._kept = made.after(delta), None
         return bool(values)
@@ -79,10 +79,3 @@ def _read(kept: Kept) -> Snapshot:
         return Snapshot.read_json(kept["state"])
     # by a program of before: its settings alone; the rest is in other channels (graph/earlier.py)
     return Snapshot.first(RunSettings.read(kept)).but(is_partial=True)
-
-
-def _read_update(value: Any) -> Delta:
-    """Read what a node wrote; or the settings of a run, as a person types them into a tool."""
-    if isinstance(value, Mapping):
-        return Delta(first=Snapshot.first(RunSettings.read(cast(object, value))))
-    return Delta.of(value)

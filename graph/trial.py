@@ -86,7 +86,7 @@ class Trial:
             threadId=f"thread_{uuid4().hex}",
             objective=objective,
             inputs={**(inputs or {})},
-            outputs=tuple(outputs) or _list_outputs(agents),
+            outputs=tuple(outputs) or list_outputs(agents),
             maxHitlRequests=limit,
         )
         now, registry = datetime.now(UTC), build_registry(agents)
@@ -146,7 +146,8 @@ def open_loop() -> Generator[asyncio.Runner]:
         yield runner
 
 
-def _list_outputs(agents: Sequence[Agent]) -> tuple[str, ...]:
+def list_outputs(agents: Sequence[Agent]) -> tuple[str, ...]:
+    """Return all that the agents make."""
     outputs: list[str] = []
     for agent in agents:
         outputs += agent.capability.outputFacets

@@ -13,7 +13,7 @@ from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.state import RUN, Delta, Snapshot
 from hitl_orchestrator.nodes.guard import judge_wave
 from hitl_orchestrator.nodes.planner import Planner, report_handovers
-from hitl_orchestrator.nodes.specialist import Visit, Work, build_visit, pay_visit
+from hitl_orchestrator.nodes.specialist import Pause, Visit, Work, build_visit, pay_visit
 
 PLANNER, GUARD = "planner", "guard"
 
@@ -44,7 +44,7 @@ def build_guard(planner: Planner) -> Node:
     return node
 
 
-def build_specialist(capability: Capability, work: Work, planner: Planner) -> Node:
+def build_specialist(capability: Capability, work: Work, planner: Planner, pause: Pause) -> Node:
     """Return the node of one capability.
 
     A step that is alone in its wave sees the whole state: it is judged and planned on in its own
@@ -53,11 +53,12 @@ def build_specialist(capability: Capability, work: Work, planner: Planner) -> No
 
     async def node(given: Any) -> Command[Any]:
         if RUN not in given:
-            delta = await pay_visit(capability, work, Visit.read(given))
+            delta = await pay_visit(capability, work, Visit.read(given), pause)
             return Command(update={RUN: delta.write()}, goto=GUARD)
         state = Snapshot.of(given)
         visit = build_visit(state, _find_step(state, capability.capabilityId))
-        return await _judge_and_plan(planner, state, await pay_visit(capability, work, visit))
+        delta = await pay_visit(capability, work, visit, pause)
+        return await _judge_and_plan(planner, state, delta)
 
     return node
 

@@ -9,7 +9,14 @@ from hitl_orchestrator.domain import events
 from hitl_orchestrator.domain.capability import Capability
 from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.guards import insists
-from hitl_orchestrator.domain.hitl import Answer, Answered, Denied, RequestStatus, Settled
+from hitl_orchestrator.domain.hitl import (
+    Answer,
+    Answered,
+    Denied,
+    HitlRequest,
+    RequestStatus,
+    Settled,
+)
 from hitl_orchestrator.domain.plan import Step, StepStatus
 from hitl_orchestrator.domain.progress import last_denial, questions_of
 from hitl_orchestrator.domain.records import JsonObject, Record
@@ -59,12 +66,16 @@ An agent's error comes back as a failed report; only the memory's own errors (St
 Fenced) are raised."""
 
 
-async def pay_visit(capability: Capability, work: Work, visit: Visit) -> Delta:
+Pause = Callable[[Sequence[HitlRequest]], Awaitable[Sequence[Settled]]]
+"""Waits for people, of one step; returns how each question ended."""
+
+
+async def pay_visit(capability: Capability, work: Work, visit: Visit, pause: Pause) -> Delta:
     """Return what the specialist adds to the state.
 
-    Its first act is the one interrupt for all questions of the step that wait for people.
+    Its first act is to wait for people, if questions of the step do.
     """
-    ended = _wait_for_answers(visit)
+    ended = await _wait_for_answers(visit, pause)
     asked = _replace_ended(visit.asked, ended)
     report = await _work(capability, work, visit.task, asked)
     return _build_delta(capability, visit.task, report, _deliver(asked, ended, report))
@@ -94,15 +105,20 @@ def gather_context(state: Snapshot) -> tuple[Context, ...]:
     )
 
 
-def _wait_for_answers(visit: Visit) -> list[Asked]:
-    """Interrupt for what waits for people; return it as it ended."""
+async def pause_for_rows(requests: Sequence[HitlRequest]) -> Sequence[Settled]:
+    """Interrupt once for all of them: what people decide is in rows, and a driver brings it."""
+    request_ids = [request.requestId for request in requests]
+    resumed = interrupt({"stepId": requests[0].stepId, "requestIds": request_ids})
+    return [Settled.read(resumed["answers"][name]) for name in request_ids]
+
+
+async def _wait_for_answers(visit: Visit, pause: Pause) -> list[Asked]:
+    """Return what waited for people, as it ended."""
     waiting = [asked for asked in visit.asked if asked.waits]
     if not waiting:
         return []
-    request_ids = [asked.request.requestId for asked in waiting]
-    resumed = interrupt({"stepId": visit.task.stepId, "requestIds": request_ids})
-    answers = resumed["answers"]
-    return [_end(asked, Settled.read(answers[asked.request.requestId])) for asked in waiting]
+    settled = await pause([asked.request for asked in waiting])
+    return [_end(*each) for each in zip(waiting, settled, strict=True)]
 
 
 def _deliver(asked: Sequence[Asked], ended: Sequence[Asked], report: Report) -> list[Asked]:

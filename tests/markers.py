@@ -13,6 +13,7 @@ FILES_WITH_PROCESSES = {
     "test_imports.py",
     "test_loading.py",
     "test_notebooks.py",
+    "test_runbook.py",
 }
 
 

@@ -3,30 +3,23 @@ examples are run.
 """
 
 import ast
-import json
 import re
 import runpy
-import shutil
-import subprocess
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 import typer
 import typer.main
-from langchain_core.runnables import RunnableConfig
 
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.events import VOICES
-from hitl_orchestrator.domain.state import RunSettings, Snapshot, first_state
-from hitl_orchestrator.graph.build import Graph
 from hitl_orchestrator.nodes.agents import read_agent
 from hitl_orchestrator.server.main import app
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.telemetry import Telemetry
-from tests.processes import Running, serving
+from tests.processes import serving
 from tests.repository import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -153,63 +146,3 @@ def test_the_readmes_agent_is_listed_asks_is_answered_and_its_result_is_in_the_r
 def answered(response: httpx.Response) -> Any:
     assert response.is_success, response.text
     return response.json()
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_readmes_curl_lines_work(live_server: Running) -> None:
-    """But for where the server is and what its key is, which are the test's."""
-    lines = block(README, "sh", "curl ").splitlines()
-    assert [line.partition("=")[0] for line in lines[:2]] == ["BASE", "AUTH"]
-    here = [f"BASE={live_server.url}", f"AUTH='Authorization: Bearer {live_server.api_key}'"]
-    done = subprocess.run(
-        ["sh", "-eu", "-c", "\n".join([*here, *lines[2:]])],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    said, start = json.JSONDecoder(), 0
-    answers = list[dict[str, Any]]()
-    while done.stdout[start] == "{":
-        answer, start = said.raw_decode(done.stdout, start)
-        answers.append(answer)
-    assert [answer["status"] for answer in answers] == [
-        "awaiting_hitl",
-        "awaiting_hitl",
-        "completed",
-        "completed",
-    ]
-    frames = [
-        json.loads(line.removeprefix("data: "))
-        for line in done.stdout[start:].splitlines()
-        if line.startswith("data: ")
-    ]
-    assert (frames[0]["type"], frames[-1]["type"]) == ("start", "complete")
-
-
-async def test_the_graph_that_langgraph_json_names_pauses(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)  # no .env of somebody's
-    monkeypatch.delenv("HITL_AGENTS", raising=False)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    place, _, name = json.loads((ROOT / "langgraph.json").read_text("utf-8"))["graphs"][
-        "orchestrator"
-    ].partition(":")
-    assert (ROOT / place).is_file()
-    factory = getattr(
-        import_module(place.removeprefix("./src/").removesuffix(".py").replace("/", ".")), name
-    )
-    graph = cast(Graph, factory())
-    run = RunSettings(
-        runId="run",
-        threadId="thread",
-        objective="Announce our release",
-        outputs=("published",),
-        maxHitlRequests=3,
-    )
-    config: RunnableConfig = {"configurable": {"thread_id": run.threadId}}
-    await graph.ainvoke(first_state(Snapshot.first(run)), config)
-    assert factory() is graph, "what is called again for the answer is the graph that waits"
-    assert len((await graph.aget_state(config)).interrupts) == 1

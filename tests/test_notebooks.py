@@ -4,6 +4,8 @@ After a change that is meant, `.venv/bin/python -m tests.test_notebooks` runs th
 they print now.
 """
 
+import ast
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +17,24 @@ from tests.repository import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS_A_CELL = 120
+MOST_IMPORTS = 6
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_prints_what_it_is_kept_with(path: Path) -> None:
     assert outputs(executed(path)) == outputs(read(path))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_imports_little_and_shows_without_a_network(path: Path) -> None:
+    cells = outputs(read(path))
+    source = "\n".join(code for code, _ in cells)
+    tree = compile(source, path.name, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert len(imports) <= MOST_IMPORTS
+    shown = str([output for _, output in cells])
+    assert "<svg" in shown
+    assert not re.search(r"<img|<script|<link|href|src=|url\(http", shown)
 
 
 def read(path: Path) -> Any:

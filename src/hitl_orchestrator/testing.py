@@ -131,7 +131,7 @@ async def ask_agent_async(
 ) -> AskedAgent:
     """Do as `ask_agent` does, in the running event loop."""
     trial = Trial(
-        _read_agents(agent),
+        read_agents(agent),
         objective,
         facets,
         outputs,
@@ -150,7 +150,8 @@ async def ask_agent_async(
     return asked
 
 
-def _read_agents(agent: object) -> list[Agent]:
+def read_agents(agent: object) -> list[Agent]:
+    """Return the agents that are meant. Raise ConfigurationError: it is none."""
     if isinstance(agent, str):
         return load_agents([agent], load_settings())
     agents = cast("Sequence[object]", agent) if isinstance(agent, list | tuple) else [agent]

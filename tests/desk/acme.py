@@ -1,13 +1,15 @@
 """A changelog, and how a specialist of the desk is run on it: with real questions, in memory."""
 
 from collections.abc import Sequence
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator
+from langchain_core.runnables import RunnableConfig
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import StateGraph
+from langgraph.func import entrypoint
 from langgraph.types import Command
 
 from hitl_orchestrator.desk import build_agents
@@ -102,20 +104,19 @@ async def run(
 async def _run(
     agent: AgentMapping, given: dict[str, Any], answers: list[Answer]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    if not isinstance(agent["run"], StateGraph):
-        return await agent["run"](given), []
-    graph = cast("StateGraph[Any]", agent["run"]).compile(checkpointer=InMemorySaver())
-    result = await graph.ainvoke(given, {"configurable": {"thread_id": "1"}}, version="v2")
+    @entrypoint(checkpointer=InMemorySaver())
+    async def visit(given: Any) -> Any:
+        made = agent["run"](given)
+        return await made if isawaitable(made) else made
+
+    config: RunnableConfig = {"configurable": {"thread_id": "1"}}
+    result = cast(Any, await visit.ainvoke(given, config, version="v2"))
     asked: list[dict[str, Any]] = []
     while result.interrupts:
         (question,) = result.interrupts
         asked.append(question.value)
-        answer = answers[len(asked) - 1]
-        result = await graph.ainvoke(
-            Command(resume={question.id: answer}),
-            {"configurable": {"thread_id": "1"}},
-            version="v2",
-        )
+        answer: Command[Any] = Command(resume={question.id: answers[len(asked) - 1]})
+        result = cast(Any, await visit.ainvoke(answer, config, version="v2"))
     return cast(dict[str, Any], result.value), asked
 
 

@@ -8,19 +8,22 @@ import subprocess
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+from langgraph_sdk import get_client
 
 from hitl_orchestrator.domain.hitl import Answered, Denied, Kind, ResponseType
 from hitl_orchestrator.domain.state import Outcome, Report
 from hitl_orchestrator.nodes.agents import read_agent
 from hitl_orchestrator.nodes.remote import embed_remote
 from hitl_orchestrator.nodes.run_kinds import RemoteGraph
-from tests.environments import install, make_environment, run
+from tests.environments import build_wheel, install, make_environment, run
 from tests.processes import find_free_port, serving
+from tests.repository import ROOT
 from tests.steps import YES, Step, text
 from tests.temporary import temporary_folder
 from tests.test_first_run import answered, started, waiting
@@ -34,11 +37,27 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def python_url() -> Generator[str]:
+def environment() -> Generator[Path]:
+    """A folder with a `.venv` that has LangGraph's server and, beside it, our wheel."""
     with temporary_folder() as folder:
-        install(make_environment(folder), "langgraph-cli[inmem]", "structlog<26")
-        write_manifest(folder, "served.py", *GRAPHS, *PYTHON_ONLY)
-        with served(folder, folder / ".venv/bin/langgraph", "--no-reload") as url:
+        install(make_environment(folder), build_wheel(folder), "langgraph-cli[inmem]>=0.4")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def python_url(environment: Path) -> Generator[str]:
+    write_manifest(environment, "served.py", *GRAPHS, *PYTHON_ONLY)
+    with served(environment, environment / ".venv/bin/langgraph", "--no-reload") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def studio_url(environment: Path) -> Generator[str]:
+    """Our own graph, as this repository's langgraph.json names it."""
+    with temporary_folder() as folder:
+        for name in ("langgraph.json", "src"):
+            (folder / name).symlink_to(ROOT / name)
+        with served(folder, environment / ".venv/bin/langgraph", "--no-reload") as url:
             yield url
 
 
@@ -194,3 +213,42 @@ def test_a_person_is_asked_by_our_server_and_answers_there(
     assert (run["status"], run["result"]["outputs"]) == ("completed", {"post": "done"})
     done = Path(log).read_text().split("\n")[:-1]
     assert done == ["prepare", "prepare", "approve true", "try", "try"]
+
+
+async def test_our_own_graph_is_stepped_by_who_types(studio_url: str) -> None:
+    source = "# Acme\n\n## 2.4.0\n\n- Answers stay.\n"
+    given = {"objective": "Announce Acme 2.4.0", "inputs": {"source": source}}
+    async with get_client(url=studio_url) as client:
+        (assistant,) = await client.assistants.search()
+        schemas = await client.assistants.get_schemas(assistant["assistant_id"])
+        taken = cast(Any, schemas["input_schema"])["properties"]
+        assert [*taken] == ["objective", "inputs", "outputs"]
+        thread = (await client.threads.create())["thread_id"]
+        wait = partial(cast(Any, client.runs).wait, thread, "orchestrator")
+
+        asked = find_asked(await wait(input=given))
+        assert asked["question"].startswith("Whom should")
+        asked = find_asked(await wait(command={"resume": {"selectedOptionId": "nobody"}}))
+        assert "nobody" in asked["refused"]
+        asked = find_asked(await wait(command={"resume": {"selectedOptionId": "general"}}))
+        assert asked["action"]["name"] == "publish"
+        no = {"approved": False, "freeformText": "Not today"}
+        ended = await wait(command={"resume": no})
+    assert ended["result"]["notDone"][0]["reason"] == "Not today"
+
+
+def find_asked(found: Any) -> Any:
+    (interrupt,) = found["__interrupt__"]
+    return interrupt["value"]
+
+
+def test_beside_it_no_pattern_that_looks_around_is_trusted(environment: Path) -> None:
+    """It wants an engine of schemas that forgets below `not` that it gave up."""
+    forgotten = {"not": {"pattern": r"^(a|a+)+\1$"}}
+    said = run(
+        environment / ".venv/bin/python",
+        "-c",
+        "from hitl_orchestrator.domain.schemas import mismatches, schema_error\n"
+        f"print(mismatches('a' * 50 + '!', {forgotten!r}), schema_error({forgotten!r}))",
+    )
+    assert said.count("need jsonschema-rs 0.60 or newer") == 2

@@ -30,7 +30,7 @@ def test_a_worker_lists_them_too(database_url: str) -> None:
 def test_the_readmes_agent_is_tried_checked_and_tested_as_written(tmp_path: Path) -> None:
     (tmp_path / "my_agent.py").write_text(block(README, "python", "async def run("), "utf-8")
     lines = block(README, "console", "hitl try ").splitlines()
-    for line in lines:
+    for line in [line for line in lines if line.startswith("$ ")]:
         words = re.findall(r'"[^"]*"|\S+', line.removeprefix("$ .venv/bin/hitl "))
         arguments = [word.strip('"') for word in words]
         script = ["--answers", "-"] if arguments[0] == "try" else []
