@@ -280,7 +280,9 @@ def _explain(run: Run) -> RunErrorEvent:
     if run.held:
         return RunErrorEvent(message=f"The run is held: {run.held.reason}", code="run-held")
     if run.status is RunStatus.FAILED:
-        return RunErrorEvent(message=run.error.message if run.error else "", code="run-failed")
+        return RunErrorEvent(
+            message=run.error.message if run.error else "It failed.", code="run-failed"
+        )
     message = "The server is ending. The run goes on: send the same again."
     return RunErrorEvent(message=message, code="server-ending")
 

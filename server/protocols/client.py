@@ -58,9 +58,10 @@ class Client(NamedTuple):
         """
         self.need(Scope.ASK)
         try:
-            new = StartRun.model_validate({**given, "metadata": {"via": self.via}}).read()
+            new = StartRun.model_validate(given).read()
         except ValidationError as error:
             raise Invalid(f"{describe_misfit(error)}.") from error
+        new = new.but(metadata={**new.metadata, "via": self.via})
         return await self.hitl.start(new, self._once("start", call, said), by=self.by)
 
     async def answer(

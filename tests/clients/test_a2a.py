@@ -64,7 +64,7 @@ async def send(client: Client, *parts: Part, task: Task | None = None, named: st
 
 
 async def begin(client: Client, question: Any) -> Task:
-    wanted = {"inputs": {"question": question}, "outputs": ["answer"]}
+    wanted = {"inputs": {"question": question}, "outputs": ["answer"], "metadata": {"for": "me"}}
     return await send(client, new_text_part("Ask"), new_data_part(wanted))
 
 
@@ -97,6 +97,7 @@ async def test_an_action_is_edited_approved_and_done(binding: str, served: Serve
     assert (said["approved"], said["responder"]["id"]) == (True, "ada")
     kept = (await served.api.get(f"/api/runs/{done.id}")).json()
     edited = kept["responses"][0]["editedArguments"]
+    assert {"for": "me", "via": "a2a"}.items() <= kept["metadata"].items()
     operators = {one["action"]: one["operator"] for one in kept["metadata"]["auditLog"]}
     assert operators["start"]["id"] == operators["resume"]["id"] == "ada"
     assert (edited, type(edited["copies"])) == ({"to": "one", "copies": 7}, int)
