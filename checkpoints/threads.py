@@ -62,7 +62,8 @@ async def list_questions(
 ) -> list[tuple[Run, HitlRequest]]:
     """Return questions with their runs: pending ones in the queue's order, then the newest."""
     rows = await _select(conn, QUESTIONS, wanted, offset, limit)
-    runs = {run.runId: run for run in await _show(conn, [row["run_id"] for row in rows])}
+    run_ids = [row["run_id"] for row in rows]
+    runs = {run.runId: run for run in await _show(conn, run_ids)}
     found = list[tuple[Run, HitlRequest]]()
     for row in rows:
         if run := runs.get(row["run_id"]):

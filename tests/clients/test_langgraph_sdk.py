@@ -1,7 +1,7 @@
 """The real langgraph-sdk, as people write with it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import Any, cast
 
 import httpx
@@ -46,7 +46,7 @@ async def wait(sdk: LangGraphClient, thread_id: str, graph: str, **body: Any) ->
 
 
 async def stream(sdk: LangGraphClient, thread_id: str, graph: str, **body: Any) -> list[StreamPart]:
-    parts: Any = sdk.runs.stream(thread_id, graph, **body)
+    parts = cast(AsyncIterator[StreamPart], sdk.runs.stream(thread_id, graph, **body))
     return [part async for part in parts]
 
 
