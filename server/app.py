@@ -21,6 +21,9 @@ from hitl_orchestrator.server.api.shortcut import ShortCut
 from hitl_orchestrator.server.inbox import room
 from hitl_orchestrator.server.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.orchestrator import Orchestrator
+from hitl_orchestrator.server.origins import OtherOrigins
+from hitl_orchestrator.server.protocols import room as protocols
+from hitl_orchestrator.server.protocols.agent_server import routes as agent_server
 from hitl_orchestrator.server.proxies import BehindProxy, find_root_path
 from hitl_orchestrator.server.settings import Settings
 
@@ -65,6 +68,8 @@ def create_app(
     app.add_middleware(BearerKey, key=settings.api_key.get_secret_value(), hosts=hosts)
     app.add_middleware(Cancelled)
     app.add_middleware(SecurityHeaders)
+    if settings.cors_origins:
+        app.add_middleware(OtherOrigins, origins=settings.cors_origins)
     app.add_middleware(BehindProxy, settings=settings)
     problems.install(app)
 
@@ -74,6 +79,8 @@ def create_app(
     app.include_router(operations.router)
     describe(app, settings.root_path)
     room.install(app, settings.api_key.get_secret_value())
+    agent_server.install(app)
+    protocols.install(app)
 
     @cache  # made once: it takes the loop for a moment, and needs no key
     def build_docs() -> HTMLResponse:
