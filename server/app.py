@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from importlib.metadata import version
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -21,6 +22,7 @@ from hitl_orchestrator.server.api.shortcut import ShortCut
 from hitl_orchestrator.server.inbox import room
 from hitl_orchestrator.server.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.orchestrator import Orchestrator
+from hitl_orchestrator.server.protocols.mcp_route import McpRoute
 from hitl_orchestrator.server.proxies import BehindProxy, find_root_path
 from hitl_orchestrator.server.settings import Settings
 
@@ -39,7 +41,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with Orchestrator.open(settings, wait_turn) as hitl:
+        async with Orchestrator.open(settings, wait_turn) as hitl, aclosing(mcp):
             app.state.hitl = hitl
             yield
 
@@ -55,6 +57,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         telemetry={"logs": False},  # they would repeat what did not fit, answers among it
     )
+    mcp = McpRoute(app)
     app.state.streams = Places("event streams", STREAMS)
     app.state.waiting_calls = Places("waiting calls", WAITING_CALLS)
 
@@ -74,6 +77,7 @@ def create_app(
     app.include_router(operations.router)
     describe(app, settings.root_path)
     room.install(app, settings.api_key.get_secret_value())
+    app.add_route("/mcp", cast(Any, mcp), include_in_schema=False)
 
     @cache  # made once: it takes the loop for a moment, and needs no key
     def build_docs() -> HTMLResponse:

@@ -52,6 +52,9 @@ webhooks = typer.Typer(
 )
 app.add_typer(webhooks, name="webhooks")
 
+mcp = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(mcp, name="mcp")
+
 
 def main() -> None:
     """Run the command that the command line names."""
@@ -537,6 +540,70 @@ def webhooks_remove(endpoint: EndpointId) -> None:
     from hitl_orchestrator.server import commands
 
     commands.webhooks_remove(endpoint)
+
+
+@mcp.callback()
+@report_errors
+def mcp_queue(
+    context: typer.Context,
+    operator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Who decides, with a key that speaks for others, as API_KEY does; default: the "
+            "key's name.",
+        ),
+    ] = None,
+) -> None:
+    """Be an MCP server on stdin and stdout: the queue for Claude Code, VS Code and other hosts.
+
+    \b
+    Example:
+      HITL_URL=https://ops.example.com API_KEY=hitl_… hitl mcp
+    """
+    if context.invoked_subcommand is None:
+        speak_mcp(lambda stdio, server: stdio.serve_queue(server.url, server.key, operator))
+
+
+@mcp.command("gate", context_settings={"allow_interspersed_args": False})
+@report_errors
+def mcp_gate(
+    upstream: Annotated[
+        list[str],
+        typer.Argument(metavar="URL | COMMAND...", help="The other MCP server, or what starts it."),
+    ],
+    ask_always: Annotated[
+        bool,
+        typer.Option("--ask-always", help="Ask about tools, too, that say they only read."),
+    ] = False,
+) -> None:
+    """Be another MCP server with its tools, which ask a person here before they do anything.
+
+    \b
+    Example:
+      hitl mcp gate https://tools.example.com/mcp
+      hitl mcp gate npx -y @modelcontextprotocol/server-filesystem notes
+    """
+
+    def serve(stdio: Any, server: Any) -> Any:
+        return stdio.serve_gate(server.url, server.key, upstream, asks_always=ask_always)
+
+    speak_mcp(serve)
+
+
+def speak_mcp(serve: Callable[[Any, Any], Any]) -> None:
+    """Serve until stdin ends. Raise ClientError where there is no server or no SDK of MCP."""
+    import asyncio
+
+    from hitl_orchestrator.server.protocols.mcp_route import EXTRA
+    from hitl_orchestrator.server.terminal.discovery import find_server, read_sources
+    from hitl_orchestrator.server.terminal.errors import BadInput
+
+    try:
+        from hitl_orchestrator.server.protocols import mcp_stdio
+    except ModuleNotFoundError as error:
+        raise BadInput(EXTRA) from error
+    asyncio.run(serve(mcp_stdio, find_server(*read_sources())))
 
 
 @app.command(

@@ -21,6 +21,7 @@ from hitl_orchestrator.server.limits import OpenPlaces
 from hitl_orchestrator.server.proxies import MISFIT, is_forwarded
 
 MAX_BODY_BYTES = 2**20
+KEYED = ("/api", "/mcp")
 PAGES = "/inbox"  # they ask for a session of their own
 CALLER = "hitl.caller"  # of a scope
 NO_PLACE = "Too many calls without a key are open here: try again soon, or send the key."
@@ -81,7 +82,7 @@ class SecurityHeaders:
 
 
 class BearerKey:
-    """Asks for the key on all of /api, whether the route exists or not.
+    """Asks for the key on all of /api and /mcp, whether the route exists or not.
 
     And on /metrics, of another machine. What is open without the key is open by known names alone.
     Whoever shows a key is `scope[CALLER]` from here on; its scopes cover what it asks for.
@@ -195,9 +196,9 @@ def _find_key(headers: Headers) -> bytes:
 
 def _needs_key(scope: Scope) -> bool:
     path: str = scope["path"]
-    return (
-        path == "/api" or path.startswith("/api/") or (path == "/metrics" and not _is_local(scope))
-    )
+    if path == "/metrics":
+        return not _is_local(scope)
+    return any(path == room or path.startswith(f"{room}/") for room in KEYED)
 
 
 def _is_local(scope: Scope) -> bool:

@@ -14,6 +14,7 @@ POSTS = {
     "/api/hitl/remove": Scope.DECIDE,
     "/api/hitl/deny": Scope.DECIDE,
 }
+MCP = "/mcp"  # any key: each call of a tool is a call of the API with the same key
 AGENTS = "/api/agents/"  # whatever the method: of agents in processes of their own
 # What a key that may only ask sees: what it started.
 OWN: dict[re.Pattern[str], Callable[[Orchestrator, Caller, str], Awaitable[bool]]] = {
@@ -31,7 +32,7 @@ def find_scope(method: str, path: str) -> Scope:
 
 async def is_covered(hitl: Orchestrator, caller: Caller, method: str, path: str) -> bool:
     """Return whether the caller's key covers the call."""
-    if caller.may(find_scope(method, path)):
+    if path == MCP or caller.may(find_scope(method, path)):
         return True
     if method in GETS and caller.may(Scope.ASK):
         for pattern, is_own in OWN.items():
