@@ -572,6 +572,15 @@ def mcp_gate(
         list[str],
         typer.Argument(metavar="URL | COMMAND...", help="The other MCP server, or what starts it."),
     ],
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=60,
+            metavar="SECONDS",
+            help="How long a call waits for a person, before the model gets a ticket for it.",
+        ),
+    ] = 20.0,
     ask_always: Annotated[
         bool,
         typer.Option("--ask-always", help="Ask about tools, too, that say they only read."),
@@ -586,7 +595,7 @@ def mcp_gate(
     """
 
     def serve(stdio: Any, server: Any) -> Any:
-        return stdio.serve_gate(server.url, server.key, upstream, asks_always=ask_always)
+        return stdio.serve_gate(server.url, server.key, upstream, wait, asks_always=ask_always)
 
     speak_mcp(serve)
 

@@ -30,7 +30,6 @@ from hitl_orchestrator.server.protocols.tickets import Tickets
 Context = ServerRequestContext[Any, Any]
 JsonObject = dict[str, Any]
 
-WAIT_SECONDS = 20.0  # hosts give up on a call after a minute
 PAUSE_SECONDS = 0.2
 AWAIT = "await_approval"
 CUT_OFF = (
@@ -56,14 +55,21 @@ _AWAIT_TOOL = Tool(
 
 
 class Gate:
-    """`asks_always`: what says of itself that it only reads asks, too."""
+    """`wait_seconds`: then a call becomes a ticket. `asks_always`: what only reads asks, too."""
 
     def __init__(
-        self, rest: Rest, upstream: Client, tickets: Tickets, *, asks_always: bool = False
+        self,
+        rest: Rest,
+        upstream: Client,
+        tickets: Tickets,
+        wait_seconds: float,
+        *,
+        asks_always: bool = False,
     ) -> None:
         self._rest = rest
         self._upstream = upstream
         self._tickets = tickets
+        self._wait_seconds = wait_seconds
         self._asks_always = asks_always
 
     def build_server(self) -> Server[Any]:
@@ -153,7 +159,7 @@ class Gate:
     async def _wait_for_answer(self, ticket: str) -> JsonObject | None:
         """Return the request once it was answered or refused; None: not in time."""
         clock = asyncio.get_running_loop().time
-        until = clock() + WAIT_SECONDS
+        until = clock() + self._wait_seconds
         while True:
             request = await self._rest.show_request(ticket, wait=max(0.0, until - clock()))
             if request["status"] == "denied" or request["answer"] or request["refusal"]:

@@ -24,7 +24,9 @@ async def serve_queue(url: str, key: str, operator: str | None) -> None:
         await _serve(build_server(lambda _: rest, operator))
 
 
-async def serve_gate(url: str, key: str, upstream: Sequence[str], *, asks_always: bool) -> None:
+async def serve_gate(
+    url: str, key: str, upstream: Sequence[str], wait_seconds: float, *, asks_always: bool
+) -> None:
     """Offer the tools of another MCP server until stdin ends.
 
     `upstream`: its address, or the command that starts it.
@@ -34,7 +36,8 @@ async def serve_gate(url: str, key: str, upstream: Sequence[str], *, asks_always
     place = command if is_address else StdioServerParameters(command=command, args=arguments)
     async with _open_rest(url, key) as rest, Client(place) as client:
         tickets = Tickets(_find_folder(url, upstream))
-        await _serve(Gate(rest, client, tickets, asks_always=asks_always).build_server())
+        gate = Gate(rest, client, tickets, wait_seconds, asks_always=asks_always)
+        await _serve(gate.build_server())
 
 
 @asynccontextmanager
