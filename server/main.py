@@ -5,7 +5,7 @@ the run failed or was cancelled; 2 wrong usage; 3 a person is needed.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -562,7 +562,7 @@ def mcp_queue(
       HITL_URL=https://ops.example.com API_KEY=hitl_… hitl mcp
     """
     if context.invoked_subcommand is None:
-        speak_mcp(lambda stdio, server: stdio.serve_queue(server.url, server.key, operator))
+        speak_mcp(lambda stdio, place: stdio.serve_queue(place, operator))
 
 
 @mcp.command("gate", context_settings={"allow_interspersed_args": False})
@@ -594,25 +594,30 @@ def mcp_gate(
       hitl mcp gate npx -y @modelcontextprotocol/server-filesystem notes
     """
 
-    def serve(stdio: Any, server: Any) -> Any:
-        return stdio.serve_gate(server.url, server.key, upstream, wait, asks_always=ask_always)
-
-    speak_mcp(serve)
+    speak_mcp(lambda stdio, place: stdio.serve_gate(place, upstream, wait, asks_always=ask_always))
 
 
-def speak_mcp(serve: Callable[[Any, Any], Any]) -> None:
-    """Serve until stdin ends. Raise ClientError where there is no server or no SDK of MCP."""
+def speak_mcp(serve: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> None:
+    """Serve until stdin ends. `serve`: gets the module that does, and the server's place.
+
+    Raise ClientError where the SDK of MCP is not installed, or no server is there.
+    """
     import asyncio
 
     from hitl_orchestrator.server.protocols.mcp_route import EXTRA
-    from hitl_orchestrator.server.terminal.discovery import find_server, read_sources
-    from hitl_orchestrator.server.terminal.errors import BadInput
+    from hitl_orchestrator.server.terminal.discovery import find_server, is_local, read_sources
+    from hitl_orchestrator.server.terminal.errors import BadInput, ClientError
 
     try:
         from hitl_orchestrator.server.protocols import mcp_stdio
     except ModuleNotFoundError as error:
         raise BadInput(EXTRA) from error
-    asyncio.run(serve(mcp_stdio, find_server(*read_sources())))
+    url, key = find_server(*read_sources())
+    place = mcp_stdio.Place(url, key, is_local(url))
+    try:
+        asyncio.run(serve(mcp_stdio, place))
+    except mcp_stdio.CallRefused as error:
+        raise ClientError(error.detail) from error
 
 
 @app.command(

@@ -13,6 +13,7 @@ from mcp import Client, MCPError
 from mcp.server import Server
 from mcp.server.context import ServerRequestContext
 from mcp_types import (
+    INTERNAL_ERROR,
     CallToolRequestParams,
     CallToolResult,
     ContentBlock,
@@ -100,7 +101,8 @@ class Gate:
             if cursor is None:
                 break
         if AWAIT in found:
-            raise ValueError(f"The server behind the gate has a tool {AWAIT} of its own.")
+            detail = f"The server behind the gate has a tool {AWAIT} of its own."
+            raise MCPError(INTERNAL_ERROR, detail)
         return found
 
     async def _call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:

@@ -27,9 +27,8 @@ async def open_sessions(app: ASGIApp) -> AsyncGenerator[ASGIApp]:
     before a call comes here; a page of another origin has none to send.
     """
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    timeout = httpx.Timeout(CALL_SECONDS)
     async with httpx.AsyncClient(
-        transport=transport, base_url="http://localhost", timeout=timeout
+        transport=transport, base_url="http://localhost", timeout=CALL_SECONDS
     ) as http:
 
         def find_rest(context: Context) -> Rest:

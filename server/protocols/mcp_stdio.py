@@ -3,9 +3,9 @@
 import hashlib
 import os
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from mcp import Client, StdioServerParameters
@@ -14,36 +14,54 @@ from mcp.server.stdio import stdio_server
 
 from hitl_orchestrator.server.protocols.mcp_gate import Gate
 from hitl_orchestrator.server.protocols.mcp_server import build_server
-from hitl_orchestrator.server.protocols.rest import CALL_SECONDS, Rest
+from hitl_orchestrator.server.protocols.rest import CALL_SECONDS, CallRefused, Rest
 from hitl_orchestrator.server.protocols.tickets import Tickets
 
 
-async def serve_queue(url: str, key: str, operator: str | None) -> None:
+class Place(NamedTuple):
+    """Our server, and the key for it. `is_local`: no proxy leads to this machine."""
+
+    url: str
+    key: str
+    is_local: bool
+
+
+async def serve_queue(place: Place, operator: str | None) -> None:
     """Offer the queue of that server until stdin ends."""
-    async with _open_rest(url, key) as rest:
+    async with _open_rest(place) as rest:
         await _serve(build_server(lambda _: rest, operator))
 
 
 async def serve_gate(
-    url: str, key: str, upstream: Sequence[str], wait_seconds: float, *, asks_always: bool
+    place: Place, upstream: Sequence[str], wait_seconds: float, *, asks_always: bool
 ) -> None:
-    """Offer the tools of another MCP server until stdin ends.
+    """Offer the tools of another MCP server until stdin ends. Raise CallRefused if it is away.
 
     `upstream`: its address, or the command that starts it.
     """
-    command, *arguments = upstream
-    is_address = command.startswith(("http://", "https://"))
-    place = command if is_address else StdioServerParameters(command=command, args=arguments)
-    async with _open_rest(url, key) as rest, Client(place) as client:
-        tickets = Tickets(_find_folder(url, upstream))
+    async with _open_rest(place) as rest, AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(Client(_find_upstream(upstream)))
+        except (OSError, ExceptionGroup) as error:
+            raise CallRefused(f"{upstream[0]} does not answer as an MCP server does.") from error
+        tickets = Tickets(_find_folder(place.url, upstream))
         gate = Gate(rest, client, tickets, wait_seconds, asks_always=asks_always)
         await _serve(gate.build_server())
 
 
 @asynccontextmanager
-async def _open_rest(url: str, key: str) -> AsyncGenerator[Rest]:
-    async with httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(CALL_SECONDS)) as http:
-        yield Rest(http, url.rstrip("/"), {"Authorization": f"Bearer {key}"})
+async def _open_rest(place: Place) -> AsyncGenerator[Rest]:
+    async with httpx.AsyncClient(
+        base_url=place.url, timeout=CALL_SECONDS, trust_env=not place.is_local
+    ) as http:
+        yield Rest(http, place.url.rstrip("/"), {"Authorization": f"Bearer {place.key}"})
+
+
+def _find_upstream(upstream: Sequence[str]) -> str | StdioServerParameters:
+    command, *arguments = upstream
+    if command.startswith(("http://", "https://")):
+        return command
+    return StdioServerParameters(command=command, args=arguments)
 
 
 async def _serve(server: Server[Any]) -> None:
