@@ -613,7 +613,7 @@ def speak_mcp(serve: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> None:
     except ModuleNotFoundError as error:
         raise BadInput(EXTRA) from error
     url, key = find_server(*read_sources())
-    place = mcp_stdio.Place(url, key, is_local(url))
+    place = mcp_stdio.ServerPlace(url, key, is_local(url))
     try:
         asyncio.run(serve(mcp_stdio, place))
     except mcp_stdio.CallRefused as error:

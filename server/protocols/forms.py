@@ -23,7 +23,10 @@ _MEANS: Mapping[str, str] = MappingProxyType(
     }
 )
 _PLAIN = ("string", "number", "integer", "boolean")
-_LIMITS = ("description", "minLength", "maxLength", "minimum", "maximum", "enum")
+_TYPES: Mapping[type, str] = MappingProxyType(
+    {bool: "boolean", int: "number", float: "number", str: "string"}
+)
+_LIMITS = ("description", "minLength", "maxLength", "minimum", "maximum")
 _FORMATS = ("email", "uri", "date", "date-time")
 
 
@@ -36,25 +39,30 @@ class FormMisfit(Exception):
 
 
 class _Field(NamedTuple):
-    """`value`: what it is prefilled with, None: nothing; `type`: None: it is typed as JSON."""
+    """`value`: what it is prefilled with, if it is."""
 
     name: str
     schema: JsonObject
-    value: Any
+    value: object
     is_prefilled: bool
     is_required: bool
 
     @property
     def type(self) -> str | None:
-        if self.schema.get("type") in _PLAIN:
-            return self.schema["type"]
-        if "type" in self.schema or not self.is_prefilled:
-            return None
-        if isinstance(self.value, bool):
-            return "boolean"
-        if isinstance(self.value, int | float):
-            return "number"
-        return "string" if isinstance(self.value, str) else None
+        """Return JSON Schema's word for what is filled in; None: a text of JSON."""
+        declared = self.schema.get("type")
+        if self.is_prefilled:
+            is_whole = declared == "integer" and type(self.value) is int
+            return "integer" if is_whole else _TYPES.get(type(self.value))
+        if declared in _PLAIN:
+            return declared
+        return "string" if _has_words(self.schema) else None
+
+
+def _has_words(schema: JsonObject) -> bool:
+    """Tell whether it is a choice of texts."""
+    words = cast("list[object]", schema.get("enum") or [])
+    return bool(words) and all(isinstance(word, str) for word in words)
 
 
 def describe_question(request: JsonObject) -> str:
@@ -142,7 +150,9 @@ def _list_fields(request: JsonObject) -> list[_Field]:
             for name, value in arguments.items()
         ]
     return [
-        _Field(name, field, field.get("default"), "default" in field, name in required)
+        _Field(
+            name, field, field.get("default"), field.get("default") is not None, name in required
+        )
         for name, field in properties.items()
     ]
 
@@ -174,6 +184,8 @@ def _build_field(field: _Field) -> JsonObject:
     built: JsonObject = {"type": field.type, "title": title, **kept}
     if field.schema.get("format") in _FORMATS:
         built["format"] = field.schema["format"]
+    if field.type == "string" and _has_words(field.schema):
+        built["enum"] = field.schema["enum"]
     if field.type is None:
         about = str(field.schema.get("description", ""))
         built = {"type": "string", "title": f"{title} (JSON)", "description": about}

@@ -25,7 +25,7 @@ from mcp_types import (
 )
 
 from hitl_orchestrator.server.protocols.mcp_server import refuse
-from hitl_orchestrator.server.protocols.rest import CallRefused, Rest
+from hitl_orchestrator.server.protocols.rest import ApiClient, CallRefused
 from hitl_orchestrator.server.protocols.tickets import Tickets
 
 Context = ServerRequestContext[Any, Any]
@@ -60,7 +60,7 @@ class Gate:
 
     def __init__(
         self,
-        rest: Rest,
+        rest: ApiClient,
         upstream: Client,
         tickets: Tickets,
         wait_seconds: float,

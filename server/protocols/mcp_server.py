@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import quote
@@ -36,7 +36,7 @@ from hitl_orchestrator.server.protocols.forms import (
     describe_question,
     read_answer,
 )
-from hitl_orchestrator.server.protocols.rest import CallRefused, Rest
+from hitl_orchestrator.server.protocols.rest import ApiClient, CallRefused
 
 Context = ServerRequestContext[Any, Any]
 JsonObject = dict[str, Any]
@@ -50,6 +50,7 @@ ABOUT = (
 SHORT = (
     "requestId", "runId", "originAgent", "kind", "urgency", "question", "createdAt", "expiresAt",
 )  # fmt: skip
+STARTED = ("runId", "threadId", "status", "pendingRequestId", "result", "error")
 
 
 class _Arguments(BaseModel):
@@ -79,7 +80,7 @@ class _NewRun(_Arguments):
 class _Call(NamedTuple):
     """A call of a tool. `operator`: who decides, where the key speaks for others."""
 
-    rest: Rest
+    rest: ApiClient
     operator: str | None
     context: Context
     params: CallToolRequestParams
@@ -93,7 +94,9 @@ class _Offer(NamedTuple):
     call: Callable[[_Call, Any], Awaitable[JsonObject | InputRequiredResult]]
 
 
-def build_server(find_rest: Callable[[Context], Rest], operator: str | None = None) -> Server[Any]:
+def build_server(
+    find_rest: Callable[[Context], ApiClient], operator: str | None = None
+) -> Server[Any]:
     """Return the server. `find_rest`: the API with the key of who calls.
 
     Not the SDK's MCPServer, which takes over the process's logging.
@@ -156,8 +159,12 @@ def _describe_misfit(error: ValidationError) -> str:
 async def _list_pending(call: _Call, wanted: _Wanted) -> JsonObject:
     """List questions that wait for a person, most urgent first, then oldest."""
     page = await call.rest.get("/api/hitl/requests", status="pending", **wanted.model_dump())
-    shown = [{key: request.get(key) for key in SHORT} for request in page["requests"]]
+    shown = [_pick(request, SHORT) for request in page["requests"]]
     return {"requests": shown, "hasMore": page["nextCursor"] is not None}
+
+
+def _pick(whole: JsonObject, names: Sequence[str]) -> JsonObject:
+    return {name: whole.get(name) for name in names}
 
 
 async def _show_request(call: _Call, wanted: _OfRequest) -> JsonObject:
@@ -175,10 +182,7 @@ async def _start_run(call: _Call, wanted: _NewRun) -> JsonObject:
     """Start a run. It asks people by itself where it needs them."""
     body = wanted.model_dump(exclude_none=True)
     run = await call.rest.post("/api/runs", body, f"mcp-{uuid4()}", wait=START_SECONDS)
-    return {
-        key: run[key]
-        for key in ("runId", "threadId", "status", "pendingRequestId", "result", "error")
-    }
+    return _pick(run, STARTED)
 
 
 async def _decide(call: _Call, wanted: _OfRequest) -> JsonObject | InputRequiredResult:

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hitl_orchestrator.server.protocols.mcp_server import Context, build_server
-from hitl_orchestrator.server.protocols.rest import CALL_SECONDS, Rest
+from hitl_orchestrator.server.protocols.rest import CALL_SECONDS, ApiClient
+from hitl_orchestrator.server.proxies import find_root_path
 
 KEY_HEADERS = ("authorization", "x-api-key")
 MOST_SESSIONS = 1000  # of the older revision; the newer one has none
@@ -31,13 +32,19 @@ async def open_sessions(app: ASGIApp) -> AsyncGenerator[ASGIApp]:
         transport=transport, base_url="http://localhost", timeout=CALL_SECONDS
     ) as http:
 
-        def find_rest(context: Context) -> Rest:
+        def find_rest(context: Context) -> ApiClient:
             request = cast(Request, context.request)
-            return Rest(http, str(request.base_url).rstrip("/"), _find_key(request))
+            return ApiClient(http, _find_address(request), _find_key(request))
 
         sessions = StreamableHTTPSessionManager(build_server(find_rest), max_sessions=MOST_SESSIONS)
         async with sessions.run():
             yield _bind_to_key(sessions.handle_request)
+
+
+def _find_address(request: Request) -> str:
+    """Return where the caller finds our pages, behind a proxy, too."""
+    base = request.base_url
+    return f"{base.scheme}://{base.netloc}{find_root_path(request.scope)}"
 
 
 def _find_key(request: Request) -> dict[str, str]:

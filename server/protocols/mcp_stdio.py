@@ -14,11 +14,11 @@ from mcp.server.stdio import stdio_server
 
 from hitl_orchestrator.server.protocols.mcp_gate import Gate
 from hitl_orchestrator.server.protocols.mcp_server import build_server
-from hitl_orchestrator.server.protocols.rest import CALL_SECONDS, CallRefused, Rest
+from hitl_orchestrator.server.protocols.rest import CALL_SECONDS, ApiClient, CallRefused
 from hitl_orchestrator.server.protocols.tickets import Tickets
 
 
-class Place(NamedTuple):
+class ServerPlace(NamedTuple):
     """Our server, and the key for it. `is_local`: no proxy leads to this machine."""
 
     url: str
@@ -26,14 +26,14 @@ class Place(NamedTuple):
     is_local: bool
 
 
-async def serve_queue(place: Place, operator: str | None) -> None:
+async def serve_queue(place: ServerPlace, operator: str | None) -> None:
     """Offer the queue of that server until stdin ends."""
     async with _open_rest(place) as rest:
         await _serve(build_server(lambda _: rest, operator))
 
 
 async def serve_gate(
-    place: Place, upstream: Sequence[str], wait_seconds: float, *, asks_always: bool
+    place: ServerPlace, upstream: Sequence[str], wait_seconds: float, *, asks_always: bool
 ) -> None:
     """Offer the tools of another MCP server until stdin ends. Raise CallRefused if it is away.
 
@@ -50,11 +50,11 @@ async def serve_gate(
 
 
 @asynccontextmanager
-async def _open_rest(place: Place) -> AsyncGenerator[Rest]:
+async def _open_rest(place: ServerPlace) -> AsyncGenerator[ApiClient]:
     async with httpx.AsyncClient(
         base_url=place.url, timeout=CALL_SECONDS, trust_env=not place.is_local
     ) as http:
-        yield Rest(http, place.url.rstrip("/"), {"Authorization": f"Bearer {place.key}"})
+        yield ApiClient(http, place.url.rstrip("/"), {"Authorization": f"Bearer {place.key}"})
 
 
 def _find_upstream(upstream: Sequence[str]) -> str | StdioServerParameters:

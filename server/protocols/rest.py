@@ -5,9 +5,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 
+REPLAYED = "Idempotency-Replayed"
 CALL_SECONDS = 75.0  # a call waits 60 s at most
 
 
@@ -19,7 +21,7 @@ class CallRefused(Exception):
         self.detail = detail
 
 
-class Rest:
+class ApiClient:
     """The API with somebody's key. `url`: where its pages are. Every method raises CallRefused."""
 
     def __init__(self, http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> None:
@@ -29,12 +31,17 @@ class Rest:
 
     async def get(self, path: str, **params: str | float | None) -> Any:
         given = {name: value for name, value in params.items() if value is not None}
-        return await self._call("GET", path, params=given)
+        return _read_answer(await self._send("GET", path, params=given))
 
     async def post(self, path: str, body: object, once: str, **params: float) -> Any:
-        """Do it once: a repeated call with that Idempotency-Key gets the first one's answer."""
-        headers = {"Idempotency-Key": once}
-        return await self._call("POST", path, json=body, headers=headers, params=params)
+        """Do it once: a call that is made again gets the first one's answer.
+
+        Unless that was a refusal, which may be over: then nothing was done, and it is tried anew.
+        """
+        response = await self._post(path, body, once, params)
+        if response.is_error and REPLAYED in response.headers:
+            response = await self._post(path, body, f"{once}-{uuid4()}", params)
+        return _read_answer(response)
 
     async def show_request(self, request_id: str, wait: float | None = None) -> dict[str, Any]:
         return await self.get(f"/api/hitl/requests/{quote(request_id, safe='')}", wait=wait)
@@ -44,19 +51,31 @@ class Rest:
         told = json.dumps([dict(self._headers), body], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
-    async def _call(
+    async def _post(
+        self, path: str, body: object, once: str, params: Mapping[str, float]
+    ) -> httpx.Response:
+        headers = {"Idempotency-Key": once}
+        return await self._send("POST", path, headers, json=body, params=params)
+
+    async def _send(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **more: Any
-    ) -> Any:
+    ) -> httpx.Response:
         sent = {**self._headers, **(headers or {})}
         try:
-            response = await self._http.request(method, path, headers=sent, **more)
-            answer = response.json()
-        except (httpx.RequestError, ValueError) as error:
+            return await self._http.request(method, path, headers=sent, **more)
+        except httpx.RequestError as error:
             why = str(error) or type(error).__name__
-            raise CallRefused(f"{self.url} does not answer as our server does: {why}") from error
-        if response.is_error:
-            raise CallRefused(_describe_problem(response.status_code, answer))
-        return answer
+            raise CallRefused(f"{self.url} does not answer: {why}.") from error
+
+
+def _read_answer(response: httpx.Response) -> Any:
+    try:
+        answer = response.json()
+    except ValueError as error:
+        raise CallRefused(f"What answers at {response.url} is not our server.") from error
+    if response.is_error:
+        raise CallRefused(_describe_problem(response.status_code, answer))
+    return answer
 
 
 def _describe_problem(status: int, problem: Mapping[str, Any]) -> str:

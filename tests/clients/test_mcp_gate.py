@@ -11,7 +11,7 @@ import pytest
 from mcp import Client
 
 from hitl_orchestrator.server.protocols.mcp_gate import Gate
-from hitl_orchestrator.server.protocols.rest import Rest
+from hitl_orchestrator.server.protocols.rest import ApiClient
 from hitl_orchestrator.server.protocols.tickets import Tickets
 from tests.api.test_keys import add_key
 from tests.clients import upstream
@@ -56,7 +56,7 @@ class Desk:
             Client(upstream.build(self.log), mode=revision) as behind,
         ):
             tickets = Tickets(self.folder / "tickets")
-            gate = Gate(Rest(http, self.server.url, headers), behind, tickets, wait, **more)
+            gate = Gate(ApiClient(http, self.server.url, headers), behind, tickets, wait, **more)
             async with Client(gate.build_server(), mode=revision) as client:
                 yield client
 
