@@ -10,8 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from mcp_types import ElicitResult, InputResponses
+from mcp import Client
+from mcp_types import CallToolResult, ElicitResult, InputResponses
 
+from hitl_orchestrator.server.protocols.mcp_server import build_server
+from hitl_orchestrator.server.protocols.rest import ApiClient
+from tests.api.calls import QUESTIONS, paused, started
 from tests.api.test_keys import add_key
 from tests.clients.mcp_hosts import (
     NEWER,
@@ -28,7 +32,7 @@ from tests.clients.mcp_hosts import (
     show,
 )
 from tests.environments import run
-from tests.processes import API_KEY, Running, serving
+from tests.processes import API_KEY, DESK, Running, serving
 from tests.temporary import temporary_database, temporary_folder
 
 SDK = "@modelcontextprotocol/sdk@1.32.2"
@@ -171,6 +175,23 @@ async def test_a_call_that_is_made_again_decides_once_and_a_later_one_hears_who_
     assert late.is_error
     assert "ada was first" in late.content[0].text
     assert len(show(server, asked)["responses"]) == 1
+
+
+async def test_what_was_refused_for_a_time_can_be_decided_later(database_url: str) -> None:
+    """The same answer has the same Idempotency-Key, which would give the old refusal again."""
+
+    async def decide(api: httpx.AsyncClient, request_id: str) -> CallToolResult:
+        person = Person(filled(decision="approve"))
+        queue = build_server(lambda _: ApiClient(api, "http://localhost", {}))
+        async with Client(queue, elicitation_callback=person.fill) as client:
+            return await client.call_tool("decide", {"request_id": request_id})
+
+    async with started(database_url) as api:
+        asked = (await paused(api, QUESTIONS["approval"]))["pendingRequestId"]
+    async with started(database_url, agents=(DESK,)) as api:
+        assert (await decide(api, asked)).is_error, "its agent is not plugged in"
+    async with started(database_url) as api:
+        assert not (await decide(api, asked)).is_error
 
 
 async def test_a_keys_scopes_hold_here_too(server: Running, database: str) -> None:
