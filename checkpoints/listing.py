@@ -86,7 +86,7 @@ async def newest(
     })  # fmt: skip
     found: list[Run] = []
     for row in rows:
-        with _leaving_out(row["run_id"]):
+        with leaving_out(row["run_id"]):
             found.append(kept.build(row).show())
     return Page(
         found,
@@ -115,7 +115,7 @@ async def waiting(
         "few": few,
         **read_cursor(cursor, _after_waiting, ("rank", "since", "id")),
     }
-    asks = _list_applying(
+    asks = list_applying(
         {requests.OF_AGENT: agent is not None, requests.AS_URGENT: urgency is not None}
     )
     values["fitting"] = fitting = await _find_fitting(conn, asks, values) if asks else []
@@ -131,11 +131,11 @@ async def waiting(
     })  # fmt: skip
     pending: dict[str, list[HitlRequest]] = {row["run_id"]: [] for row in rows}
     for row in await (await conn.execute(requests.PENDING_OF_RUNS, ([*pending],))).fetchall():
-        with _leaving_out(row["request_id"]):
+        with leaving_out(row["request_id"]):
             pending[row["run_id"]].append(requests.of_row(row))
     found: list[WaitingRun] = []
     for row in rows:
-        with _leaving_out(row["run_id"]):
+        with leaving_out(row["run_id"]):
             found.append(WaitingRun(runs.of_row(row), pending[row["run_id"]]))
     if not more:
         return Page(found, None)
@@ -170,7 +170,7 @@ async def requests_in_order(
         found += await _select_over(conn, wanted, limit + 1 - len(found), after)
     page: list[HitlRequest] = []
     for row in found[:limit]:
-        with _leaving_out(row["request_id"]):
+        with leaving_out(row["request_id"]):
             page.append(requests.of_row(row))
     return Page(page, _point_at(found[limit - 1]) if len(found) > limit else None)
 
@@ -258,17 +258,17 @@ async def _select(
     conditions: dict[LiteralString, bool],
 ) -> Sequence[DictRow]:
     """Return so many rows at most. `conditions`: which of them apply."""
-    where = sql.SQL(" AND ".join(["true", *_list_applying(conditions)]))
+    where = sql.SQL(" AND ".join(["true", *list_applying(conditions)]))
     values = {**values, "limit": limit}
     return await (await conn.execute(query.format(where), values)).fetchall()
 
 
-def _list_applying(conditions: Mapping[LiteralString, bool]) -> list[LiteralString]:
+def list_applying(conditions: Mapping[LiteralString, bool]) -> list[LiteralString]:
     return [condition for condition, applies in conditions.items() if applies]
 
 
 @contextmanager
-def _leaving_out(name: str) -> Generator[None]:
+def leaving_out(name: str) -> Generator[None]:
     """Leave out a row that only a newer program can read: the others are listed all the same."""
     try:
         yield

@@ -13,6 +13,7 @@ from hitl_orchestrator.checkpoints import (
     listing,
     processes,
     requests,
+    threads,
     writing,
 )
 from hitl_orchestrator.checkpoints.claims import Offers, Taker
@@ -56,6 +57,7 @@ from hitl_orchestrator.domain.ports import (
     Update,
     WaitingRun,
     Wanted,
+    WantedThreads,
 )
 from hitl_orchestrator.domain.run import Run, RunStatus
 
@@ -203,6 +205,24 @@ class Store:
     ) -> Page[WaitingRun]:
         async with self._snapshot() as conn:
             return await listing.waiting(conn, agent, urgency, thread_id, limit, cursor)
+
+    async def threads(self, wanted: WantedThreads, offset: int, limit: int) -> list[Run]:
+        async with self._snapshot() as conn:
+            return await threads.list_threads(conn, wanted, offset, limit)
+
+    async def count_threads(self, wanted: WantedThreads) -> int:
+        async with self._snapshot() as conn:
+            return await threads.count_threads(conn, wanted)
+
+    async def questions(
+        self, wanted: WantedThreads, offset: int, limit: int
+    ) -> list[tuple[Run, HitlRequest]]:
+        async with self._snapshot() as conn:
+            return await threads.list_questions(conn, wanted, offset, limit)
+
+    async def count_questions(self, wanted: WantedThreads) -> int:
+        async with self._snapshot() as conn:
+            return await threads.count_questions(conn, wanted)
 
     async def frames(self, run_id: str, after: int, limit: int = 500) -> list[Frame]:
         async with connection(self.pool) as conn:

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from hitl_orchestrator.domain.events import Event
@@ -21,8 +22,8 @@ from hitl_orchestrator.domain.hitl import (
     Urgency,
 )
 from hitl_orchestrator.domain.needs import Asker
-from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.run import StoredRun
+from hitl_orchestrator.domain.records import Json, JsonObject
+from hitl_orchestrator.domain.run import RunStatus, StoredRun
 from hitl_orchestrator.domain.state import Asked
 
 T = TypeVar("T")
@@ -70,6 +71,23 @@ class Wanted(NamedTuple):
     urgency: Urgency | None = None
     text: str | None = None
     prefix: str | None = None
+
+
+class WantedThreads(NamedTuple):
+    """Which threads to list, by the status of their runs; of questions, whether they wait or not.
+
+    None: any. `metadata`: what the run's has to have among its own.
+    """
+
+    statuses: tuple[RunStatus, ...] = tuple(RunStatus)
+    waiting: bool = True
+    over: bool = True
+    ids: Sequence[str] | None = None
+    run_id: str | None = None
+    thread_id: str | None = None
+    agent: str | None = None
+    urgency: str | None = None
+    metadata: Mapping[str, Json] = MappingProxyType({})
 
 
 class RunRef(NamedTuple):

@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from importlib.metadata import version
-from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.api import problems
@@ -22,6 +22,9 @@ from hitl_orchestrator.server.api.shortcut import ShortCut
 from hitl_orchestrator.server.inbox import room
 from hitl_orchestrator.server.limits import STREAMS, WAITING_CALLS, Places
 from hitl_orchestrator.server.orchestrator import Orchestrator
+from hitl_orchestrator.server.origins import OtherOrigins
+from hitl_orchestrator.server.protocols import room as protocols
+from hitl_orchestrator.server.protocols.agent_server import routes as agent_server
 from hitl_orchestrator.server.protocols.mcp_route import McpRoute
 from hitl_orchestrator.server.proxies import BehindProxy, find_root_path
 from hitl_orchestrator.server.settings import Settings
@@ -68,6 +71,8 @@ def create_app(
     app.add_middleware(BearerKey, key=settings.api_key.get_secret_value(), hosts=hosts)
     app.add_middleware(Cancelled)
     app.add_middleware(SecurityHeaders)
+    if settings.cors_origins:
+        app.add_middleware(OtherOrigins, origins=settings.cors_origins)
     app.add_middleware(BehindProxy, settings=settings)
     problems.install(app)
 
@@ -77,7 +82,9 @@ def create_app(
     app.include_router(operations.router)
     describe(app, settings.root_path)
     room.install(app, settings.api_key.get_secret_value())
-    app.add_route("/mcp", cast(Any, mcp), include_in_schema=False)
+    agent_server.install(app)
+    protocols.install(app)
+    app.router.routes.append(Route("/mcp", mcp))
 
     @cache  # made once: it takes the loop for a moment, and needs no key
     def build_docs() -> HTMLResponse:

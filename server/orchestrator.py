@@ -50,7 +50,15 @@ from hitl_orchestrator.domain.outside import (
     has_ended_outside,
     tell_answer,
 )
-from hitl_orchestrator.domain.ports import Frame, Once, Page, RunRef, WaitingRun, Wanted
+from hitl_orchestrator.domain.ports import (
+    Frame,
+    Once,
+    Page,
+    RunRef,
+    WaitingRun,
+    Wanted,
+    WantedThreads,
+)
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
 from hitl_orchestrator.domain.state import RunSettings
@@ -138,6 +146,11 @@ class Orchestrator:
     def loaded(self) -> Sequence[Agent]:
         """Return the agents of this process, in the order in which they are preferred."""
         return self._services.roster.local
+
+    @property
+    def is_ending(self) -> bool:
+        """Return whether all streams and waits have been ended."""
+        return self._waiting.stopped
 
     def end_waits(self) -> None:
         """End all streams, and answer everybody who waits as things are now."""
@@ -319,6 +332,28 @@ class Orchestrator:
         """
         return await self._store.newest(status, thread_id, limit, cursor, prefix)
 
+    async def thread(self, thread_id: str) -> Run:
+        """Return the thread's run that has not ended, else its newest. Raise NotFound."""
+        return await self._store.show(RunRef(None, thread_id))
+
+    async def threads(self, wanted: WantedThreads, offset: int, limit: int) -> list[Run]:
+        """Return the run of each thread as `thread` does, the newest first."""
+        return await self._store.threads(wanted, offset, limit)
+
+    async def count_threads(self, wanted: WantedThreads) -> int:
+        """Count threads, up to ten thousand."""
+        return await self._store.count_threads(wanted)
+
+    async def questions(
+        self, wanted: WantedThreads, offset: int, limit: int
+    ) -> list[tuple[Run, HitlRequest]]:
+        """Return requests with their runs, as `requests` has them in order."""
+        return await self._store.questions(wanted, offset, limit)
+
+    async def count_questions(self, wanted: WantedThreads) -> int:
+        """Count requests, up to ten thousand."""
+        return await self._store.count_questions(wanted)
+
     async def request(self, request_id: str, wait_seconds: float = 0) -> AnsweredRequest:
         """Return a request with its responses and its answer. Raise NotFound.
 
@@ -440,6 +475,21 @@ class Orchestrator:
             return await self._store.frames(run_id, seq, FRAMES_AT_ONCE)
 
         return self._waiting.follow(run_id, read, after)
+
+    def follow_to_rest(self, run_id: str, after: int = 0) -> AsyncGenerator[Batch | Run]:
+        """Yield a run's frames after that number until it has paused or ended; then the run.
+
+        Raise NotFound.
+        """
+        return self._waiting.follow_to_rest(self._store, run_id, after)
+
+    def touches(self, run_id: str | None = None) -> AsyncGenerator[None]:
+        """Yield at once, and whenever that run, or any, may have changed."""
+        return self._waiting.touches(run_id)
+
+    async def frames_after(self, run_id: str, after: int) -> Batch:
+        """Return the next of a run's frames, as far as they are there. Raise NotFound."""
+        return await self._store.frames(run_id, after, FRAMES_AT_ONCE)
 
     async def last_queue_frame(self) -> int:
         """Return the number of the newest frame of the queue; 0: there is none yet."""

@@ -92,6 +92,9 @@ Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 HostName = Annotated[str, Field(pattern=r"^[\w.-]+$|^\[[\da-fA-F:.]+\]$", max_length=253)]
 
 
+Origin = Annotated[str, Field(pattern=r"^https?://[\w.-]+(:\d{1,5})?$", max_length=255)]
+
+
 def _webhook_secret(given: SecretStr) -> SecretStr:
     if not is_secret(given.get_secret_value()):
         raise ValueError("whsec_ and 24 to 64 bytes in base64")
@@ -224,6 +227,11 @@ class Settings(BaseModel):
         default=(),
         validation_alias="HITL_ALLOWED_HOSTS",
         description="names of hosts without ports, comma-separated",
+    )
+    cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_items)] = Field(
+        default=(),
+        validation_alias="HITL_CORS_ORIGINS",
+        description="origins such as https://inbox.example.com, without a path, comma-separated",
     )
     root_path: Annotated[str, Field(max_length=255), AfterValidator(_root_path)] = Field(
         default="",

@@ -16,32 +16,46 @@ class EventStream(StreamingResponse):
 
 
 def stream_events(frames: AsyncGenerator[Batch]) -> EventStream:
-    return EventStream(write_events(frames), headers=HEADERS)
+    return stream_chunks(write_frames(frames))
 
 
-async def write_events(
-    frames: AsyncGenerator[Batch], keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+def stream_chunks(chunks: AsyncGenerator[bytes]) -> EventStream:
+    """Send events that are written already."""
+    return EventStream(keep_alive(chunks), headers=HEADERS)
+
+
+async def keep_alive(
+    chunks: AsyncGenerator[bytes], seconds: float = KEEP_ALIVE_SECONDS
 ) -> AsyncGenerator[bytes]:
-    """Write each frame as an event, and a comment after so many seconds without one.
+    """Hand events on, and send a comment after so many seconds without one.
 
-    And one at once where no frame is at hand: nginx keeps the head of an answer over HTTP/2 to
+    And one at once where none is at hand: nginx keeps the head of an answer over HTTP/2 to
     itself until something follows, and a browser does not know that it is connected.
     """
-    coming = asyncio.ensure_future(anext(frames, None))
+    coming = asyncio.ensure_future(anext(chunks, None))
     patience_seconds = 0.0
     try:
         while True:
             await asyncio.wait([coming], timeout=patience_seconds)
-            patience_seconds = keep_alive_seconds
+            patience_seconds = seconds
             if not coming.done():
                 yield b": keep-alive\n\n"
                 continue
-            batch = coming.result()
-            if batch is None:
+            chunk = coming.result()
+            if chunk is None:
                 return
-            yield b"".join([frame.event for frame in batch])
-            coming = asyncio.ensure_future(anext(frames, None))
+            yield chunk
+            coming = asyncio.ensure_future(anext(chunks, None))
     finally:
         coming.cancel()
         await asyncio.wait([coming])
+        await chunks.aclose()
+
+
+async def write_frames(frames: AsyncGenerator[Batch]) -> AsyncGenerator[bytes]:
+    """Write each frame as an event."""
+    try:
+        async for batch in frames:
+            yield b"".join([frame.event for frame in batch])
+    finally:
         await frames.aclose()

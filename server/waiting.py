@@ -8,10 +8,17 @@ from typing import TypeVar
 from hitl_orchestrator.checkpoints.kept import KeptRun
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
+from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.hitl import AnsweredRequest, RequestStatus
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.run import ENDED, Run, RunStatus, StoredRun
-from hitl_orchestrator.server.feeds import Batch, ReadFrames, SharedFeed
+from hitl_orchestrator.server.feeds import (
+    FRAMES_AT_ONCE,
+    RETRY_SECONDS,
+    Batch,
+    ReadFrames,
+    SharedFeed,
+)
 
 AT_WORK = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 # so long the driver is trusted to say when its run rests; then the database is asked, too
@@ -166,6 +173,38 @@ class Waiting:
             if feed.is_idle:
                 await self._close(key, feed)
 
+    async def follow_to_rest(
+        self, store: Store, run_id: str, after: int
+    ) -> AsyncGenerator[Batch | Run]:
+        """Yield the run's frames after that number until it rests, or `stop`; then the run.
+
+        A database out of reach is waited for. Raise NotFound.
+        """
+        with self._subscribe(run_id) as touched:
+            while True:
+                touched.clear()
+                try:
+                    run = await store.show(RunRef(run_id))
+                    # read after the run: all that led to its rest is among them
+                    while batch := await store.frames(run_id, after, FRAMES_AT_ONCE):
+                        yield batch
+                        after = batch[-1].seq
+                except StoreUnavailable:
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                if self.stopped or not _is_at_work(run):
+                    yield run
+                    return
+                await touched.wait()
+
+    async def touches(self, run_id: str | None) -> AsyncGenerator[None]:
+        """Yield at once, and whenever the run, or any (None), was touched, until `stop`."""
+        with self._subscribe(run_id) as touched:
+            while not self.stopped:
+                touched.clear()
+                yield
+                await touched.wait()
+
     async def _close(self, key: FeedKey, feed: SharedFeed) -> None:
         if self._feeds.get(key) is feed:
             del self._feeds[key]  # whoever comes now gets another
@@ -174,7 +213,7 @@ class Waiting:
         await feed.close()
 
     @contextmanager
-    def _subscribe(self, run_id: str) -> Generator[asyncio.Event]:
+    def _subscribe(self, run_id: str | None) -> Generator[asyncio.Event]:
         """Give an event that is set when the run was touched, or it is time to go."""
         with self._wakeups.subscribed(run_id) as touched:
             self._waiting.add(touched)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from hitl_orchestrator.domain.hitl import Person
 from hitl_orchestrator.domain.json_values import Unstorable, check_storable, write_json
 from hitl_orchestrator.domain.records import Json, describe_misfit
-from hitl_orchestrator.server.api.body import parse_body
+from hitl_orchestrator.server.body import parse_body
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

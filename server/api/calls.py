@@ -18,8 +18,6 @@ from hitl_orchestrator.domain.keys import Caller
 from hitl_orchestrator.domain.ports import Once, RunRef
 from hitl_orchestrator.domain.records import Json
 from hitl_orchestrator.domain.run import drop_history
-from hitl_orchestrator.server.api.body import parse_body
-from hitl_orchestrator.server.api.gate import find_caller
 from hitl_orchestrator.server.api.problems import (
     REPLAYED,
     find_problem,
@@ -27,6 +25,8 @@ from hitl_orchestrator.server.api.problems import (
     show,
 )
 from hitl_orchestrator.server.api.schemas import Resumed
+from hitl_orchestrator.server.body import parse_body
+from hitl_orchestrator.server.callers import find_caller
 from hitl_orchestrator.server.orchestrator import Done, Orchestrator
 
 KEY = "Idempotency-Key"

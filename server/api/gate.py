@@ -16,14 +16,13 @@ from hitl_orchestrator.domain.errors import OrchestratorError
 from hitl_orchestrator.domain.keys import FIRST, Caller
 from hitl_orchestrator.server.api.hosts import KnownHosts
 from hitl_orchestrator.server.api.problems import refuse, respond, write_plain
-from hitl_orchestrator.server.api.scopes import is_covered
+from hitl_orchestrator.server.api.scopes import OPEN, is_covered, is_of_protocol
+from hitl_orchestrator.server.callers import CALLER
 from hitl_orchestrator.server.limits import OpenPlaces
 from hitl_orchestrator.server.proxies import MISFIT, is_forwarded
 
 MAX_BODY_BYTES = 2**20
-KEYED = ("/api", "/mcp")
 PAGES = "/inbox"  # they ask for a session of their own
-CALLER = "hitl.caller"  # of a scope
 NO_PLACE = "Too many calls without a key are open here: try again soon, or send the key."
 HEADERS = {
     "Content-Security-Policy": (
@@ -82,7 +81,7 @@ class SecurityHeaders:
 
 
 class BearerKey:
-    """Asks for the key on all of /api and /mcp, whether the route exists or not.
+    """Asks for the key on all of /api, whether the route exists or not, and for other protocols.
 
     And on /metrics, of another machine. What is open without the key is open by known names alone.
     Whoever shows a key is `scope[CALLER]` from here on; its scopes cover what it asks for.
@@ -182,11 +181,6 @@ class BodyLimit:
         await self._app(scope, receive_within_limit, send)
 
 
-def find_caller(scope: Scope) -> Caller:
-    """Return who calls, behind the gate."""
-    return scope[CALLER]
-
-
 def _find_key(headers: Headers) -> bytes:
     """Return the key that a call shows, as a bearer or in a header of its own; empty: none."""
     scheme, _, rest = headers.get("Authorization", "").partition(" ")
@@ -196,9 +190,12 @@ def _find_key(headers: Headers) -> bytes:
 
 def _needs_key(scope: Scope) -> bool:
     path: str = scope["path"]
-    if path == "/metrics":
-        return not _is_local(scope)
-    return any(path == room or path.startswith(f"{room}/") for room in KEYED)
+    return (
+        path == "/api"
+        or path.startswith("/api/")
+        or (is_of_protocol(path) and path not in OPEN)
+        or (path == "/metrics" and not _is_local(scope))
+    )
 
 
 def _is_local(scope: Scope) -> bool:

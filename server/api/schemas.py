@@ -8,12 +8,9 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
-    StrictInt,
     model_validator,
 )
 from pydantic.config import JsonDict
@@ -29,9 +26,7 @@ from hitl_orchestrator.domain.assignments import (
     ShownAgent,
 )
 from hitl_orchestrator.domain.capability import (
-    OBJECTIVE,
     Capability,
-    CapabilityId,
     FacetName,
     Retries,
 )
@@ -54,11 +49,11 @@ from hitl_orchestrator.domain.outside import NewQuestion
 from hitl_orchestrator.domain.plan import Plan
 from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import Json, JsonObject, Record
-from hitl_orchestrator.domain.run import NewRun, Run, RunStatus, StoredRun, current_request_id
+from hitl_orchestrator.domain.run import Run, RunStatus, StoredRun, current_request_id
 from hitl_orchestrator.domain.state import Facet
 from hitl_orchestrator.domain.webhooks import Callback, is_secret
+from hitl_orchestrator.server.new_run import MOST_ITEMS, Body, Id, WholeNumber
 
-MOST_ITEMS = 100
 MOST_LINES = 20  # that an agent says at once
 MOST_TTL_SECONDS = 366 * 86400
 OWN_WORDS = (
@@ -67,67 +62,13 @@ OWN_WORDS = (
 )
 
 
-# No control, format, line-separating or private-use characters; spelled so that every dialect of
-# regular expressions reads it alike.
-_PRINTABLE = (
-    r"^[^\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e"
-    r"\u2060-\u206f\ufeff\ufff9-\ufffb\ue000-\uf8ff]+$"
-)
-Id = Annotated[str, Field(min_length=1, max_length=255, pattern=_PRINTABLE)]
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
 SearchText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Note = Annotated[str, Field(max_length=10_000)]
 
 
-def _whole(value: object) -> object:
-    """3.0 is the whole number 3 in JSON; true is none, and "3" is none."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 Facets = Annotated[list[FacetName], Field(max_length=MOST_ITEMS)]
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{16,100}$")]
-WholeNumber = Annotated[StrictInt, BeforeValidator(_whole)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StartRun(Body):
-    objective: Annotated[str, Field(min_length=1, max_length=10_000)]
-    inputs: dict[FacetName, Json] = Field(
-        default_factory=dict[str, Json], json_schema_extra={"additionalProperties": False}
-    )
-    outputs: Annotated[list[FacetName], Field(max_length=MOST_ITEMS)] = Field(
-        default_factory=list[str]
-    )
-    agents: Annotated[list[CapabilityId], Field(max_length=MOST_ITEMS)] | None = None
-    threadId: Id | None = None
-    maxHitlRequests: Annotated[WholeNumber, Field(ge=0, le=1000)] | None = None
-    metadata: JsonObject = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _leaves_our_names_alone(self) -> Self:
-        if OBJECTIVE in self.inputs:
-            raise ValueError(
-                f"`inputs` cannot have `{OBJECTIVE}`: that facet is the objective itself"
-            )
-        if "auditLog" in self.metadata:
-            raise ValueError(
-                "`metadata` cannot have `auditLog`: the run's own audit log is shown there"
-            )
-        return self
-
-    def read(self) -> NewRun:
-        return NewRun(
-            objective=self.objective,
-            inputs=self.inputs,
-            outputs=tuple(self.outputs),
-            agents=None if self.agents is None else tuple(self.agents),
-            threadId=self.threadId,
-            maxHitlRequests=self.maxHitlRequests,
-            metadata=self.metadata,
-        )
 
 
 class AskOutside(Body):

@@ -14,7 +14,9 @@ POSTS = {
     "/api/hitl/remove": Scope.DECIDE,
     "/api/hitl/deny": Scope.DECIDE,
 }
-MCP = "/mcp"  # any key: each call of a tool is a call of the API with the same key
+# What a call needs, its body says: they ask for it themselves.
+PROTOCOLS = ("/agui", "/a2a", "/langgraph", "/mcp")
+OPEN = frozenset({"/langgraph/ok", "/langgraph/info"})
 AGENTS = "/api/agents/"  # whatever the method: of agents in processes of their own
 # What a key that may only ask sees: what it started.
 OWN: dict[re.Pattern[str], Callable[[Orchestrator, Caller, str], Awaitable[bool]]] = {
@@ -32,10 +34,16 @@ def find_scope(method: str, path: str) -> Scope:
 
 async def is_covered(hitl: Orchestrator, caller: Caller, method: str, path: str) -> bool:
     """Return whether the caller's key covers the call."""
-    if path == MCP or caller.may(find_scope(method, path)):
+    if is_of_protocol(path):
+        return True
+    if caller.may(find_scope(method, path)):
         return True
     if method in GETS and caller.may(Scope.ASK):
         for pattern, is_own in OWN.items():
             if found := pattern.fullmatch(path):
                 return await is_own(hitl, caller, found[1])
     return False
+
+
+def is_of_protocol(path: str) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in PROTOCOLS)

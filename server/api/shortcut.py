@@ -20,11 +20,11 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hitl_orchestrator.domain.errors import Invalid, OrchestratorError
-from hitl_orchestrator.server.api.body import parse_body
 from hitl_orchestrator.server.api.calls import KEY, Call, Route
-from hitl_orchestrator.server.api.gate import find_caller
 from hitl_orchestrator.server.api.problems import refuse
 from hitl_orchestrator.server.api.routes import take_waiting_place
+from hitl_orchestrator.server.body import parse_body
+from hitl_orchestrator.server.callers import find_caller
 
 # The query parameters of these POSTs, as they are usually written.
 QUERY: Mapping[str, re.Pattern[str]] = MappingProxyType(

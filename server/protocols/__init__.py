@@ -1,0 +1,1 @@
+"""Other protocols than ours: each words our questions for its clients, and reads their answers."""

@@ -12,9 +12,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hitl_orchestrator.domain.keys import FIRST
-from hitl_orchestrator.server.api.gate import CALLER, MAX_BODY_BYTES
+from hitl_orchestrator.server.api.gate import MAX_BODY_BYTES
 from hitl_orchestrator.server.api.routes import hitl, runs
 from hitl_orchestrator.server.api.shortcut import ShortCut
+from hitl_orchestrator.server.callers import CALLER
 from hitl_orchestrator.server.limits import Places
 from tests.api.calls import QUESTIONS, Json, answering, paused, started
 

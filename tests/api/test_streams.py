@@ -12,7 +12,7 @@ from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.ports import Frame
 from hitl_orchestrator.server.limits import Places
-from hitl_orchestrator.server.sse import write_events
+from hitl_orchestrator.server.sse import keep_alive, write_frames
 from hitl_orchestrator.server.waiting import Waiting
 from tests.api.calls import QUESTIONS, Json, answering, frames_of, is_problem, paused
 from tests.processes import Running
@@ -99,7 +99,7 @@ async def test_a_quiet_stream_is_kept_alive_and_outlives_the_database() -> None:
         return [Frame(7, {"seq": 7}, True)]
 
     waiting = Waiting(Wakeups("host=/nowhere", lambda _: None))
-    stream = write_events(waiting.follow("run_1", read, 0), keep_alive_seconds=0.2)
+    stream = keep_alive(write_frames(waiting.follow("run_1", read, 0)), seconds=0.2)
     *comments, last = [event async for event in stream]
     assert last == b'id: 7\ndata: {"seq": 7}\n\n'
     assert len(comments) >= 3
@@ -114,7 +114,7 @@ async def test_streams_end_when_the_server_stops() -> None:
         return []
 
     async with asyncio.timeout(20):
-        events = write_events(waiting.follow(None, read, 0))
+        events = keep_alive(write_frames(waiting.follow(None, read, 0)))
         assert [event async for event in events] == [b": keep-alive\n\n"]
 
 
@@ -126,7 +126,7 @@ async def test_a_stream_says_something_at_once() -> None:
         return []
 
     async with asyncio.timeout(20):
-        events = write_events(waiting.follow(None, read, 0))
+        events = keep_alive(write_frames(waiting.follow(None, read, 0)))
         assert await anext(events) == b": keep-alive\n\n"
         await events.aclose()
 

@@ -1,11 +1,7 @@
 """The real client of MCP over HTTP and stdio, in both revisions: a person decides."""
 
-import asyncio
-import json
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -16,7 +12,7 @@ from mcp_types import CallToolResult, ElicitResult, InputResponses
 from hitl_orchestrator.server.protocols.mcp_server import build_server
 from hitl_orchestrator.server.protocols.rest import ApiClient
 from tests.api.calls import QUESTIONS, paused, started
-from tests.api.test_keys import add_key
+from tests.clients.conftest import Served
 from tests.clients.mcp_hosts import (
     NEWER,
     OLDER,
@@ -31,9 +27,8 @@ from tests.clients.mcp_hosts import (
     refusal_of,
     show,
 )
-from tests.environments import run
-from tests.processes import API_KEY, DESK, Running, serving
-from tests.temporary import temporary_database, temporary_folder
+from tests.clients.npm import program
+from tests.processes import API_KEY, DESK, Running
 
 SDK = "@modelcontextprotocol/sdk@1.32.2"
 SEND = {
@@ -45,21 +40,14 @@ WAY_NAMES = ["http-newer", "http-older", "stdio-newer", "stdio-older"]
 
 
 @pytest.fixture(scope="module")
-async def database(postgres: str) -> AsyncGenerator[str]:
-    async with temporary_database(postgres) as url:
-        yield url
+def server(served: Served) -> Running:
+    return served.server
 
 
 @pytest.fixture(scope="module")
-async def server(database: str) -> AsyncGenerator[Running]:
-    with serving(database) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def ada(database: str, server: Running) -> str:
+def ada(served: Served) -> str:
     """Her key: she may decide."""
-    return await add_key(database, "ada", "decide")
+    return served.keys["ada"]
 
 
 @pytest.mark.parametrize(("host", "revision"), WAYS, ids=WAY_NAMES)
@@ -157,11 +145,10 @@ async def test_a_host_without_forms_gets_the_link(server: Running, ada: str, rev
 
 
 async def test_a_call_that_is_made_again_decides_once_and_a_later_one_hears_who_was_first(
-    server: Running, database: str, ada: str
+    served: Served, server: Running, ada: str
 ) -> None:
     asked = ask(server, **SEND)
     request_id = asked["requestId"]
-    ben = await add_key(database, "ben", "decide")
 
     async def send(key: str) -> Any:
         async with over_http(server, key, NEWER, Person()) as client:
@@ -170,7 +157,7 @@ async def test_a_call_that_is_made_again_decides_once_and_a_later_one_hears_who_
                 "decide", {"request_id": request_id}, input_responses=given
             )
 
-    first, again, late = await send(ada), await send(ada), await send(ben)
+    first, again, late = await send(ada), await send(ada), await send(served.keys["decide"])
     assert first.structured_content["decided"] == again.structured_content["decided"]
     assert late.is_error
     assert "ada was first" in late.content[0].text
@@ -194,9 +181,8 @@ async def test_what_was_refused_for_a_time_can_be_decided_later(database_url: st
         assert not (await decide(api, asked)).is_error
 
 
-async def test_a_keys_scopes_hold_here_too(server: Running, database: str) -> None:
-    reader = await add_key(database, "reader", "read")
-    asker = await add_key(database, "asker", "ask")
+async def test_a_keys_scopes_hold_here_too(served: Served, server: Running) -> None:
+    reader, asker = served.keys["read"], served.keys["ask"]
     asked = ask(server, **SEND)
     person = Person(filled(decision="approve"))
     async with over_http(server, reader, NEWER, person) as client:
@@ -265,36 +251,10 @@ def test_unused_it_costs_nothing_and_without_the_extra_it_says_so() -> None:
         assert "pip install 'hitl-orchestrator[mcp]'" in said
 
 
-SCRIPT = """
-import { Client } from "@modelcontextprotocol/sdk/client/index.js";
-import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
-
-const [url, key, request_id] = process.argv.slice(2);
-const client = new Client({ name: "host", version: "1" }, { capabilities: { elicitation: {} } });
-client.setRequestHandler(ElicitRequestSchema, async () =>
-  ({ action: "accept", content: { decision: "reject", text: "Not today" } }));
-await client.connect(new StreamableHTTPClientTransport(new URL(`${url}/mcp`),
-  { requestInit: { headers: { Authorization: `Bearer ${key}` } } }));
-const { tools } = await client.listTools();
-const decided = await client.callTool({ name: "decide", arguments: { request_id } });
-const stale = await client.callTool({ name: "decide", arguments: { request_id } });
-console.log(JSON.stringify([tools.length, decided.structuredContent.decided, stale.isError]));
-await client.close();
-"""
-
-
 @pytest.mark.slow
-async def test_the_typescript_client_decides(server: Running, ada: str) -> None:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("npm is not installed")
+def test_the_typescript_client_decides(server: Running, ada: str) -> None:
     asked = ask(server, **SEND)
-    with temporary_folder() as folder:
-        (folder / "package.json").write_text('{"private": true, "type": "module"}')
-        (folder / "host.mjs").write_text(SCRIPT)
-        run(npm, "install", "--no-audit", "--no-fund", SDK, cwd=folder)
-        command = (node, "host.mjs", server.url, ada, asked["requestId"])
-        said = json.loads(await asyncio.to_thread(run, *command, cwd=folder))
+    with program("mcp.mjs", SDK) as host:
+        said = host.ask(url=server.url, key=ada, request_id=asked["requestId"])
     rejection = {"responseType": "rejection", "approved": False, "freeformText": "Not today"}
     assert said == [5, rejection, True]

@@ -13,8 +13,8 @@ from mcp import Client
 from hitl_orchestrator.server.protocols.mcp_gate import Gate
 from hitl_orchestrator.server.protocols.rest import ApiClient
 from hitl_orchestrator.server.protocols.tickets import Tickets
-from tests.api.test_keys import add_key
 from tests.clients import upstream
+from tests.clients.conftest import Served
 from tests.clients.mcp_hosts import (
     NEWER,
     OLDER,
@@ -25,18 +25,9 @@ from tests.clients.mcp_hosts import (
     refusal_of,
     texts,
 )
-from tests.processes import Running, serving
-from tests.temporary import temporary_database
+from tests.processes import Running
 
 LONG, SHORT = 20.0, 0.0
-
-
-@pytest.fixture(scope="module")
-async def office(postgres: str) -> AsyncGenerator[tuple[Running, str]]:
-    """A server, and a key that may only ask."""
-    async with temporary_database(postgres) as database:
-        with serving(database) as server:
-            yield server, await add_key(database, "clerk", "ask")
 
 
 class Desk:
@@ -75,7 +66,7 @@ class Desk:
         while True:
             page = (await api.get("/api/hitl/requests?status=pending")).json()["requests"]
             if page:
-                assert page[0]["originAgent"] == "clerk"
+                assert page[0]["originAgent"] == "ask", "the key is its name"
                 return page[0]["requestId"]
             await asyncio.sleep(0.05)
 
@@ -85,8 +76,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(office: tuple[Running, str], tmp_path: Path) -> Desk:
-    return Desk(*office, tmp_path)
+def desk(served: Served, tmp_path: Path) -> Desk:
+    return Desk(served.server, served.keys["ask"], tmp_path)
 
 
 @pytest.mark.parametrize("revision", [NEWER, OLDER])
@@ -128,7 +119,7 @@ async def test_a_ticket_outlives_client_and_gate_and_is_good_for_one_call(desk: 
     command = hitl_command(
         desk.server,
         desk.key,
-        *("mcp", "gate", "--wait", "0", PYTHON, upstream.__file__, str(desk.log)),
+        *("mcp", "gate", "--wait", "0", PYTHON, "-P", upstream.__file__, str(desk.log)),
         XDG_STATE_HOME=str(desk.folder),
     )
     async with Client(command) as client:

@@ -10,7 +10,6 @@ from hitl_orchestrator.domain.assignments import LEASE_SECONDS, WAIT_SECONDS
 from hitl_orchestrator.domain.capability import CapabilityId
 from hitl_orchestrator.domain.keys import Caller
 from hitl_orchestrator.server.api.calls import Route
-from hitl_orchestrator.server.api.gate import find_caller
 from hitl_orchestrator.server.api.openapi import problems
 from hitl_orchestrator.server.api.problems import show
 from hitl_orchestrator.server.api.routes import RunId, TheOrchestrator, take_waiting_place
@@ -24,6 +23,7 @@ from hitl_orchestrator.server.api.schemas import (
     TakenStep,
     TakeStep,
 )
+from hitl_orchestrator.server.callers import find_caller
 from hitl_orchestrator.server.elsewhere import StepRef
 
 T = TypeVar("T")

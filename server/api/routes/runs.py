@@ -28,8 +28,8 @@ from hitl_orchestrator.server.api.schemas import (
     Retry,
     Runs,
     ShownCapability,
-    StartRun,
 )
+from hitl_orchestrator.server.new_run import StartRun
 from hitl_orchestrator.server.sse import EventStream, stream_events
 
 router = APIRouter(prefix="/api", tags=["Runs"], route_class=Route)

@@ -1,0 +1,59 @@
+"""Which protocols there are. None is imported before its first call, or without its extra."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from fastapi import FastAPI
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hitl_orchestrator.domain.errors import NotFound
+
+
+class Protocol(NamedTuple):
+    """`package`: what its extra brings; `paths`: where it is, as Starlette writes them."""
+
+    name: str
+    extra: str
+    package: str
+    paths: tuple[str, ...]
+
+
+PROTOCOLS = (Protocol("AG-UI", "agui", "ag_ui", ("/agui",)),)
+
+
+def install(app: FastAPI, protocols: Iterable[Protocol] = PROTOCOLS) -> None:
+    for protocol in protocols:
+        opened = _Lazy(protocol)
+        app.router.routes.extend(Route(path, opened) for path in protocol.paths)
+
+
+class _Lazy:
+    """A protocol's own app, made when it is first called.
+
+    The import takes up to a second, so a thread does it.
+    """
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self._making: asyncio.Task[ASGIApp] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name, extra, package, _ = self._protocol
+        if find_spec(package) is None:
+            raise NotFound(
+                f"{name} is not installed here: `pip install 'hitl-orchestrator[{extra}]'`."
+            )
+        if self._making is None:
+            self._making = asyncio.create_task(asyncio.to_thread(_make, extra))
+        app = await asyncio.shield(self._making)
+        await app(scope, receive, send)
+
+
+def _make(extra: str) -> ASGIApp:
+    module = import_module(f"hitl_orchestrator.server.protocols.{extra}")
+    build_app: Callable[[], ASGIApp] = module.build_app
+    return build_app()
