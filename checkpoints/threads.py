@@ -63,8 +63,11 @@ async def list_questions(
     """Return questions with their runs: pending ones in the queue's order, then the newest."""
     rows = await _select(conn, QUESTIONS, wanted, offset, limit)
     runs = {run.runId: run for run in await _show(conn, [row["run_id"] for row in rows])}
-    asked = {request.requestId: (run, request) for run in runs.values() for request in run.requests}
-    return [asked[row["request_id"]] for row in rows if row["request_id"] in asked]
+    found = list[tuple[Run, HitlRequest]]()
+    for row in rows:
+        if run := runs.get(row["run_id"]):
+            found += [(run, one) for one in run.requests if one.requestId == row["request_id"]]
+    return found
 
 
 async def count_threads(conn: Connection, wanted: WantedThreads) -> int:

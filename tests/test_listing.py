@@ -6,7 +6,7 @@ import pytest
 from psycopg import AsyncConnection, sql
 from pydantic import JsonValue
 
-from hitl_orchestrator.checkpoints import listing, requests, retention
+from hitl_orchestrator.checkpoints import listing, requests, retention, threads
 from hitl_orchestrator.checkpoints.pool import connection, connection_pool
 from hitl_orchestrator.domain.run import NewRun
 from hitl_orchestrator.server.orchestrator import Orchestrator
@@ -55,6 +55,18 @@ async def test_few_are_found_among_many_by_an_index(
     assert "Sort" not in plan
 
 
+async def test_threads_are_read_from_the_indexes_of_runs_and_questions(up_to_date: str) -> None:
+    true = sql.SQL("true")
+    for query, indexes in (
+        (threads.RUNS.format(true), ["orchestrator_runs_by_status", "orchestrator_runs_by_thread"]),
+        (threads.QUESTIONS.format(true, true), ["hitl_requests_waiting", "hitl_requests_over"]),
+    ):
+        plan = await explain(up_to_date, query)
+        assert "Seq Scan" not in plan
+        for index in indexes:
+            assert f"using {index} on " in plan
+
+
 @pytest.fixture
 async def up_to_date(database_url: str) -> str:
     settings = Settings(database_url=database_url, agents=(str(AGENTS / "asks.py:agent"),))
@@ -66,6 +78,7 @@ async def explain(database_url: str, query: sql.Composed) -> str:
     at = "2026-01-01T00:00:00Z"
     values = {"urgent": -1, "at": at, "request_id": "r", "rank": 1, "since": at, "id": "r"}
     values |= {"limit": 51, "few": 9, "agent": "a", "wanted_urgent": -1, "older_than": "30 days"}
+    values |= {"statuses": ["failed"], "waiting": True, "over": True, "offset": 0, "most": 9}
     async with await AsyncConnection.connect(database_url) as conn:
         await conn.execute(ONLY_INDEXES)
         explained = await conn.execute(sql.SQL("EXPLAIN ") + query, values)

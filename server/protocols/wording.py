@@ -217,11 +217,13 @@ def _read_edit(request: HitlRequest, arguments: JsonObject) -> HitlResponse:
 
 
 def _read_text(request: HitlRequest, text: str) -> HitlResponse:
-    """Return a text as an answer; of an option it is the id, the label or the number."""
+    """Return a text as an answer; where it names an option, by its id or its label, as that one."""
     wanted = text.strip().casefold()
-    for number, option in enumerate(request.options, 1):
-        if wanted in (option.id.casefold(), option.label.casefold(), str(number)):
-            return _respond(request, ResponseType.OPTION, selectedOptionId=option.id)
+    named = [one for one in request.options if wanted in (one.id.casefold(), one.label.casefold())]
+    if len(named) > 1:
+        raise _misfit(request, f"{text[:50]!r} names several options")
+    if named:
+        return _respond(request, ResponseType.OPTION, selectedOptionId=named[0].id)
     return _respond(request, ResponseType.FREEFORM, freeformText=text)
 
 

@@ -46,7 +46,8 @@ async def wait(sdk: LangGraphClient, thread_id: str, graph: str, **body: Any) ->
 
 
 async def stream(sdk: LangGraphClient, thread_id: str, graph: str, **body: Any) -> list[StreamPart]:
-    return [part async for part in sdk.runs.stream(thread_id, graph, **body)]
+    parts: Any = sdk.runs.stream(thread_id, graph, **body)
+    return [part async for part in parts]
 
 
 async def test_a_run_is_started_pauses_and_goes_on_with_what_was_edited(

@@ -21,18 +21,18 @@ from hitl_orchestrator.server.protocols.agent_server.orders import (
     End,
     read_order,
 )
-from hitl_orchestrator.server.protocols.agent_server.streams import Place
+from hitl_orchestrator.server.protocols.agent_server.streams import EventPlace
 from hitl_orchestrator.server.protocols.agent_server.threads import Thread, find_request
 from hitl_orchestrator.server.protocols.client import Client, describe
 
 VIA = "langgraph"
 
 
-class Begun(NamedTuple):
+class Outset(NamedTuple):
     """What was done. `after`: where the run's stream stood before."""
 
     thread: Thread
-    after: Place
+    after: EventPlace
 
 
 class AgentServerRoute(APIRoute):
@@ -50,7 +50,7 @@ class AgentServerRoute(APIRoute):
         return handle_and_explain
 
 
-class Call(NamedTuple):
+class ThreadCall(NamedTuple):
     client: Client
 
     @property
@@ -88,7 +88,7 @@ class Call(NamedTuple):
         await self.client.need_sight(thread.run.runId)
         return thread
 
-    async def begin(self, thread_id: str | None, body: JsonObject) -> Begun:
+    async def begin(self, thread_id: str | None, body: JsonObject) -> Outset:
         """Start, answer or end what the body says. Raise what the door raises, or Forbidden."""
         self.check(Scope.ASK, Scope.DECIDE)
         thread = None
@@ -99,10 +99,10 @@ class Call(NamedTuple):
         if isinstance(order, StartRun):
             self.check(Scope.ASK)
             done = await self.hitl.start(order.read(), by=self.client.by)
-            return Begun(Thread(done.run), Place(0))
-        after = Place(await self.client.find_last_frame(order.thread.run.runId))
+            return Outset(Thread(done.run), EventPlace(0))
+        after = EventPlace(await self.client.find_last_frame(order.thread.run.runId))
         done = await self.decide(order)
-        return Begun(order.thread.at(done.run), after)
+        return Outset(order.thread.at(done.run), after)
 
     async def decide(self, order: Answers | End) -> Done:
         """Answer or end questions, in the name of the key."""
@@ -129,8 +129,8 @@ def _sign(by: By) -> dict[str, str | None]:
     return {"responderId": person.id, "responderDisplayName": person.displayName} if person else {}
 
 
-async def _make_call(request: Request) -> Call:
-    return Call(Client.of(request, VIA))
+async def _make_call(request: Request) -> ThreadCall:
+    return ThreadCall(Client.of(request, VIA))
 
 
 async def _read_body(request: Request) -> JsonObject:
@@ -142,5 +142,5 @@ async def _read_body(request: Request) -> JsonObject:
     return body
 
 
-TheCall = Annotated[Call, Depends(_make_call)]
+TheCall = Annotated[ThreadCall, Depends(_make_call)]
 Body = Annotated[JsonObject, Depends(_read_body)]

@@ -22,15 +22,15 @@ from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.server.new_run import Id
 from hitl_orchestrator.server.protocols.agent_server.calls import (
     AgentServerRoute,
-    Begun,
     Body,
-    Call,
+    Outset,
     TheCall,
+    ThreadCall,
 )
 from hitl_orchestrator.server.protocols.agent_server.listing import read_search
 from hitl_orchestrator.server.protocols.agent_server.orders import END, read_end, read_modes
 from hitl_orchestrator.server.protocols.agent_server.streams import (
-    Place,
+    EventPlace,
     write_refusal,
     write_run_events,
 )
@@ -273,7 +273,7 @@ async def join_run(thread_id: ThreadId, run_id: RunId, call: TheCall) -> Respons
     return await _wait(call, await call.find_run(thread_id, run_id))
 
 
-async def _wait(call: Call, thread: Thread) -> Response:
+async def _wait(call: ThreadCall, thread: Thread) -> Response:
     """Return what the run comes to. Who waits too long is told so: half a state says nothing."""
     thread = thread.at(await call.hitl.wait(thread.run.runId, WAIT_SECONDS))
     if not is_at_rest(thread.run):
@@ -292,7 +292,7 @@ async def stream_run_alone(body: Body, call: TheCall) -> Response:
     return await _stream_begun(call, None, body)
 
 
-async def _stream_begun(call: Call, thread_id: str | None, body: JsonObject) -> Response:
+async def _stream_begun(call: ThreadCall, thread_id: str | None, body: JsonObject) -> Response:
     """Begin and stream. What is refused is an event with words: of a status clients show none."""
     try:
         modes = read_modes(body)
@@ -312,11 +312,11 @@ async def join_stream(
 ) -> Response:
     """Stream a run from its beginning, or from where a stream was cut."""
     modes = read_modes({"stream_mode": [*(stream_mode or ())]})
-    begun = Begun(await call.find_run(thread_id, run_id), Place.read(last_event_id))
+    begun = Outset(await call.find_run(thread_id, run_id), EventPlace.read(last_event_id))
     return _stream(call, begun, modes)
 
 
-def _stream(call: Call, begun: Begun, modes: list[str]) -> EventStream:
+def _stream(call: ThreadCall, begun: Outset, modes: list[str]) -> EventStream:
     """Send the events. By `Location` both SDKs come back to a stream that was cut."""
     events = write_run_events(call.hitl, begun.thread, modes, begun.after)
     response = stream_chunks(events)

@@ -25,7 +25,7 @@ from hitl_orchestrator.server.protocols.agent_server.threads import (
 ALL = 99  # of the events of a frame; one has never so many
 
 
-class Place(NamedTuple):
+class EventPlace(NamedTuple):
     """Behind so many events of a frame."""
 
     seq: int
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 
 async def write_run_events(
-    hitl: Orchestrator, thread: Thread, modes: Sequence[str], after: Place
+    hitl: Orchestrator, thread: Thread, modes: Sequence[str], after: EventPlace
 ) -> AsyncGenerator[bytes]:
     """Write the run's events behind that place, until it has paused or ended."""
     run_id, place = thread.run.runId, after
@@ -56,15 +56,15 @@ async def write_run_events(
                 return
             for frame in found:
                 yield _write_frame(frame, modes, after)
-                place = max(place, Place(frame.seq))
+                place = max(place, EventPlace(frame.seq))
             if "values" in modes:
                 yield write_event("values", write_values(await hitl.run(run_id)), place)
 
 
-def _write_frame(frame: Frame, modes: Sequence[str], after: Place) -> bytes:
+def _write_frame(frame: Frame, modes: Sequence[str], after: EventPlace) -> bytes:
     written = list[bytes]()
     for number, (name, data) in enumerate(_list_events(frame.body, modes), 1):
-        place = Place(frame.seq, number)
+        place = EventPlace(frame.seq, number)
         if place > after:
             written.append(write_event(name, data, place))
     return b"".join(written)
@@ -98,7 +98,7 @@ def _write_begin(frame: JsonObject, node: Json) -> JsonObject:
     }
 
 
-def _write_rest(thread: Thread, modes: Sequence[str], place: Place) -> bytes:
+def _write_rest(thread: Thread, modes: Sequence[str], place: EventPlace) -> bytes:
     """Write what a run has come to: in each mode its questions, or why it failed."""
     run, asked = thread.run, write_interrupts(thread)
     interrupted: JsonObject = {"__interrupt__": asked} if asked else {}
@@ -117,7 +117,7 @@ def _write_rest(thread: Thread, modes: Sequence[str], place: Place) -> bytes:
 
 async def write_refusal(title: str, message: str) -> AsyncGenerator[bytes]:
     """Write why nothing was done: of a stream's refusal clients show nothing but an event."""
-    yield write_event("error", {"error": title, "message": message}, Place(0))
+    yield write_event("error", {"error": title, "message": message}, EventPlace(0))
 
 
 def write_event(name: str, data: JsonObject, id_: object) -> bytes:

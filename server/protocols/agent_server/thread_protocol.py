@@ -13,7 +13,7 @@ from hitl_orchestrator.domain.ports import Frame
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.run import ENDED, Run
 from hitl_orchestrator.server.orchestrator import Orchestrator
-from hitl_orchestrator.server.protocols.agent_server.calls import Call
+from hitl_orchestrator.server.protocols.agent_server.calls import ThreadCall
 from hitl_orchestrator.server.protocols.agent_server.streams import write_event
 from hitl_orchestrator.server.protocols.agent_server.threads import (
     ORCHESTRATOR,
@@ -72,7 +72,7 @@ def _list_responses(params: JsonObject) -> list[Json]:
 
 
 async def follow_thread(
-    call: Call, thread_id: str, channels: Sequence[str], since: int
+    call: ThreadCall, thread_id: str, channels: Sequence[str], since: int
 ) -> AsyncGenerator[bytes]:
     """Write what happens on a thread, from now on for ever; it need not have begun."""
     events = ThreadEvents(call.hitl, channels, since)
@@ -92,7 +92,7 @@ async def follow_thread(
                     await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _find(call: Call, thread_id: str) -> Thread | None:
+async def _find(call: ThreadCall, thread_id: str) -> Thread | None:
     try:
         return await call.find(thread_id)
     except NotFound:
