@@ -593,7 +593,6 @@ def mcp_gate(
       hitl mcp gate https://tools.example.com/mcp
       hitl mcp gate npx -y @modelcontextprotocol/server-filesystem notes
     """
-
     speak_mcp(lambda stdio, place: stdio.serve_gate(place, upstream, wait, asks_always=ask_always))
 
 

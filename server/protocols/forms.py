@@ -149,12 +149,12 @@ def _list_fields(request: JsonObject) -> list[_Field]:
             _Field(name, properties.get(name, {}), value, True, True)
             for name, value in arguments.items()
         ]
-    return [
-        _Field(
-            name, field, field.get("default"), field.get("default") is not None, name in required
-        )
-        for name, field in properties.items()
-    ]
+    return [_make_field(name, field, name in required) for name, field in properties.items()]
+
+
+def _make_field(name: str, schema: JsonObject, is_required: bool) -> _Field:
+    default = schema.get("default")
+    return _Field(name, schema, default, default is not None, is_required)
 
 
 def _list_properties(schema: JsonObject) -> JsonObject:
