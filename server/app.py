@@ -3,12 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.server.api import problems
@@ -24,6 +25,7 @@ from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.origins import OtherOrigins
 from hitl_orchestrator.server.protocols import room as protocols
 from hitl_orchestrator.server.protocols.agent_server import routes as agent_server
+from hitl_orchestrator.server.protocols.mcp_route import McpRoute
 from hitl_orchestrator.server.proxies import BehindProxy, find_root_path
 from hitl_orchestrator.server.settings import Settings
 
@@ -42,7 +44,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with Orchestrator.open(settings, wait_turn) as hitl:
+        async with Orchestrator.open(settings, wait_turn) as hitl, aclosing(mcp):
             app.state.hitl = hitl
             yield
 
@@ -58,6 +60,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         telemetry={"logs": False},  # they would repeat what did not fit, answers among it
     )
+    mcp = McpRoute(app)
     app.state.streams = Places("event streams", STREAMS)
     app.state.waiting_calls = Places("waiting calls", WAITING_CALLS)
 
@@ -81,6 +84,7 @@ def create_app(
     room.install(app, settings.api_key.get_secret_value())
     agent_server.install(app)
     protocols.install(app)
+    app.router.routes.append(Route("/mcp", mcp))
 
     @cache  # made once: it takes the loop for a moment, and needs no key
     def build_docs() -> HTMLResponse:

@@ -5,7 +5,7 @@ the run failed or was cancelled; 2 wrong usage; 3 a person is needed.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -51,6 +51,9 @@ webhooks = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(webhooks, name="webhooks")
+
+mcp = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(mcp, name="mcp")
 
 
 def main() -> None:
@@ -537,6 +540,83 @@ def webhooks_remove(endpoint: EndpointId) -> None:
     from hitl_orchestrator.server import commands
 
     commands.webhooks_remove(endpoint)
+
+
+@mcp.callback()
+@report_errors
+def mcp_queue(
+    context: typer.Context,
+    operator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Who decides, with a key that speaks for others, as API_KEY does; default: the "
+            "key's name.",
+        ),
+    ] = None,
+) -> None:
+    """Be an MCP server on stdin and stdout: the queue for Claude Code, VS Code and other hosts.
+
+    \b
+    Example:
+      HITL_URL=https://ops.example.com API_KEY=hitl_… hitl mcp
+    """
+    if context.invoked_subcommand is None:
+        speak_mcp(lambda stdio, place: stdio.serve_queue(place, operator))
+
+
+@mcp.command("gate", context_settings={"allow_interspersed_args": False})
+@report_errors
+def mcp_gate(
+    upstream: Annotated[
+        list[str],
+        typer.Argument(metavar="URL | COMMAND...", help="The other MCP server, or what starts it."),
+    ],
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=60,
+            metavar="SECONDS",
+            help="How long a call waits for a person, before the model gets a ticket for it.",
+        ),
+    ] = 20.0,
+    ask_always: Annotated[
+        bool,
+        typer.Option("--ask-always", help="Ask about tools, too, that say they only read."),
+    ] = False,
+) -> None:
+    """Be another MCP server with its tools, which ask a person here before they do anything.
+
+    \b
+    Example:
+      hitl mcp gate https://tools.example.com/mcp
+      hitl mcp gate npx -y @modelcontextprotocol/server-filesystem notes
+    """
+    speak_mcp(lambda stdio, place: stdio.serve_gate(place, upstream, wait, asks_always=ask_always))
+
+
+def speak_mcp(serve: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> None:
+    """Serve until stdin ends. `serve`: gets the module that does, and the server's place.
+
+    Raise ClientError where the SDK of MCP is not installed, or no server is there.
+    """
+    import asyncio
+
+    from hitl_orchestrator.server.protocols.mcp_route import EXTRA
+    from hitl_orchestrator.server.terminal.discovery import find_server, is_local, read_sources
+    from hitl_orchestrator.server.terminal.errors import BadInput, ClientError
+
+    try:
+        from hitl_orchestrator.server.protocols import mcp_stdio
+    except ModuleNotFoundError as error:
+        raise BadInput(EXTRA) from error
+    url, key = find_server(*read_sources())
+    place = mcp_stdio.ServerPlace(url, key, is_local(url))
+    try:
+        asyncio.run(serve(mcp_stdio, place))
+    except mcp_stdio.CallRefused as error:
+        raise ClientError(error.detail) from error
 
 
 @app.command(

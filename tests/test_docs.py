@@ -75,6 +75,8 @@ def commands(group: Any) -> set[str]:
     """Those of groups within with the group's name before theirs."""
     found = set[str]()
     for name, command in group.commands.items():
+        if getattr(command, "invoke_without_command", False):
+            found.add(name)
         found |= (
             {f"{name} {inner}" for inner in commands(command)}
             if hasattr(command, "commands")

@@ -15,7 +15,7 @@ POSTS = {
     "/api/hitl/deny": Scope.DECIDE,
 }
 # What a call needs, its body says: they ask for it themselves.
-PROTOCOLS = ("/agui", "/a2a", "/langgraph")
+PROTOCOLS = ("/agui", "/a2a", "/langgraph", "/mcp")
 OPEN = frozenset({"/langgraph/ok", "/langgraph/info"})
 AGENTS = "/api/agents/"  # whatever the method: of agents in processes of their own
 # What a key that may only ask sees: what it started.
