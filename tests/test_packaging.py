@@ -71,7 +71,8 @@ def test_the_wheel_has_each_of_our_files_once_under_the_import_root(wheel: Path)
         for path in (ROOT / "elsewhere/hitl_agent").iterdir()
         if path.is_file()
     ]
-    ours += [f"hitl_orchestrator/{name}" for name in ("__init__.py", "testing.py", "py.typed")]
+    root = ROOT / "src/hitl_orchestrator"
+    ours += [f"{root.name}/{path.name}" for path in root.iterdir() if path.is_file()]
     with ZipFile(wheel) as archive:
         packed = [name for name in archive.namelist() if ".dist-info/" not in name]
     assert {name: count for name, count in Counter(packed).items() if count > 1} == {}
