@@ -224,6 +224,10 @@ class Store:
         async with self._snapshot() as conn:
             return await threads.count_questions(conn, wanted)
 
+    async def has_asked_elsewhere(self, thread_id: str, run_id: str) -> bool:
+        async with connection(self.pool) as conn:
+            return await threads.has_asked_elsewhere(conn, thread_id, run_id)
+
     async def frames(self, run_id: str, after: int, limit: int = 500) -> list[Frame]:
         async with connection(self.pool) as conn:
             return [Frame(*one) for one in await events.of_run(conn, run_id, after, limit)]

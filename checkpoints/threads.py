@@ -44,6 +44,8 @@ OF_RUNS = kept.SELECT + "WHERE r.run_id = ANY(%s)"
 # As in listing.py: where few fit, through them; else through the list in its order.
 NOTED = """SELECT r.run_id FROM orchestrator_runs r WHERE r.metadata::text <> '{}'
     AND r.metadata::jsonb @> %(metadata)s::jsonb LIMIT %(few)s"""
+ASKED_ELSEWHERE = """SELECT EXISTS (SELECT FROM orchestrator_runs
+    WHERE thread_id = %s AND run_id <> %s AND request_count > 0) AS is_so"""
 IS_FEW = "r.run_id IN (SELECT unnest(%(fitting)s::text[]))"
 IS_NOTED = """EXISTS (SELECT FROM orchestrator_runs m WHERE m.run_id = r.run_id
     AND m.metadata::jsonb @> %(metadata)s::jsonb OFFSET 0)"""
@@ -79,6 +81,12 @@ async def count_threads(conn: Connection, wanted: WantedThreads) -> int:
 async def count_questions(conn: Connection, wanted: WantedThreads) -> int:
     """Count them, MOST_COUNTED at most."""
     return await _count(conn, QUESTIONS, wanted)
+
+
+async def has_asked_elsewhere(conn: Connection, thread_id: str, run_id: str) -> bool:
+    """Tell whether another run of the thread has asked anything."""
+    row = await (await conn.execute(ASKED_ELSEWHERE, (thread_id, run_id))).fetchone()
+    return bool(row and row["is_so"])
 
 
 async def _select(

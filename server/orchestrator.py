@@ -336,6 +336,10 @@ class Orchestrator:
         """Return the thread's run that has not ended, else its newest. Raise NotFound."""
         return await self._store.show(RunRef(None, thread_id))
 
+    async def has_asked_elsewhere(self, run: Run) -> bool:
+        """Tell whether another run of its thread has asked anything."""
+        return await self._store.has_asked_elsewhere(run.threadId, run.runId)
+
     async def threads(self, wanted: WantedThreads, offset: int, limit: int) -> list[Run]:
         """Return the run of each thread as `thread` does, the newest first."""
         return await self._store.threads(wanted, offset, limit)

@@ -131,6 +131,23 @@ async def test_a_resume_without_an_id_is_taken_only_where_one_question_can_be_me
     assert done["result"]["outputs"]["answer"]["freeformText"] == "go on"
 
 
+async def test_a_click_on_the_question_of_an_earlier_run_decides_nothing(
+    queue: Queue, sdk: LangGraphClient
+) -> None:
+    """A page shows it, somebody else decides it, and the thread's next run asks."""
+    run = queue.start(asking(TEXT), threadId="a chat")
+    queue.answer(run, run["pendingRequestId"], freeformText="by another")
+    later = queue.start(asking(SEND), threadId="a chat")
+    unnamed: list[Any] = [{"resume": APPROVE}, {"goto": "__end__"}]
+    for command in unnamed:
+        with pytest.raises(UnprocessableEntityError, match="say which"):
+            await sdk.runs.create("a chat", "orchestrator", command=command)
+    assert queue.run(later["runId"])["status"] == "awaiting_hitl"
+    named = {later["pendingRequestId"]: APPROVE}
+    done = await wait(sdk, "a chat", "orchestrator", command={"resume": named})
+    assert done["result"]["outputs"]["answer"]["approved"] is True
+
+
 async def test_marked_as_resolved_denies_that_one_of_several_questions_only(
     queue: Queue, sdk: LangGraphClient
 ) -> None:

@@ -72,7 +72,9 @@ class ThreadCall(NamedTuple):
             asked = await self.hitl.request(thread_id)
             run = await self.hitl.run(asked.runId)
             return await self._see(Thread(run, find_request(run, thread_id)))
-        return await self._see(Thread(await self.hitl.thread(thread_id)))
+        run = await self.hitl.thread(thread_id)
+        is_shared = await self.hitl.has_asked_elsewhere(run)
+        return await self._see(Thread(run, is_shared=is_shared))
 
     async def find_run(self, thread_id: str, run_id: str) -> Thread:
         """Return the thread as that run has it. Raise as `find` does."""

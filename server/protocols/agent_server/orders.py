@@ -152,14 +152,15 @@ def read_answers(thread: Thread, resume: Json) -> list[HitlResponse]:
 
 
 def _find_only(thread: Thread) -> HitlRequest:
-    """Return the one question that the run ever asked, whether it still waits or not.
+    """Return the one question that the thread ever asked, whether it still waits or not.
 
-    With two of them the page may have shown the other one, also when one alone waits now.
+    With two of them the page may have shown the other one, also when one alone waits now, and when
+    that was another run's.
     """
     asked = thread.run.requests
     if not asked:
         raise Conflict(f"Thread {thread.id} has not asked anything.")
-    if len(asked) > 1:
+    if len(asked) > 1 or thread.is_shared:
         waiting = ", ".join(one.requestId for one in thread.pending) or "none waits"
         raise Invalid(
             f"Thread {thread.id} asked several questions: say which, by {{id: answer}} ({waiting})."

@@ -33,10 +33,11 @@ RUN_STATUSES: Mapping[RunStatus, str] = {
 
 
 class Thread(NamedTuple):
-    """A run, or one question of it."""
+    """A run, or one question of it. `is_shared`: another run of the thread has asked, too."""
 
     run: Run
     request: HitlRequest | None = None
+    is_shared: bool = False
 
     @property
     def id(self) -> str:
@@ -60,7 +61,7 @@ class Thread(NamedTuple):
     def at(self, run: Run) -> "Thread":
         """Return the same with its run as it is now."""
         request = self.request and find_request(run, self.request.requestId)
-        return Thread(run, request)
+        return Thread(run, request, self.is_shared)
 
 
 def find_request(run: Run, request_id: str) -> HitlRequest:
