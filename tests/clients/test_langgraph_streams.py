@@ -113,6 +113,21 @@ async def test_a_thread_is_followed_and_answered_by_the_id_of_its_interrupt(queu
     assert unknown["error"] == "not_supported"
 
 
+async def test_an_id_of_nothing_is_no_answer_to_the_one_question(queue: Queue) -> None:
+    run = queue.start(asking({"draft": "Dear all"}))  # any JSON would be an answer
+    url = f"{queue.url}/threads/{run['threadId']}/commands"
+    entry = {"interrupt_id": run["pendingRequestId"], "response": "yes"}
+    async with httpx.AsyncClient(headers={"x-api-key": API_KEY}) as page:
+
+        async def respond(*entries: Json) -> str:
+            command = {"id": 1, "method": "input.respond", "params": {"responses": [*entries]}}
+            return (await page.post(url, json=command)).json()["error"]
+
+        assert await respond({**entry, "interrupt_id": "another"}) == "no_such_interrupt"
+        assert await respond(entry, {**entry, "response": "no"}) == "invalid_argument"
+    assert queue.request(entry["interrupt_id"])["status"] == "pending"
+
+
 class State(TypedDict, total=False):
     objective: str
     inputs: Json

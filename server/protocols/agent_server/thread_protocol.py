@@ -54,7 +54,12 @@ def read_command(body: JsonObject) -> JsonObject:
     for one in _list_responses(params):
         if not isinstance(one, dict) or not isinstance(one.get("interrupt_id"), str):
             raise Invalid("An answer wants its `interrupt_id`.")
-        resume[str(one["interrupt_id"])] = one.get("response")
+        name = str(one["interrupt_id"])
+        if not name.startswith("hitl_"):  # else it would be taken for an answer without an id
+            raise NotFound(f"There is no interrupt {name[:100]}.")
+        if name in resume:
+            raise Invalid(f"Interrupt {name} is answered twice.")
+        resume[name] = one.get("response")
     return {"command": {"resume": resume}}
 
 
