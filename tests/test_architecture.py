@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -179,6 +180,12 @@ def test_no_two_public_classes_have_one_name() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found.setdefault(node.name, []).append(place(path, node))
     assert [places for places in found.values() if len(places) > 1] == []
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Tests are no packages: of two of one name pytest collects the first alone."""
+    counted = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in counted.items() if count > 1] == []
 
 
 def repository_files() -> list[Path]:
