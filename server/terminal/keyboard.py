@@ -81,6 +81,11 @@ class Keyboard:
         except EOFError:
             print()  # noqa: T201
             raise Left from None
+        except SystemError as error:
+            # Python calls `_look` though Ctrl-C has been raised already, and takes offence at that
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
