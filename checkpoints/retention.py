@@ -20,7 +20,7 @@ DoBatch = Callable[[Connection, timedelta, datetime], Awaitable[Batch]]
 
 # `since`: a batch begins where the one before it ended. What that one left behind in the index
 # stays there as long as somebody's snapshot is older: each batch would go through all of it.
-# What a webhook was not told of yet stays.
+# What a webhook was not told of yet stays; a listener tells of what waits alone.
 ENDED = """SELECT run_id, thread_id, updated_at,
     coalesce(jsonb_path_query_array(plan::jsonb, '$.steps[*].stepId'), '[]') AS steps
     FROM orchestrator_runs
@@ -30,7 +30,8 @@ ENDED = """SELECT run_id, thread_id, updated_at,
     AND NOT EXISTS (SELECT FROM webhook_endpoints w JOIN run_events e
         ON e.run_id = orchestrator_runs.run_id AND e.queue
         AND (w.run_id IS NULL OR w.run_id = e.run_id)
-        WHERE w.disabled_at IS NULL AND (e.queue_seq IS NULL OR e.queue_seq > w.cursor))
+        WHERE w.disabled_at IS NULL AND NOT w.is_listener
+        AND (e.queue_seq IS NULL OR e.queue_seq > w.cursor))
     ORDER BY updated_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
 # Not of failed runs: they can be retried.
 WITH_HISTORY = """SELECT run_id, thread_id, updated_at,

@@ -1,6 +1,6 @@
 """The tables `webhook_endpoints` and `webhook_dead_letters`: who is told of the queue's frames."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from hitl_orchestrator.checkpoints.pool import Connection
@@ -11,12 +11,17 @@ LEASE = timedelta(seconds=20)  # more than a try may take; renewed with each fra
 AT_ONCE = 20  # frames that are told under one lease
 ADD = """INSERT INTO webhook_endpoints (endpoint_id, url, secret, events, run_id, cursor)
     VALUES (%(endpoint_id)s, %(url)s, %(secret)s, %(events)s, %(run_id)s, %(cursor)s)"""
+ADD_LISTENER = """INSERT INTO webhook_endpoints
+    (endpoint_id, url, secret, events, cursor, is_listener)
+    VALUES (%(endpoint_id)s, %(url)s, '', %(events)s, %(cursor)s, true)
+    ON CONFLICT (endpoint_id) DO NOTHING"""
 _UNTOLD = """SELECT FROM run_events e WHERE e.queue_seq > w.cursor
         AND (w.run_id IS NULL OR e.run_id = w.run_id)"""
 CLAIM = (
     """UPDATE webhook_endpoints SET lease_token = %(token)s, leased_until = now() + %(lease)s
     WHERE endpoint_id = (SELECT endpoint_id FROM webhook_endpoints w
         WHERE disabled_at IS NULL AND next_try_at <= now()
+        AND (NOT is_listener OR endpoint_id = ANY(%(listeners)s))
         AND (leased_until IS NULL OR leased_until < now()) AND EXISTS ("""  # noqa: S608
     + _UNTOLD
     + """) ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
@@ -72,9 +77,18 @@ async def add(conn: Connection, endpoint: Endpoint) -> None:
     await conn.execute(ADD, {**endpoint._asdict(), "events": [*endpoint.events]})
 
 
-async def claim(conn: Connection, token: str) -> Endpoint | None:
-    """Return an endpoint that is to be told now, by nobody else; None: there is none."""
-    row = await (await conn.execute(CLAIM, {"token": token, "lease": LEASE})).fetchone()
+async def add_listener(conn: Connection, listener: Endpoint) -> None:
+    """Add it where it is not there yet; else it goes on from where it was."""
+    await conn.execute(ADD_LISTENER, {**listener._asdict(), "events": [*listener.events]})
+
+
+async def claim(conn: Connection, token: str, listeners: Collection[str]) -> Endpoint | None:
+    """Return an endpoint that is to be told now, by nobody else; None: there is none.
+
+    `listeners`: those that can be told here.
+    """
+    values = {"token": token, "lease": LEASE, "listeners": [*listeners]}
+    row = await (await conn.execute(CLAIM, values)).fetchone()
     return None if row is None else Endpoint(**row)
 
 

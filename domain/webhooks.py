@@ -17,12 +17,21 @@ from hitl_orchestrator.domain.records import Json, JsonObject
 # Seconds until the next try, after each one in vain; after the last a dead letter, and on.
 PAUSES = (5, 300, 1800, 7200, 18000, 36000, 36000)
 PREFIX = "whsec_"
+CREATED = "hitl.request.created"
 TYPES = (
-    *("hitl.request.created", "hitl.request.resolved", "hitl.request.denied"),
+    *(CREATED, "hitl.request.resolved", "hitl.request.denied"),
     *("hitl.run.completed", "hitl.run.failed", "hitl.run.cancelled", "hitl.run.retried"),
 )
 _OF_RUNS = {"complete": "hitl.run.completed", "error": "hitl.run.failed"}
 _OF_QUESTION = ("requestId", "question", "kind", "urgency", "originAgent", "expiresAt")
+
+
+class Untold(Exception):
+    """A listener did not take what it was told: it is tried again. `why` is shown in lists."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class Callback(NamedTuple):
@@ -34,6 +43,8 @@ class Callback(NamedTuple):
 
 class Endpoint(NamedTuple):
     """Who is told. `run_id`: of a callback, which is told of that run's end alone.
+
+    A listener is told by a program of a server's own: its `url` is words for lists.
 
     `events`: the types that it is told of, or their beginnings; empty: all.
     """
@@ -87,6 +98,12 @@ def find_type(frame: JsonObject) -> str | None:
     if frame["type"] == "complete" and data.get("status") == "cancelled":
         return "hitl.run.cancelled"
     return _OF_RUNS.get(str(frame["type"]))
+
+
+def find_request_id(frame: JsonObject) -> str:
+    """Return which request a frame of the queue tells of; empty: of none."""
+    hitl = _read_object(_read_object(frame.get("data")).get("hitl"))
+    return str(hitl.get("requestId", ""))
 
 
 def write_notice(frame: JsonObject, type_: str) -> JsonObject:

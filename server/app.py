@@ -21,6 +21,7 @@ from hitl_orchestrator.server.api.routes import agents, hitl, operations, runs
 from hitl_orchestrator.server.api.shortcut import ShortCut
 from hitl_orchestrator.server.inbox import room
 from hitl_orchestrator.server.limits import STREAMS, WAITING_CALLS, Places
+from hitl_orchestrator.server.links import AnswerLinks
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.origins import OtherOrigins
 from hitl_orchestrator.server.protocols import room as protocols
@@ -37,15 +38,20 @@ def create_app(
 
     `wait_turn`: the pause between two sweeps.
     Whoever stops the server calls `app.state.hitl.end_waits()` first, so that streams end.
-    Raise ConfigurationError without a key.
+    Raise ConfigurationError without a key, or where a setting needs more than there is.
     """
-    if settings.api_key is None or not settings.api_key.get_secret_value():
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    if not key:
         raise ConfigurationError("API_KEY is not set.")
+    links = AnswerLinks(key, settings.public_url or "", settings.receivers)
+    listeners = protocols.find_listeners(settings, links)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with Orchestrator.open(settings, wait_turn) as hitl, aclosing(mcp):
             app.state.hitl = hitl
+            for listen in listeners:
+                await listen(hitl)
             yield
 
     app = FastAPI(
@@ -68,7 +74,7 @@ def create_app(
     app.add_middleware(ShortCut, routes=[*runs.router.routes, *hitl.router.routes])
     app.add_middleware(BodyLimit)
     hosts = KnownHosts(settings.host, settings.allowed_hosts)
-    app.add_middleware(BearerKey, key=settings.api_key.get_secret_value(), hosts=hosts)
+    app.add_middleware(BearerKey, key=key, hosts=hosts)
     app.add_middleware(Cancelled)
     app.add_middleware(SecurityHeaders)
     if settings.cors_origins:
@@ -81,7 +87,7 @@ def create_app(
     app.include_router(agents.router)
     app.include_router(operations.router)
     describe(app, settings.root_path)
-    room.install(app, settings.api_key.get_secret_value())
+    room.install(app, key, links)
     agent_server.install(app)
     protocols.install(app)
     app.router.routes.append(Route("/mcp", mcp))

@@ -72,6 +72,7 @@ from hitl_orchestrator.server.outcomes import Outcome, read_outcome, read_wait, 
 from hitl_orchestrator.server.services import Services, open_place, open_services
 from hitl_orchestrator.server.settings import Settings
 from hitl_orchestrator.server.waiting import AT_WORK, Waiting
+from hitl_orchestrator.server.webhooks import Tell
 
 # when a run rests, the first call with a key is about to be answered; whoever repeats it asks again
 FIRST_CALL_SECONDS, FIRST_CALL_TRIES = 0.05, 20
@@ -498,6 +499,17 @@ class Orchestrator:
     async def last_queue_frame(self) -> int:
         """Return the number of the newest frame of the queue; 0: there is none yet."""
         return await self._store.last_queue_frame()
+
+    async def listen(self, name: str, where: str, events: Sequence[str], tell: Tell) -> None:
+        """Have a function told of the queue's frames, in order, each at least once.
+
+        From now on, or from where it was; by one of the servers that have it, as long as they live.
+        `name`: its own; `where` and `events`: what lists say of it. `tell` raises Untold.
+        """
+        cursor = await self._store.last_queue_frame()
+        async with connection(self._store.pool) as conn:
+            await webhooks.add_listener(conn, Endpoint(name, where, "", events, None, cursor))
+        self._services.webhooks.listen(name, tell)
 
     def queue_batches(self, after: int, pause_seconds: float = 0.0) -> AsyncGenerator[Batch]:
         """Yield the frames of all runs' questions and ends after that number, as they come.

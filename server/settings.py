@@ -5,6 +5,7 @@ The environment wins, and empty is unset.
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,12 +21,13 @@ from pydantic import (
 
 from hitl_orchestrator.domain.capability import FacetName
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.notices import Receiver, read_receivers
 from hitl_orchestrator.domain.webhooks import is_secret
 from hitl_orchestrator.server.environment import UnreadableEnvironment, read_environment
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-SECRETS = {"API_KEY", "OPENAI_API_KEY"}
+SECRETS = {"API_KEY", "OPENAI_API_KEY", "HITL_NOTIFY"}
 _LONGEST_SHOWN = 200
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # IPv4 as sockets of IPv6 see it
 # Headers that say something else: one of them as a person's name would be a mistake, or a key.
@@ -92,12 +94,19 @@ Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 HostName = Annotated[str, Field(pattern=r"^[\w.-]+$|^\[[\da-fA-F:.]+\]$", max_length=253)]
 
 
+_PUBLIC = r"^https?://[\w.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*$"
+
 Origin = Annotated[str, Field(pattern=r"^https?://[\w.-]+(:\d{1,5})?$", max_length=255)]
 
 
 def _webhook_secret(given: SecretStr) -> SecretStr:
     if not is_secret(given.get_secret_value()):
         raise ValueError("whsec_ and 24 to 64 bytes in base64")
+    return given
+
+
+def _receivers(given: SecretStr) -> SecretStr:
+    read_receivers(given.get_secret_value())
     return given
 
 
@@ -262,9 +271,26 @@ class Settings(BaseModel):
         validation_alias="HITL_WEBHOOK_SECRET",
         description="whsec_ and 24 to 64 bytes in base64",
     )
+    public_url: Annotated[str, Field(max_length=1000, pattern=_PUBLIC)] | None = Field(
+        default=None,
+        validation_alias="HITL_PUBLIC_URL",
+        description="the server's address for people, as https://ops.example.com/hitl, without a "
+        "slash at its end",
+    )
+    notify: Annotated[SecretStr, AfterValidator(_receivers)] | None = Field(
+        default=None,
+        validation_alias="HITL_NOTIFY",
+        description="addresses of apprise, comma-separated, before each the person who reads "
+        "there, if it is one: ada=mailto://…",
+    )
     allow_generated_key: bool = Field(
         default=False, validation_alias="HITL_ALLOW_GENERATED_KEY", description="true or false"
     )
+
+    @property
+    def receivers(self) -> Sequence[Receiver]:
+        """Return who is told of each question."""
+        return read_receivers(self.notify.get_secret_value()) if self.notify else []
 
     @property
     def session_url(self) -> str:

@@ -24,6 +24,7 @@ from hitl_orchestrator.domain.ports import RunRef
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.webhooks import (
     Endpoint,
+    Untold,
     check_address,
     check_host,
     find_type,
@@ -33,9 +34,12 @@ from hitl_orchestrator.domain.webhooks import (
 from hitl_orchestrator.server.drivers import every
 
 SEND_SECONDS = 10.0
+LISTENER_SECONDS = 18.0  # less than a lease
 SIDE_BY_SIDE = 4  # endpoints
 PAUSE_SECONDS = 0.2  # what happens within that time is told of together
 GONE = 410
+
+Tell = Callable[[JsonObject], Awaitable[None]]  # of a frame; raises Untold
 
 
 class Webhooks:
@@ -45,11 +49,17 @@ class Webhooks:
         self._store = store
         self._may_be_private = may_be_private
         self._has_any = has_any
+        self._listeners = dict[str, Tell]()
         self._is_due = False
 
     def expect(self) -> None:
         """Look soon: there is a new endpoint."""
         self._is_due = True
+
+    def listen(self, name: str, tell: Tell) -> None:
+        """Have that endpoint told by this function, as long as the process lives."""
+        self._listeners[name] = tell
+        self.expect()
 
     async def keep_telling(self, wakeups: Wakeups) -> None:
         """Tell for ever. What goes wrong is for the next time."""
@@ -77,10 +87,11 @@ class Webhooks:
         while True:
             token = uuid4().hex
             async with connection(self._store.pool) as conn:
-                endpoint = await webhooks.claim(conn, token)
+                endpoint = await webhooks.claim(conn, token, self._listeners)
             if endpoint is None:
                 return
-            await _Telling(self._store, client, endpoint, token, self._may_be_private).work()
+            tell = self._listeners.get(endpoint.endpoint_id)
+            await _Telling(self._store, client, endpoint, token, self._may_be_private, tell).work()
 
 
 class _Telling:
@@ -93,9 +104,11 @@ class _Telling:
         endpoint: Endpoint,
         token: str,
         may_be_private: bool,
+        tell: Tell | None,
     ) -> None:
         self._store = store
         self._client = client
+        self._tell = tell
         self._endpoint = endpoint
         self._token = token
         self._may_be_private = may_be_private
@@ -107,8 +120,7 @@ class _Telling:
         is_over = False
         for frame, is_last in frames:
             seq = int(str(frame["seq"]))
-            notice = await self._write(frame, is_last)
-            if notice is not None and not await self._deliver(seq, notice):
+            if not await self._tell_of(seq, frame, is_last):
                 return
             async with connection(self._store.pool) as conn:
                 if not await webhooks.note_told(conn, self._endpoint, self._token, seq):
@@ -117,6 +129,23 @@ class _Telling:
             is_over = is_over or (is_last and self._endpoint.run_id is not None)
         async with connection(self._store.pool) as conn:
             await webhooks.release(conn, self._endpoint, self._token, is_over=is_over)
+
+    async def _tell_of(self, seq: int, frame: JsonObject, is_last: bool) -> bool:
+        """Return whether it was told, or is not to be; if not, note what is done about that."""
+        if self._tell is None:
+            notice = await self._write(frame, is_last)
+            return notice is None or await self._deliver(seq, notice)
+        try:
+            async with asyncio.timeout(LISTENER_SECONDS):
+                await self._tell(frame)
+        except Untold as error:
+            why = error.why
+        except TimeoutError:
+            why = f"no answer within {LISTENER_SECONDS:g} s"
+        else:
+            return True
+        await self._note_failure(seq, why)
+        return False
 
     async def _write(self, frame: JsonObject, is_last: bool) -> JsonObject | None:
         """Return what it is told of the frame; None: nothing."""
@@ -141,8 +170,11 @@ class _Telling:
             if status == GONE:
                 await self._note(lambda conn: webhooks.disable(conn, *self._lease, why))
                 return False
-        await self._note(lambda conn: webhooks.note_failure(conn, *self._lease, seq, why))
+        await self._note_failure(seq, why)
         return False
+
+    async def _note_failure(self, seq: int, why: str) -> None:
+        await self._note(lambda conn: webhooks.note_failure(conn, *self._lease, seq, why))
 
     @property
     def _lease(self) -> tuple[Endpoint, str]:

@@ -97,6 +97,8 @@ def test_the_environment_wins_over_the_file_and_empty_is_unset(
         ("HITL_ROOT_PATH", "/a%20b"),
         ("HITL_ROOT_PATH", "/hitl;"),
         ("HITL_ROOT_PATH", "https://ops.example.com/hitl"),
+        ("HITL_PUBLIC_URL", "ops.example.com"),
+        ("HITL_PUBLIC_URL", "https://ops.example.com/"),
         ("HITL_TRUSTED_PROXIES", "*"),
         ("HITL_TRUSTED_PROXIES", "localhost"),
         ("HITL_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.1/8"),

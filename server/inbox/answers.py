@@ -31,10 +31,12 @@ class Given(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def read_response(asked: ShownQuestion, form: Form, shown_ms: int | None) -> HitlResponse:
+def read_response(
+    asked: ShownQuestion, form: Form, shown_ms: int | None, via: str = "inbox"
+) -> HitlResponse:
     """Return the response that the pressed button means. Raise Misread.
 
-    `shown_ms`: how long it was on the screen; None: nobody knows.
+    `shown_ms`: how long it was on the screen; None: nobody knows. `via`: which page it was.
     """
     read = BUTTONS.get(form.get("decision", ""))
     if read is None:
@@ -43,7 +45,7 @@ def read_response(asked: ShownQuestion, form: Form, shown_ms: int | None) -> Hit
     return HitlResponse(
         requestId=asked.request.requestId,
         responseType=type_,
-        metadata={"via": "inbox", "shownMs": shown_ms},
+        metadata={"via": via, "shownMs": shown_ms},
         **fields,
     )
 

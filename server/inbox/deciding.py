@@ -44,10 +44,17 @@ async def _need_decider(visit: TheVisit) -> PageVisit:
 async def decide(
     visit: Annotated[PageVisit, Depends(_need_decider)], request_id: str, form: OwnForm
 ) -> Response:
+    return await take_decision(visit, request_id, form)
+
+
+async def take_decision(visit: PageVisit, request_id: str, form: Form) -> Response:
+    """Do what a form says. Whoever calls has made sure that it is of the visit's own page."""
     if LIST_BUTTONS & form.keys():
         return await _change_lists(visit, request_id, form)
     asked = await load_asked(visit.hitl, request_id, form)
     decision = form.get("decision", "")
+    if decision == CANCEL and visit.session.link:
+        raise Forbidden("A link answers its question, and cancels no run.")
     if decision == "form":  # so that an error stands at its item
         form = drop_empty_items(asked.schema, form)
         asked = asked.but(typed=form)
@@ -79,7 +86,8 @@ async def _change_lists(visit: PageVisit, request_id: str, form: Form) -> Respon
 
 async def _answer(visit: PageVisit, asked: ShownQuestion, form: Form) -> None:
     by = visit.session.sign(_read_note(form))
-    response = read_response(asked, form, _read_shown(form))
+    via = "link" if visit.session.link else "inbox"
+    response = read_response(asked, form, _read_shown(form), via)
     if by.operator:
         response = response.but(
             responderId=by.operator.id, responderDisplayName=by.operator.displayName
@@ -168,6 +176,8 @@ async def _say_not_taken(visit: PageVisit, request_id: str, form: Form) -> Respo
 
 async def _go_on(visit: PageVisit, request_id: str, form: Form) -> Response:
     """Show the next question, and what was decided. To what was held back: the latter alone."""
+    if visit.session.link:
+        return RedirectResponse(get_root(visit.request) + visit.session.link, 303)
     done = await load_asked(visit.hitl, request_id)
     if RECEIPT in form:
         return _render_receipt(visit, done)

@@ -98,9 +98,16 @@ async def show_question(visit: PageVisit, request_id: str, typed: Form) -> Respo
 
 async def render_again(visit: PageVisit, asked: ShownQuestion, status: int = 200) -> Response:
     """Show the question once more, with what was typed."""
+    if visit.session.link:
+        return render_linked(visit, asked, status)
     if is_htmx(visit.request):
         return _render_question(visit, asked, status)
     return await _render_desk(visit, asked, status=status)
+
+
+def render_linked(visit: PageVisit, asked: ShownQuestion, status: int = 200) -> Response:
+    """Show the question alone, to who came by a link; how it ended, once it has."""
+    return visit.show("linked.html", status, asked=asked, shown_at=get_now_ms())
 
 
 def _render_question(visit: PageVisit, asked: ShownQuestion, status: int = 200) -> Response:

@@ -4,11 +4,12 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from hitl_orchestrator.server.inbox import deciding, desk, news, runs, sign_in
+from hitl_orchestrator.server.inbox import deciding, desk, linked, news, runs, sign_in
 from hitl_orchestrator.server.inbox.calls import PageRoute, TheSession, show_problem
 from hitl_orchestrator.server.inbox.queue import SharedLists
 from hitl_orchestrator.server.inbox.rendering import HERE
 from hitl_orchestrator.server.inbox.session import Sessions, Tries
+from hitl_orchestrator.server.links import AnswerLinks
 
 _elsewhere = APIRouter(prefix="/inbox", include_in_schema=False, route_class=PageRoute)
 
@@ -22,13 +23,14 @@ class _Assets(StaticFiles):
         return response
 
 
-def install(app: FastAPI, api_key: str) -> None:
+def install(app: FastAPI, api_key: str, links: AnswerLinks) -> None:
     """Add the pages. `api_key`: the first key; sessions are signed with what it makes."""
+    app.state.links = links
     app.state.sessions = Sessions(api_key)
     app.state.tries = Tries()
     app.state.lists = SharedLists()
     app.mount("/inbox/static", _Assets(directory=HERE / "static"))
-    for part in (sign_in, desk, deciding, runs, news):
+    for part in (sign_in, desk, deciding, linked, runs, news):
         app.include_router(part.router)
     app.include_router(_elsewhere)
 

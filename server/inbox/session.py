@@ -24,12 +24,16 @@ TRIES, TRIES_SECONDS, MOST_CLIENTS = 5, 60.0, 10_000
 
 
 class Session(NamedTuple):
-    """Somebody who is signed in. `csrf` stands in each of their forms."""
+    """Somebody who is signed in. `csrf` stands in each of their forms.
+
+    `link`: the path of who came by one instead: they see one question, and can answer it.
+    """
 
     caller: Caller
     operator: Person
     csrf: str
     by_proxy: bool = False
+    link: str = ""
 
     @property
     def may_decide(self) -> bool:

@@ -1,7 +1,10 @@
-"""Which protocols there are. None is imported before its first call, or without its extra."""
+"""Which protocols there are. None is imported before its first call, or without its extra.
+
+And which programs tell people outside of questions: those that the settings name.
+"""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -10,7 +13,12 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hitl_orchestrator.domain.errors import NotFound
+from hitl_orchestrator.domain.errors import ConfigurationError, NotFound
+from hitl_orchestrator.server.links import AnswerLinks
+from hitl_orchestrator.server.orchestrator import Orchestrator
+from hitl_orchestrator.server.settings import Settings
+
+Listen = Callable[[Orchestrator], Awaitable[None]]
 
 
 class Protocol(NamedTuple):
@@ -60,3 +68,26 @@ def _make(extra: str) -> ASGIApp:
     module = import_module(f"hitl_orchestrator.server.protocols.{extra}")
     build_app: Callable[[], ASGIApp] = module.build_app
     return build_app()
+
+
+def find_listeners(settings: Settings, links: AnswerLinks) -> Sequence[Listen]:
+    """Return what begins to tell people outside. Raise ConfigurationError where it cannot."""
+    if settings.notify is None:
+        return []
+    check_extra(settings, "HITL_NOTIFY", "apprise", "notify")
+    from hitl_orchestrator.server.protocols.notices import Notices
+
+    return [Notices(settings.receivers, links).listen]
+
+
+def check_extra(settings: Settings, name: str, package: str, extra: str) -> None:
+    """Raise ConfigurationError where a setting needs more than there is."""
+    if find_spec(package) is None:
+        raise ConfigurationError(
+            f"{name} is set, but {package} is not installed: "
+            f"pip install 'hitl-orchestrator[{extra}]'."
+        )
+    if settings.public_url is None:
+        raise ConfigurationError(
+            f"{name} is set, and HITL_PUBLIC_URL is not: links need the server's address."
+        )
