@@ -13,14 +13,14 @@ from hitl_orchestrator.domain.hitl import (
     Urgency,
 )
 from hitl_orchestrator.domain.records import JsonObject
-from hitl_orchestrator.domain.run import Run
-from hitl_orchestrator.server.inbox.fields import Field, build_fields
-from hitl_orchestrator.server.inbox.outcomes import (
+from hitl_orchestrator.domain.resolutions import (
     Resolution,
     find_decider,
     find_outcome,
     read_audit,
 )
+from hitl_orchestrator.domain.run import Run
+from hitl_orchestrator.server.inbox.fields import Field, build_fields
 from hitl_orchestrator.server.inbox.schema_parts import infer_schema
 from hitl_orchestrator.server.orchestrator import Orchestrator
 

@@ -10,8 +10,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hitl_orchestrator.domain.resolutions import describe_ended
 from hitl_orchestrator.server.inbox import words
-from hitl_orchestrator.server.inbox.outcomes import describe_ended
 from hitl_orchestrator.server.proxies import find_root_path
 
 HERE = Path(__file__).parent

@@ -9,10 +9,10 @@ from hitl_orchestrator.domain.errors import Conflict, Forbidden
 from hitl_orchestrator.domain.hitl import RequestStatus
 from hitl_orchestrator.domain.keys import Scope
 from hitl_orchestrator.domain.ports import RunRef
+from hitl_orchestrator.domain.resolutions import find_outcome, read_audit
 from hitl_orchestrator.domain.run import ENDED, Run, RunStatus
 from hitl_orchestrator.server.inbox.calls import OwnForm, PageRoute, PageVisit, TheVisit
 from hitl_orchestrator.server.inbox.deciding import CANCELLED
-from hitl_orchestrator.server.inbox.outcomes import find_outcome, read_audit
 from hitl_orchestrator.server.inbox.picture import draw_plan
 from hitl_orchestrator.server.inbox.rendering import get_root, is_htmx
 from hitl_orchestrator.server.inbox.session import Session
