@@ -17,7 +17,7 @@ from hitl_orchestrator.checkpoints import webhooks
 from hitl_orchestrator.checkpoints.pool import Connection, connection
 from hitl_orchestrator.checkpoints.store import Store
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
-from hitl_orchestrator.domain.errors import Invalid
+from hitl_orchestrator.domain.errors import Invalid, StoreUnavailable
 from hitl_orchestrator.domain.json_values import write_json
 from hitl_orchestrator.domain.outside import tell_answer
 from hitl_orchestrator.domain.ports import RunRef
@@ -142,6 +142,10 @@ class _Telling:
             why = error.why
         except TimeoutError:
             why = f"no answer within {LISTENER_SECONDS:g} s"
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  # of libraries; its words may hold secrets
+            why = type(error).__name__
         else:
             return True
         await self._note_failure(seq, why)

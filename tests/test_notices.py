@@ -21,8 +21,11 @@ from hitl_orchestrator.checkpoints.pool import connection_pool
 from hitl_orchestrator.checkpoints.retention import prune
 from hitl_orchestrator.domain.errors import ConfigurationError
 from hitl_orchestrator.domain.notices import LONGEST_LINE, Receiver, read_receivers
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.webhooks import CREATED, PAUSES, find_request_id, find_type
 from hitl_orchestrator.server.app import create_app
 from hitl_orchestrator.server.links import LASTS, AnswerLinks
+from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.protocols.room import check_extra
 from hitl_orchestrator.server.settings import Settings, load_settings
 from tests.api.calls import QUESTIONS, Json, answer, paused, started
@@ -266,6 +269,32 @@ async def test_what_is_not_taken_is_tried_again_and_not_once_it_was_answered(
     assert "HITL_NOTIFY ada=json" in kept
     assert PASSWORD not in kept + caplog.text
     assert "/answer/" not in caplog.text
+
+
+async def test_a_defect_of_who_tells_is_a_try_in_vain_and_holds_nothing_up(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = list[str]()
+
+    async def tell(frame: JsonObject) -> None:
+        if find_type(frame) != CREATED:
+            return
+        told.append(find_request_id(frame))
+        if len(told) <= len(PAUSES) + 1:
+            raise KeyError(PASSWORD)
+
+    settings = Settings.model_validate({"database_url": database_url})
+    async with started(database_url) as api, Orchestrator.open(settings) as other:
+        await other.listen("listener", "a test", [CREATED], tell)
+        first, second = await paused(api), await paused(api)
+        for _ in range(600):
+            if second["pendingRequestId"] in told:
+                break
+            let_time_pass(database_url)
+            await asyncio.sleep(0.05)
+    assert told == [first["pendingRequestId"]] * (len(PAUSES) + 1) + [second["pendingRequestId"]]
+    dead = execute(database_url, "SELECT why FROM webhook_dead_letters")
+    assert (dead, PASSWORD in caplog.text) == (["KeyError"], False)
 
 
 async def test_several_servers_send_once_and_one_without_the_setting_leaves_it_to_them(
