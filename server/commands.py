@@ -182,7 +182,7 @@ def _describe_endpoint(one: KeptEndpoint) -> str:
         told.append(f"disabled ({one.last_error})")
     elif one.attempts:
         until = f"{one.next_try_at:%Y-%m-%d %H:%M:%S} UTC"
-        told.append(f"{one.last_error}, tried {one.attempts} times, again at {until}")
+        told.append(f"{one.last_error} (try {one.attempts}), again at {until}")
     if one.waiting:
         told.append(f"{one.waiting} not told yet")
     if one.dead_letters:
