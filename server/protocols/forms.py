@@ -15,11 +15,11 @@ FIELD = "field_"  # before the names of an action's arguments and of a form's fi
 ANSWER = "answer"
 _MEANS: Mapping[str, str] = MappingProxyType(
     {
-        "approve": "approve: yes, exactly as shown",
-        "edit": "edit: yes, with the fields below as they are now",
-        "reject": "reject: no; the text is the reason",
-        "respond": "respond: not done; the text is told to the agent",
-        ANSWER: "answer: with what is filled in below",
+        "approve": "approve: yes, exactly as shown.",
+        "edit": "edit: yes, with the fields below as they are now.",
+        "reject": "reject: no; the text is the reason.",
+        "respond": "respond: not done; the text is told to the agent.",
+        ANSWER: "answer: with what is filled in below.",
     }
 )
 _PLAIN = ("string", "number", "integer", "boolean")

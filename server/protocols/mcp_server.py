@@ -54,7 +54,7 @@ STARTED = ("runId", "threadId", "status", "pendingRequestId", "result", "error")
 
 
 class _Arguments(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, title="Arguments")
 
 
 class _Wanted(_Arguments):
