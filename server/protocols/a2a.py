@@ -59,6 +59,7 @@ from hitl_orchestrator.domain.errors import (
     Invalid,
     NotFound,
     OrchestratorError,
+    ThreadBusy,
 )
 from hitl_orchestrator.domain.keys import Scope
 from hitl_orchestrator.domain.ports import Frame, RunRef
@@ -251,7 +252,11 @@ async def _send(client: Client, params: SendMessageRequest) -> Run:
     said = read_message(message)
     call, whole = digest(message.message_id), MessageToDict(message)
     if not message.task_id:
-        return (await client.start(read_start(message, said), call, whole)).run
+        try:
+            return (await client.start(read_start(message, said), call, whole)).run
+        except ThreadBusy as error:
+            told = f"{describe(error)} An answer to what it asks names the task by `taskId`."
+            raise UnsupportedOperationError(told, _write_data(error)) from error
     client.need(Scope.DECIDE)
     run = await client.hitl.run(message.task_id)
     responses = read_answers(run, said)

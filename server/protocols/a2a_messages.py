@@ -26,6 +26,7 @@ from hitl_orchestrator.server.protocols.answer_schemas import (
     reject,
     write_schema,
 )
+from hitl_orchestrator.server.protocols.forms import describe_question
 
 VIA = "a2a"
 JSON, MARKDOWN = "application/json", "text/markdown"
@@ -65,7 +66,9 @@ def write_status(run: Run) -> TaskStatus:
         status.state = TaskState.TASK_STATE_WORKING
         status.message.CopyFrom(write_words(run, f"The run is held: {run.held.reason}"))
     elif asked:
-        parts = [new_text_part(_word(request), MARKDOWN) for request in asked]
+        # a host may show its person these alone
+        said = [describe_question(request.model_dump(mode="json")) for request in asked]
+        parts = [new_text_part(each, MARKDOWN) for each in said]
         shown: list[Json] = [_show(request) for request in asked]
         data = new_data_part(_exactly({"requests": shown}), JSON)
         status.message.CopyFrom(_write(run, [*parts, data]))
@@ -80,10 +83,6 @@ def write_words(run: Run, text: str) -> Message:
 
 def _write(run: Run, parts: list[Part]) -> Message:
     return new_message(parts, run.threadId, run.runId)
-
-
-def _word(request: HitlRequest) -> str:
-    return "\n\n".join(filter(None, (request.operatorPrompt, request.additionalContext)))
 
 
 def _show(request: HitlRequest) -> JsonObject:

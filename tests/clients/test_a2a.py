@@ -90,6 +90,9 @@ async def test_an_action_is_edited_approved_and_done(binding: str, served: Serve
         (request,) = asked_of(task)
         assert request["action"]["arguments"] == {"to": "all"}
         assert "approved" in request["answerSchema"]["properties"]
+        shown = task.status.message.parts[0].text  # all that some hosts show
+        assert '"to": "all"' in shown
+        assert request["operatorPrompt"] in shown
         done = await answer(
             client, task, answer={"approved": True, "editedArgs": {"to": "one", "copies": 7}}
         )
@@ -177,6 +180,17 @@ async def test_words_alone_do_not_approve_and_what_is_no_decision_is_none(served
             with pytest.raises(InvalidParamsError):
                 await send(client, *parts, task=task)
         assert len(asked_of(await client.get_task(GetTaskRequest(id=task.id)))) == 1
+        stray = Message(  # as chats send what follows
+            role=Role.ROLE_USER,
+            parts=[
+                new_text_part("yes"),
+                new_data_part({"inputs": {"question": "x"}, "outputs": ["answer"]}),
+            ],
+            message_id=uuid4().hex,
+            context_id=task.context_id,
+        )
+        with pytest.raises(UnsupportedOperationError, match="names the task"):
+            _ = [one async for one in client.send_message(SendMessageRequest(message=stray))]
 
 
 async def test_a_key_does_what_its_scopes_say(served: Served) -> None:
