@@ -228,7 +228,11 @@ class Slack:
         return Response()
 
     async def _read_signed(self, request: Request) -> bytes:
-        raw = await request.body()
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):  # strangers hold no place for longer
+                raw = await request.body()
+        except TimeoutError as error:
+            raise HTTPException(408, "The body did not come.") from error
         try:
             is_slack = self._verifier.is_valid_request(raw, dict(request.headers))
         except (ValueError, TypeError):  # a time that is no number, a signature that is no ASCII
