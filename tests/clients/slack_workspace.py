@@ -24,6 +24,7 @@ Found = TypeVar("Found")
 TOKEN, SECRET, CHANNEL = "xoxb-token-of-the-tests", "signing-secret-of-the-tests", "C0123"
 ADA, GRACE, STRANGER = "U0ADA", "U0GRACE", "U0EVE"
 OK: Json = {"ok": True}
+CUT = 0  # for a status: the call is taken, and its connection ends without a reply
 
 
 @dataclass
@@ -145,6 +146,8 @@ def workspace() -> Generator[Workspace]:
             raw = self.rfile.read(int(self.headers["Content-Length"]))
             method = self.path.rpartition("/")[2]
             status, told = found.call(method, json.loads(raw), self.headers["Authorization"])
+            if status == CUT:
+                return
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Retry-After", "1")
