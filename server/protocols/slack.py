@@ -7,7 +7,7 @@ thread calls it.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http.client import HTTPException as BrokenReply
 from typing import Annotated, Any, Literal
@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hitl_orchestrator.domain.errors import (
+    Conflict,
     Forbidden,
     Invalid,
     NotFound,
@@ -173,26 +174,34 @@ class Slack:
 
     async def _post(self, request: HitlRequest) -> SlackMessage:
         shown = self._show(request)
-        post = partial(self._call, "chat.postMessage", channel=self._channel, text=shown.summary)
-        try:
-            posted = await post(blocks=shown.blocks)
-        except _Refused as error:
-            if error.error not in UNFIT:
-                raise
-            posted = await post(blocks=shown.short_blocks)
+        told = {"channel": self._channel, "text": shown.summary}
+        posted = await self._send("chat.postMessage", told, shown.blocks, shown.short_blocks)
         return SlackMessage(posted["channel"], posted["ts"])
 
     async def _rewrite(
         self, hitl: Orchestrator, message: SlackMessage, request: HitlRequest
     ) -> None:
         shown = self._show(request)
-        blocks = shown.tell_end(await _find_ending(hitl, request))
-        told = {**message._asdict(), "text": shown.summary, "blocks": blocks}
+        told = {**message._asdict(), "text": shown.summary}
+        ended = shown.tell_end(await _find_ending(hitl, request))
         try:
-            await self._call("chat.update", **told)
+            await self._send("chat.update", told, *ended)
         except _Refused as error:
             if error.error not in GONE:
                 raise
+
+    async def _send(
+        self, method: str, told: Mapping[str, str], *blocks: Sequence[JsonObject]
+    ) -> Mapping[str, Any]:
+        """Send the first blocks that Slack takes. Raise Untold."""
+        *others, last = blocks
+        for each in others:
+            try:
+                return await self._call(method, **told, blocks=each)
+            except _Refused as error:
+                if error.error not in UNFIT:
+                    raise
+        return await self._call(method, **told, blocks=last)
 
     def _show(self, request: HitlRequest) -> SlackQuestion:
         return SlackQuestion(request, f"{self._public_url}/inbox/q/{request.requestId}")
@@ -250,11 +259,11 @@ class Slack:
                 await self._answer(hitl, request, action.filled, operator, click)
             else:
                 await self._open(request, click)
-        except RequestNotPending:
+        except Conflict as error:
             request = await hitl.request(action.block_id)
-            ending = await _find_ending(hitl, request)
-            await self._whisper(click, _word_late(ending))
-            await self._rewrite(hitl, click.message, request)
+            await self._whisper(click, await _word_conflict(hitl, request, error))
+            if request.status is not RequestStatus.PENDING:
+                await self._rewrite(hitl, click.message, request)
         except OrchestratorError as error:
             await self._whisper(click, error.detail)
 
@@ -274,9 +283,9 @@ class Slack:
             operator = self._find_operator(given.user)
             request = await hitl.request(view.private_metadata)
             await self._answer(hitl, request, filled, operator, given)
-        except RequestNotPending:
+        except Conflict as error:
             request = await hitl.request(view.private_metadata)
-            return _complain(given, {"": _word_late(await _find_ending(hitl, request))})
+            return _complain(given, {"": await _word_conflict(hitl, request, error)})
         except OrchestratorError as error:
             return _complain(given, _place_errors(error))
         return Response()
@@ -311,7 +320,11 @@ async def _find_ending(hitl: Orchestrator, request: HitlRequest) -> Resolution:
     return find_outcome(request, read_audit(await hitl.run(request.runId)))
 
 
-def _word_late(ending: Resolution) -> str:
+async def _word_conflict(hitl: Orchestrator, request: HitlRequest, error: Conflict) -> str:
+    """Say who was first; or why it cannot be decided now, though nobody was."""
+    if request.status is RequestStatus.PENDING:
+        return error.detail
+    ending = await _find_ending(hitl, request)
     words = f"{ending.who} {ending.did}".strip().removesuffix(".")
     return f"Too late, nothing was done by this: {words}."
 

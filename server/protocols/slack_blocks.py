@@ -30,6 +30,7 @@ MOST_BUTTONS, MOST_OPTIONS = 20, 100  # of options; of a select
 LONGEST_TEXT = 3000  # of a section, and of what a box is filled with
 LONGEST_LABEL = 75  # of a button, and of an option
 LONGEST_VALUE = 150  # of an option
+LONGEST_END = 300
 LONGEST_NAME = 255  # of a block
 CHOOSE = "choose"  # the decision that an option's button is
 _LABELS = {
@@ -74,16 +75,19 @@ class SlackQuestion:
     def short_blocks(self) -> list[JsonObject]:
         return [*self._summarize(), self._write_link(_TOO_LARGE)]
 
-    def tell_end(self, ending: Resolution) -> list[JsonObject]:
-        """Return it without buttons, and how it ended."""
+    def tell_end(self, ending: Resolution) -> tuple[list[JsonObject], list[JsonObject]]:
+        """Return it without buttons, and how it ended; whole, if it fits, and short."""
+        words = f"{ending.who} {ending.did}".strip()
+        if len(words) > LONGEST_END:
+            words = f"{words[: LONGEST_END - 1]}…"
+        at = f" ({ending.at:%Y-%m-%d %H:%M} UTC)" if ending.at else ""
+        end = [_write_plain(words + at), self._write_link("Open in the inbox")]
+        short = self._summarize()
         try:
             described = self._describe()
         except DoesNotFit:
-            described = self._summarize()
-        at = f" ({ending.at:%Y-%m-%d %H:%M} UTC)" if ending.at else ""
-        words = _name_unseen(f"{ending.who} {ending.did}".strip())
-        end = _write_plain(words[: LONGEST_TEXT - len(at)] + at)
-        return [*described, end, self._write_link("Open in the inbox")]
+            described = short
+        return [*described, *end], [*short, *end]
 
     def build_modal(self, decision: str) -> JsonObject:
         """Raise DoesNotFit where it has no place in a modal, or is no decision of it."""

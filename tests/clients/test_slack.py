@@ -285,16 +285,21 @@ async def test_what_does_not_fit_is_told_at_its_box_and_decides_nothing(
 async def test_however_it_ended_its_message_says_so(
     slack: Workspace, api: httpx.AsyncClient
 ) -> None:
+    ada = person(slack, api)
     run, _ = await ask(slack, api, QUESTIONS["freeform"])
     await answer(api, run, freeformText="a secret", responderId="grace")
     told = await slack.read_ended(run["pendingRequestId"])
     assert ("grace answered" in told, "a secret" in told) == (True, False)
     operator = {"operator": {"id": "grace"}, "reason": "not now"}
     for way, words in (("deny", "grace denied this"), ("remove", "grace cancelled the run")):
-        run, _ = await ask(slack, api, SEND)
+        run, message = await ask(slack, api, SEND)
         call = {"runId": run["runId"], "requestId": run["pendingRequestId"], **operator}
         assert (await api.post(f"/api/hitl/{way}", json=call)).is_success
         assert words in await slack.read_ended(run["pendingRequestId"])
+        slack.messages[message["ts"]] = message
+        assert (await ada.click(message, "approve")).status_code == 200
+        assert words in slack.list_said("chat.postEphemeral")[-1]["text"]
+        assert find_buttons(slack.messages[message["ts"]]) == {}
     run, _ = await ask(slack, api, SEND)
     assert (await api.post(f"/api/runs/{run['runId']}/cancel", json=operator)).is_success
     assert "grace cancelled the run" in await slack.read_ended(run["pendingRequestId"])
@@ -373,17 +378,24 @@ async def test_after_a_kill_in_a_post_it_may_come_twice_and_each_is_its_own_ques
 
 
 async def test_what_slack_finds_too_large_comes_as_a_link(database_url: str) -> None:
+    too_large = (200, {"ok": False, "error": "invalid_blocks"})
     with workspace() as slack:
-        slack.replies["chat.postMessage"] = [(200, {"ok": False, "error": "invalid_blocks"})]
+        slack.replies["chat.postMessage"] = [too_large]
         async with started(database_url, **slack.settings) as api:
-            run = await paused(api, SEND)
-            message = await slack.read_message(run["pendingRequestId"])
+            run, message = await ask(slack, api, SEND)
             assert find_buttons(message) == {}
+            slack.replies["chat.update"] = [too_large]
+            await answer(api, run, approved=True)
+            await slack.wait(lambda: "approved this" in read_texts(slack.messages[message["ts"]]))
+            assert "copies" not in json.dumps(slack.messages[message["ts"]])
+            # somebody has deleted it
+            run, message = await ask(slack, api, SEND)
+            assert find_buttons(message).keys() == {"approve", "edit", "reject"}
             slack.replies["chat.update"] = [(200, {"ok": False, "error": "message_not_found"})]
             await answer(api, run, approved=True)
-            _, message = await ask(slack, api, SEND)
-            assert find_buttons(message).keys() == {"approve", "edit", "reject"}
-            assert len(slack.list_said("chat.update")) == 1
+            await slack.wait(lambda: len(slack.list_said("chat.update")) == 3)
+            await slack.wait(lambda: execute(database_url, UNTOLD) == [0])
+            assert len(slack.list_said("chat.update")) == 3, "it is not tried again"
 
 
 def show(**question: Any) -> tuple[list[Json], str]:
@@ -406,7 +418,8 @@ def test_what_does_not_fit_whole_has_no_button_but_the_link(more: Json) -> None:
     blocks, words = show(**{"kind": "approval", **more})
     assert find_buttons({"blocks": blocks}) == {}
     assert f"<{LINK}|It is more than fits in here" in words
-    check_blocks({"blocks": SlackQuestion(asked(kind="approval", **more), LINK).tell_end(ENDED)})
+    for ended in SlackQuestion(asked(kind="approval", **more), LINK).tell_end(ENDED):
+        check_blocks({"blocks": ended})
 
 
 ENDED = Resolution("ada", "chose “" + "x" * 5000, at=datetime(2026, 11, 28, tzinfo=UTC))
