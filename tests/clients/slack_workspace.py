@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
 import httpx
@@ -74,7 +74,7 @@ class Workspace:
                 self.messages[said["ts"]] = said
             return 200, OK
 
-    async def wait(self, look: Callable[[], Found]) -> Found:
+    async def wait(self, look: Callable[[], Found | None]) -> Found:
         """Return what is looked for, as soon as it is there."""
         for _ in range(400):
             if found := look():
@@ -113,18 +113,22 @@ def check_blocks(said: Json) -> None:
     assert len(blocks) <= 50
     texts = [text for text in find_objects(said) if text.get("type") in ("plain_text", "mrkdwn")]
     assert all(len(text["text"]) <= 3000 for text in texts)
-    for one in find_objects(said):
-        if "confirm" in one and isinstance(one["confirm"], dict) and "action_id" in one:
-            ConfirmObject(**one["confirm"]).validate_json()
+    for element in find_objects(said):
+        if "action_id" in element and "confirm" in element:
+            ConfirmObject(**element["confirm"]).validate_json()
 
 
 def find_objects(value: Any) -> Generator[Json]:
-    if isinstance(value, dict):
-        yield value
-        value = [*value.values()]
-    if isinstance(value, list):
-        for each in value:
-            yield from find_objects(each)
+    match value:
+        case dict():
+            yield cast("Json", value)
+            parts = [*cast("Json", value).values()]
+        case list():
+            parts = cast("list[Any]", value)
+        case _:
+            return
+    for part in parts:
+        yield from find_objects(part)
 
 
 def read_texts(message: Json) -> str:
