@@ -44,7 +44,8 @@ def create_app(
     if not key:
         raise ConfigurationError("API_KEY is not set.")
     links = AnswerLinks(key, settings.public_url or "", settings.receivers)
-    listeners = protocols.find_listeners(settings, links)
+    slack = protocols.find_slack(settings)
+    listeners = [*protocols.find_listeners(settings, links), *([slack.listen] if slack else ())]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -67,6 +68,7 @@ def create_app(
         telemetry={"logs": False},  # they would repeat what did not fit, answers among it
     )
     mcp = McpRoute(app)
+    app.state.slack = slack
     app.state.streams = Places("event streams", STREAMS)
     app.state.waiting_calls = Places("waiting calls", WAITING_CALLS)
 

@@ -17,7 +17,7 @@ from math import nan
 from typing import NamedTuple, NoReturn, Self
 from uuid import uuid4
 
-from hitl_orchestrator.checkpoints import groups, keys, webhooks
+from hitl_orchestrator.checkpoints import groups, keys, slack, webhooks
 from hitl_orchestrator.checkpoints.kept import KeptRun
 from hitl_orchestrator.checkpoints.migrate import check_migrated
 from hitl_orchestrator.checkpoints.pool import connection
@@ -61,6 +61,7 @@ from hitl_orchestrator.domain.ports import (
 )
 from hitl_orchestrator.domain.records import JsonObject
 from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
+from hitl_orchestrator.domain.slack import SlackMessage
 from hitl_orchestrator.domain.state import RunSettings
 from hitl_orchestrator.domain.webhooks import Callback, Endpoint, check_address
 from hitl_orchestrator.graph import runs
@@ -510,6 +511,15 @@ class Orchestrator:
         async with connection(self._store.pool) as conn:
             await webhooks.add_listener(conn, Endpoint(name, where, "", events, None, cursor))
         self._services.webhooks.listen(name, tell)
+
+    async def keep_slack_message(self, request_id: str, message: SlackMessage) -> None:
+        """Keep where in Slack a question is shown, unless that is kept already."""
+        async with connection(self._store.pool) as conn:
+            await slack.keep(conn, request_id, message)
+
+    async def find_slack_message(self, request_id: str) -> SlackMessage | None:
+        async with connection(self._store.pool) as conn:
+            return await slack.find(conn, request_id)
 
     def queue_batches(self, after: int, pause_seconds: float = 0.0) -> AsyncGenerator[Batch]:
         """Yield the frames of all runs' questions and ends after that number, as they come.

@@ -21,13 +21,17 @@ from pydantic import (
 
 from hitl_orchestrator.domain.capability import FacetName
 from hitl_orchestrator.domain.errors import ConfigurationError
+from hitl_orchestrator.domain.hitl import Name
 from hitl_orchestrator.domain.notices import Receiver, read_receivers
 from hitl_orchestrator.domain.webhooks import is_secret
 from hitl_orchestrator.server.environment import UnreadableEnvironment, read_environment
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-SECRETS = {"API_KEY", "OPENAI_API_KEY", "HITL_NOTIFY"}
+SECRETS = {
+    *("API_KEY", "OPENAI_API_KEY", "HITL_NOTIFY"),
+    *("HITL_SLACK_TOKEN", "HITL_SLACK_SIGNING_SECRET"),
+}
 _LONGEST_SHOWN = 200
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # IPv4 as sockets of IPv6 see it
 # Headers that say something else: one of them as a person's name would be a mistake, or a key.
@@ -108,6 +112,20 @@ def _webhook_secret(given: SecretStr) -> SecretStr:
 def _receivers(given: SecretStr) -> SecretStr:
     read_receivers(given.get_secret_value())
     return given
+
+
+def _people(value: object) -> object:
+    """Read `U123=ada, …`. Raise ValueError for a user who would be two people."""
+    if not isinstance(value, str):
+        return value
+    entries = [entry.split("=", 1) for entry in value.split(",") if entry.strip()]
+    people = {user.strip(): "".join(name).strip() for user, *name in entries}
+    if len(people) < len(entries):
+        raise ValueError("a user twice")
+    return people
+
+
+SlackId = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]+$", max_length=30)]
 
 
 class Settings(BaseModel):
@@ -282,6 +300,34 @@ class Settings(BaseModel):
         validation_alias="HITL_NOTIFY",
         description="addresses of apprise, comma-separated, before each the person who reads "
         "there, if it is one: ada=mailto://…",
+    )
+    slack_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = Field(
+        default=None,
+        validation_alias="HITL_SLACK_TOKEN",
+        description="the token of a bot, xoxb-…",
+    )
+    slack_signing_secret: Annotated[SecretStr, AfterValidator(_bearer)] | None = Field(
+        default=None,
+        validation_alias="HITL_SLACK_SIGNING_SECRET",
+        description="the signing secret of a Slack app",
+    )
+    slack_channel: SlackId | None = Field(
+        default=None,
+        validation_alias="HITL_SLACK_CHANNEL",
+        description="the id of a channel, as C0123456789",
+    )
+    slack_operators: (
+        Annotated[dict[SlackId, Name], BeforeValidator(_people), Field(min_length=1)] | None
+    ) = Field(
+        default=None,
+        validation_alias="HITL_SLACK_OPERATORS",
+        description="ids of Slack's users with the operators that they are, comma-separated: "
+        "U0123456789=ada, each user once",
+    )
+    slack_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] = Field(
+        default="https://slack.com/api/",
+        validation_alias="HITL_SLACK_URL",
+        description="an http:// or https:// address",
     )
     allow_generated_key: bool = Field(
         default=False, validation_alias="HITL_ALLOW_GENERATED_KEY", description="true or false"

@@ -65,19 +65,32 @@ def _has_words(schema: JsonObject) -> bool:
     return bool(words) and all(isinstance(word, str) for word in words)
 
 
+class Part(NamedTuple):
+    """Something to be seen: words, or, without any, a value that is shown as JSON."""
+
+    words: str | None = None
+    value: Any = None
+
+
 def describe_question(request: JsonObject) -> str:
     """Return all that a person has to see before deciding, as Markdown."""
+    parts = list_parts(request)
+    return "\n\n".join(_quote(each.value) if each.words is None else each.words for each in parts)
+
+
+def list_parts(request: JsonObject) -> list[Part]:
+    """Return the same, piece by piece."""
     parts = [
-        request["question"],
-        _describe_asker(request),
-        request.get("additionalContext"),
-        _describe_action(request.get("action")),
-        "\n".join(map(_describe_option, request.get("options") or ())),
-        _quote(request.get("payload")) if request["kind"] == "open" else None,
-        *map(_describe_earlier, request.get("earlier") or ()),
-        request["operatorPrompt"],
+        Part(request["question"]),
+        Part(_describe_asker(request)),
+        Part(request.get("additionalContext") or ""),
+        *_describe_action(request.get("action")),
+        Part("\n".join(map(_describe_option, request.get("options") or ()))),
+        *([Part(value=request.get("payload"))] if request["kind"] == "open" else ()),
+        *(Part(_describe_earlier(each)) for each in request.get("earlier") or ()),
+        Part(request["operatorPrompt"]),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return [part for part in parts if part.words != ""]
 
 
 def _describe_asker(request: JsonObject) -> str:
@@ -85,10 +98,11 @@ def _describe_asker(request: JsonObject) -> str:
     return f"Asked by {request['originAgent']}, urgency {request['urgency']}{until}."
 
 
-def _describe_action(action: JsonObject | None) -> str | None:
+def _describe_action(action: JsonObject | None) -> tuple[Part, ...]:
     if action is None:
-        return None
-    return f"The action `{action['name']}`, with these arguments:\n\n{_quote(action['arguments'])}"
+        return ()
+    words = f"The action `{action['name']}`, with these arguments:"
+    return Part(words), Part(value=action["arguments"])
 
 
 def _describe_option(option: JsonObject) -> str:

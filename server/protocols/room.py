@@ -7,9 +7,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,6 +19,9 @@ from hitl_orchestrator.domain.errors import ConfigurationError, NotFound
 from hitl_orchestrator.server.links import AnswerLinks
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
+
+if TYPE_CHECKING:
+    from hitl_orchestrator.server.protocols.slack import Slack
 
 Listen = Callable[[Orchestrator], Awaitable[None]]
 
@@ -40,6 +45,7 @@ def install(app: FastAPI, protocols: Iterable[Protocol] = PROTOCOLS) -> None:
     for protocol in protocols:
         opened = _Lazy(protocol)
         app.router.routes.extend(Route(path, opened) for path in protocol.paths)
+    app.router.routes.append(Route("/slack", take_from_slack, methods=["POST"]))
 
 
 class _Lazy:
@@ -68,6 +74,34 @@ def _make(extra: str) -> ASGIApp:
     module = import_module(f"hitl_orchestrator.server.protocols.{extra}")
     build_app: Callable[[], ASGIApp] = module.build_app
     return build_app()
+
+
+async def take_from_slack(request: Request) -> Response:
+    slack: Slack | None = request.app.state.slack
+    if slack is None:
+        raise NotFound(
+            "Slack is not set up here: `pip install 'hitl-orchestrator[slack]'`, and set"
+            " HITL_SLACK_TOKEN and what goes with it."
+        )
+    return await slack.take(request)
+
+
+def find_slack(settings: Settings) -> "Slack | None":
+    """Return what shows questions in Slack. Raise ConfigurationError where it cannot."""
+    token, secret = settings.slack_token, settings.slack_signing_secret
+    channel, operators = settings.slack_channel, settings.slack_operators
+    if token and secret and channel and operators:
+        check_extra(settings, "HITL_SLACK_TOKEN", "slack_sdk", "slack")
+        from hitl_orchestrator.server.protocols.slack import Slack
+
+        public_url = settings.public_url or ""
+        return Slack(token, secret, channel, operators, settings.slack_url, public_url)
+    if token or secret or channel or operators:
+        raise ConfigurationError(
+            "Slack needs all of HITL_SLACK_TOKEN, HITL_SLACK_SIGNING_SECRET, HITL_SLACK_CHANNEL"
+            " and HITL_SLACK_OPERATORS: set all, or none."
+        )
+    return None
 
 
 def find_listeners(settings: Settings, links: AnswerLinks) -> Sequence[Listen]:

@@ -20,7 +20,8 @@ print(*sys.modules, sep=",")
 
 def test_nothing_of_a_protocol_is_imported_before_its_first_call() -> None:
     done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=True)
-    assert {protocol.package for protocol in PROTOCOLS}.isdisjoint(done.stdout.strip().split(","))
+    packages = {protocol.package for protocol in PROTOCOLS} | {"slack_sdk"}
+    assert packages.isdisjoint(done.stdout.strip().split(","))
 
 
 async def test_without_its_extra_a_protocol_names_it() -> None:
