@@ -14,7 +14,8 @@ ADD = """INSERT INTO webhook_endpoints (endpoint_id, url, secret, events, run_id
 ADD_LISTENER = """INSERT INTO webhook_endpoints
     (endpoint_id, url, secret, events, cursor, is_listener)
     VALUES (%(endpoint_id)s, %(url)s, '', %(events)s, %(cursor)s, true)
-    ON CONFLICT (endpoint_id) DO NOTHING"""
+    ON CONFLICT (endpoint_id) DO UPDATE SET url = EXCLUDED.url
+        WHERE webhook_endpoints.url <> EXCLUDED.url"""
 _UNTOLD = """SELECT FROM run_events e WHERE e.queue_seq > w.cursor
         AND (w.run_id IS NULL OR e.run_id = w.run_id)"""
 CLAIM = (
@@ -78,7 +79,7 @@ async def add(conn: Connection, endpoint: Endpoint) -> None:
 
 
 async def add_listener(conn: Connection, listener: Endpoint) -> None:
-    """Add it where it is not there yet; else it goes on from where it was."""
+    """Add it where it is not there yet; else it goes on from where it was, under its new words."""
     await conn.execute(ADD_LISTENER, {**listener._asdict(), "events": [*listener.events]})
 
 

@@ -52,8 +52,14 @@ CALL_SECONDS = 8  # two of them are less than a listener has
 REPLY_SECONDS = 2.5  # Slack waits for 3
 LATE = "That took too long. If it was taken after all, the message says so; else send it again."
 LONGEST_ERROR = 1000
-UNFIT = {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"}
-GONE = {"message_not_found", "channel_not_found", "cant_update_message", "edit_window_closed"}
+# What Slack says of itself, or of the app: no other message would be taken. Any other refusal is of
+# the one message (https://docs.slack.dev/reference/methods/chat.update#errors).
+TROUBLE = {
+    *("ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"),
+    *("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"),
+    *("missing_scope", "no_permission", "access_denied", "accesslimited", "ekm_access_denied"),
+    *("org_login_required", "team_added_to_org", "two_factor_setup_required"),
+}
 
 
 class _User(BaseModel):
@@ -187,7 +193,7 @@ class Slack:
         try:
             await self._send("chat.update", told, *ended)
         except _Refused as error:
-            if error.error not in GONE:
+            if error.error in TROUBLE:
                 raise
 
     async def _send(
@@ -199,7 +205,7 @@ class Slack:
             try:
                 return await self._call(method, **told, blocks=each)
             except _Refused as error:
-                if error.error not in UNFIT:
+                if error.error in TROUBLE:
                     raise
         return await self._call(method, **told, blocks=last)
 
@@ -212,7 +218,9 @@ class Slack:
             return (await asyncio.to_thread(self._client.api_call, method, json=said)).data
         except SlackApiError as error:
             response: Any = error.response
-            raise _Refused(method, str(response.get("error"))) from error
+            if word := response.get("error"):
+                raise _Refused(method, str(word)) from error
+            raise Untold(f"{method}: Slack said nothing that can be read") from error
         except (SlackClientError, OSError, BrokenReply) as error:
             raise Untold(f"{method}: {type(error).__name__}") from error
 

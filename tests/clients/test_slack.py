@@ -388,14 +388,29 @@ async def test_what_slack_finds_too_large_comes_as_a_link(database_url: str) -> 
             await answer(api, run, approved=True)
             await slack.wait(lambda: "approved this" in read_texts(slack.messages[message["ts"]]))
             assert "copies" not in json.dumps(slack.messages[message["ts"]])
-            # somebody has deleted it
+
+
+async def test_a_message_that_cannot_be_rewritten_is_let_be_and_trouble_is_not(
+    database_url: str,
+) -> None:
+    with workspace() as slack:
+        async with started(database_url, **slack.settings) as api:
             run, message = await ask(slack, api, SEND)
             assert find_buttons(message).keys() == {"approve", "edit", "reject"}
-            slack.replies["chat.update"] = [(200, {"ok": False, "error": "message_not_found"})]
+            # somebody has deleted it; whatever follows is told
+            slack.replies["chat.update"] = [(200, {"ok": False, "error": "message_not_found"})] * 2
             await answer(api, run, approved=True)
-            await slack.wait(lambda: len(slack.list_said("chat.update")) == 3)
+            await slack.wait(lambda: len(slack.list_said("chat.update")) == 2)
             await slack.wait(lambda: execute(database_url, UNTOLD) == [0])
-            assert len(slack.list_said("chat.update")) == 3, "it is not tried again"
+            assert len(slack.list_said("chat.update")) == 2, "whole, in short, and no more"
+            run, message = await ask(slack, api, SEND)
+            revoked = (200, {"ok": False, "error": "token_revoked"})
+            slack.replies["chat.update"] = [revoked, (502, {})]
+            await answer(api, run, approved=True)
+            for why in ("token_revoked", "nothing that can be read"):
+                await slack.wait(lambda end=why: execute(database_url, FAILED)[0].endswith(end))
+                execute(database_url, "UPDATE webhook_endpoints SET next_try_at = now()")
+            await slack.read_ended(run["pendingRequestId"])
 
 
 def show(**question: Any) -> tuple[list[Json], str]:
