@@ -25,7 +25,6 @@ from hitl_orchestrator.server.links import AnswerLinks
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.origins import OtherOrigins
 from hitl_orchestrator.server.protocols import room as protocols
-from hitl_orchestrator.server.protocols.agent_server import routes as agent_server
 from hitl_orchestrator.server.protocols.mcp_route import McpRoute
 from hitl_orchestrator.server.proxies import BehindProxy, find_root_path
 from hitl_orchestrator.server.settings import Settings
@@ -90,7 +89,6 @@ def create_app(
     app.include_router(operations.router)
     describe(app, settings.root_path)
     room.install(app, key, links)
-    agent_server.install(app)
     protocols.install(app)
     app.router.routes.append(Route("/mcp", mcp))
 

@@ -27,17 +27,21 @@ Listen = Callable[[Orchestrator], Awaitable[None]]
 
 
 class Protocol(NamedTuple):
-    """`package`: what its extra brings; `paths`: where it is, as Starlette writes them."""
+    """`module`: ours; `paths`: where it is, as Starlette writes them; `package`: its extra's."""
 
     name: str
-    extra: str
-    package: str
+    module: str
     paths: tuple[str, ...]
+    extra: str = ""
+    package: str = ""
 
 
 PROTOCOLS = (
-    Protocol("AG-UI", "agui", "ag_ui", ("/agui",)),
-    Protocol("A2A", "a2a", "a2a", ("/a2a", "/a2a/{rest:path}", "/.well-known/agent-card.json")),
+    Protocol("LangGraph's API", "agent_server.routes", ("/langgraph/{rest:path}",)),
+    Protocol("AG-UI", "agui", ("/agui",), "agui", "ag_ui"),
+    Protocol(
+        "A2A", "a2a", ("/a2a", "/a2a/{rest:path}", "/.well-known/agent-card.json"), "a2a", "a2a"
+    ),
 )
 
 
@@ -59,20 +63,20 @@ class _Lazy:
         self._making: asyncio.Task[ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name, extra, package, _ = self._protocol
-        if find_spec(package) is None:
+        name, module, _, extra, package = self._protocol
+        if package and find_spec(package) is None:
             raise NotFound(
                 f"{name} is not installed here: `pip install 'hitl-orchestrator[{extra}]'`."
             )
         if self._making is None:
-            self._making = asyncio.create_task(asyncio.to_thread(_make, extra))
+            self._making = asyncio.create_task(asyncio.to_thread(_make, module))
         app = await asyncio.shield(self._making)
         await app(scope, receive, send)
 
 
-def _make(extra: str) -> ASGIApp:
-    module = import_module(f"hitl_orchestrator.server.protocols.{extra}")
-    build_app: Callable[[], ASGIApp] = module.build_app
+def _make(module: str) -> ASGIApp:
+    found = import_module(f"hitl_orchestrator.server.protocols.{module}")
+    build_app: Callable[[], ASGIApp] = found.build_app
     return build_app()
 
 

@@ -7,9 +7,10 @@ from typing import Annotated
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from hitl_orchestrator.domain.errors import (
     Conflict,
@@ -69,7 +70,7 @@ INPUT: JsonObject = {
     },
 }
 
-router = APIRouter(prefix="/langgraph", route_class=AgentServerRoute, include_in_schema=False)
+router = APIRouter(prefix="/langgraph", route_class=AgentServerRoute, redirect_slashes=False)
 ThreadId = Annotated[Id, Path()]
 RunId = Annotated[Id, Path()]
 
@@ -87,8 +88,8 @@ async def _take_waiting_place(request: Request) -> AsyncGenerator[None]:
 StreamPlace, WaitingPlace = Depends(_take_stream_place), Depends(_take_waiting_place)
 
 
-def install(app: FastAPI) -> None:
-    app.include_router(router)
+def build_app() -> ASGIApp:
+    return router
 
 
 # -- what is open without a key
