@@ -10,11 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from hitl_orchestrator.checkpoints import keys
 from hitl_orchestrator.checkpoints.pool import connection, connection_pool
 from hitl_orchestrator.domain.keys import Scope
 from hitl_orchestrator.server import main
+from hitl_orchestrator.server.protocols.agent_server.routes import router
 from tests.api.calls import Json, answering, is_problem, paused, start
 from tests.processes import API_KEY, HITL
 
@@ -27,17 +29,60 @@ ASKING = {
 NOBODY = "run_nobody"
 IDS = {"runId": NOBODY, "requestId": "req_nobody", "capabilityId": "clerk", "stepId": "s1"}
 # Each call, who may make it, and what it comes to then.
+LANGGRAPH, THREAD = "/langgraph", "/langgraph/threads/nobody"
+LANGGRAPH_IDS = {
+    "assistant_id": "questions",
+    "thread_id": "nobody",
+    "run_id": NOBODY,
+    "checkpoint_id": "c1",
+}
+ANYBODY, STARTS_OR_ANSWERS = {*SCOPES}, {"ask", "decide", "admin"}
+READS, SEES = {"read", "decide", "admin"}, {"read", "ask", "decide", "admin"}  # its own, who asks
+# A body that says nothing is refused only to those who may say something.
+LANGGRAPH_CALLS: dict[tuple[str, str], tuple[set[str], int]] = {
+    ("GET", f"{LANGGRAPH}/ok"): (ANYBODY, 200),
+    ("GET", f"{LANGGRAPH}/info"): (ANYBODY, 200),
+    ("GET", f"{LANGGRAPH}/nothing"): (ANYBODY, 404),
+    ("DELETE", THREAD): (ANYBODY, 405),
+    ("POST", f"{LANGGRAPH}/assistants/search"): (SEES, 200),
+    ("GET", f"{LANGGRAPH}/assistants/questions"): (SEES, 200),
+    ("GET", f"{LANGGRAPH}/assistants/questions/schemas"): (SEES, 200),
+    ("GET", f"{LANGGRAPH}/assistants/questions/graph"): (READS, 200),
+    ("POST", f"{LANGGRAPH}/threads/search"): (READS, 200),
+    ("POST", f"{LANGGRAPH}/threads/count"): (READS, 200),
+    ("POST", f"{LANGGRAPH}/threads"): (SEES, 200),
+    ("GET", THREAD): (SEES, 404),
+    ("GET", f"{THREAD}/state"): (SEES, 404),
+    ("GET", f"{THREAD}/state/c1"): (SEES, 404),
+    ("POST", f"{THREAD}/state/checkpoint"): (SEES, 404),
+    ("GET", f"{THREAD}/history"): (SEES, 404),
+    ("POST", f"{THREAD}/history"): (SEES, 404),
+    ("POST", f"{THREAD}/state"): ({"decide", "admin"}, 422),
+    ("POST", f"{THREAD}/runs"): (STARTS_OR_ANSWERS, 422),
+    ("POST", f"{LANGGRAPH}/runs"): (STARTS_OR_ANSWERS, 422),
+    ("POST", f"{THREAD}/runs/wait"): (STARTS_OR_ANSWERS, 422),
+    ("POST", f"{LANGGRAPH}/runs/wait"): (STARTS_OR_ANSWERS, 422),
+    ("POST", f"{THREAD}/runs/stream"): (STARTS_OR_ANSWERS, 200),  # refused by an event
+    ("POST", f"{LANGGRAPH}/runs/stream"): (STARTS_OR_ANSWERS, 200),
+    ("POST", f"{THREAD}/commands"): (STARTS_OR_ANSWERS, 200),
+    ("GET", f"{THREAD}/runs"): (SEES, 404),
+    ("GET", f"{THREAD}/runs/{NOBODY}"): (SEES, 404),
+    ("GET", f"{THREAD}/runs/{NOBODY}/join"): (SEES, 404),
+    ("GET", f"{THREAD}/runs/{NOBODY}/stream"): (SEES, 404),
+    ("POST", f"{THREAD}/runs/{NOBODY}/cancel"): ({"admin"}, 404),
+    ("POST", f"{THREAD}/stream/events"): (SEES, 422),
+}
 CALLS: dict[tuple[str, str], tuple[set[str], int]] = {
-    ("GET", "/api/runs"): ({"read", "decide", "admin"}, 200),
-    ("GET", f"/api/runs/{NOBODY}"): ({"read", "decide", "admin"}, 404),
-    ("GET", f"/api/runs/{NOBODY}/events"): ({"read", "decide", "admin"}, 404),
-    ("GET", "/api/capabilities"): ({"read", "decide", "admin"}, 200),
-    ("GET", "/api/agents"): ({"read", "decide", "admin"}, 200),
-    ("GET", "/api/hitl/pending"): ({"read", "decide", "admin"}, 200),
-    ("GET", "/api/hitl/requests"): ({"read", "decide", "admin"}, 200),
-    ("GET", "/api/hitl/requests/counts"): ({"read", "decide", "admin"}, 200),
-    ("GET", "/api/hitl/requests/req_nobody"): ({"read", "decide", "admin"}, 404),
-    ("GET", "/api/nothing"): ({"read", "decide", "admin"}, 404),
+    ("GET", "/api/runs"): (READS, 200),
+    ("GET", f"/api/runs/{NOBODY}"): (READS, 404),
+    ("GET", f"/api/runs/{NOBODY}/events"): (READS, 404),
+    ("GET", "/api/capabilities"): (READS, 200),
+    ("GET", "/api/agents"): (READS, 200),
+    ("GET", "/api/hitl/pending"): (READS, 200),
+    ("GET", "/api/hitl/requests"): (READS, 200),
+    ("GET", "/api/hitl/requests/counts"): (READS, 200),
+    ("GET", "/api/hitl/requests/req_nobody"): (READS, 404),
+    ("GET", "/api/nothing"): (READS, 404),
     ("POST", "/api/runs"): ({"ask", "admin"}, 422),
     ("POST", f"/api/runs/{NOBODY}/cancel"): ({"admin"}, 422),
     ("POST", f"/api/runs/{NOBODY}/retry"): ({"admin"}, 404),
@@ -52,6 +97,7 @@ CALLS: dict[tuple[str, str], tuple[set[str], int]] = {
     ("POST", f"/api/agents/clerk/steps/{NOBODY}/s1/report"): ({"work", "admin"}, 422),
     ("POST", "/api/nothing"): ({"admin"}, 404),
     ("DELETE", f"/api/runs/{NOBODY}"): ({"admin"}, 405),
+    **LANGGRAPH_CALLS,
 }
 
 
@@ -116,6 +162,13 @@ async def test_the_table_above_has_every_route(api: httpx.AsyncClient) -> None:
         if path.startswith("/api/")
     }
     assert routes <= CALLS.keys() | {("GET", "/api/hitl/events")}
+    of_langgraph = {
+        (method, route.path.format(**LANGGRAPH_IDS))
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    assert of_langgraph <= CALLS.keys()
 
 
 async def test_a_key_is_taken_as_a_bearer_or_in_a_header_of_its_own_until_it_is_revoked(

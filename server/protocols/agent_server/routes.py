@@ -138,7 +138,8 @@ async def show_schemas(assistant_id: str, call: TheCall) -> Json:
 
 @router.get("/assistants/{assistant_id}/graph")
 async def show_graph(assistant_id: str, call: TheCall) -> Json:
-    call.check(Scope.READ, Scope.ASK)
+    """Show the agents by name, to whoever may list them."""
+    call.check(Scope.READ)
     find_graph(assistant_id)
     names = ("__start__", "planner", *call.hitl.capabilities, "guard", END)
     nodes: list[Json] = [{"id": name, "type": "runnable", "data": {"name": name}} for name in names]
@@ -235,6 +236,7 @@ async def show_history(thread_id: ThreadId, call: TheCall) -> Json:
 @router.post("/threads/{thread_id}/state")
 async def update_state(thread_id: ThreadId, body: Body, call: TheCall) -> Json:
     """End a question, as Agent Inbox's "mark as resolved" does; nothing else is written here."""
+    call.check(Scope.DECIDE)
     if body.get("as_node") != END or body.get("values") is not None:
         raise Invalid(
             f'State is written by runs alone; only {{"values": null, "as_node": "{END}"}} is taken.'
@@ -373,6 +375,7 @@ def _locate(thread: Thread) -> dict[str, str]:
 
 @router.post("/threads/{thread_id}/commands")
 async def take_command(thread_id: ThreadId, body: Body, call: TheCall) -> Json:
+    call.check(Scope.ASK, Scope.DECIDE)
     id_ = body.get("id")
     try:
         begun = await call.begin(thread_id, read_command(body))
