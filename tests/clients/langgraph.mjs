@@ -10,13 +10,18 @@ for (const [name, value] of Object.entries({ window, document, navigator, HTMLIF
 }
 const { createElement } = await import("react");
 const { createRoot } = await import("react-dom/client");
-const { useStream } = await import("@langchain/react");
+const hooks = {
+  new: (await import("@langchain/react")).useStream,
+  old: (await import("@langchain/langgraph-sdk/react")).useStream,
+};
 
 let client, page, root;
 
-function show(url, key, assistantId, threadId) {
+function show(hook, url, key, assistantId, threadId) {
+  const useStream = hooks[hook];
+  const options = { apiUrl: url, apiKey: key, assistantId, threadId, fetchStateHistory: true };
   function Page() {
-    page = useStream({ apiUrl: url, apiKey: key, assistantId, threadId });
+    page = useStream(options);
     return null;
   }
   root = createRoot(document.createElement("div"));
@@ -41,8 +46,8 @@ const does = {
     return parts;
   },
   create: ({ thread, graph, body }) => client.runs.create(thread, graph, body),
-  show: async ({ url, key, graph, thread }) => {
-    show(url, key, graph, thread);
+  show: async ({ hook, url, key, graph, thread }) => {
+    show(hook, url, key, graph, thread);
     return (await until(() => page?.interrupt)).value;
   },
   respond: async ({ value }) => {
@@ -50,6 +55,11 @@ const does = {
     await page.respond(value, { interruptId: id });
     await until(() => page.values?.result);
     return page.values.result;
+  },
+  submit: async ({ resume }) => {
+    await page.submit(undefined, { command: { resume } });
+    await until(() => !page.isLoading && (page.error || page.values?.result));
+    return { result: page.values?.result, refusal: page.error?.message };
   },
   close: () => root.unmount(),
 };

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.clients.npm import Program, program
-from tests.clients.queue import SEND, TEXT, Queue, asking
+from tests.clients.queue import SEND, TEXT, THREE, Queue, asking
 from tests.processes import API_KEY
 
 PACKAGES = (
@@ -50,7 +50,7 @@ def test_use_stream_shows_a_question_and_answers_it_by_its_id(
 ) -> None:
     run = queue.start(asking(TEXT))
     thread = run["pendingRequestId"] if graph == "questions" else run["threadId"]
-    shown = page.ask(what="show", url=queue.url, key=API_KEY, graph=graph, thread=thread)
+    shown = show(queue, page, "new", graph, thread)
     (action,) = shown["value"]["action_requests"]
     assert action["description"].startswith("What now?")
     edited = {"name": action["name"], "args": {"answer": "go on"}}
@@ -58,3 +58,48 @@ def test_use_stream_shows_a_question_and_answers_it_by_its_id(
     result = page.ask(what="respond", value=edit)["value"]
     page.ask(what="close")
     assert result["outputs"]["answer"]["freeformText"] == "go on"
+
+
+@pytest.mark.parametrize("graph", ["questions", "orchestrator"])
+def test_the_old_use_stream_submits_an_answer(queue: Queue, page: Program, graph: str) -> None:
+    show_to_old(queue, page, graph)
+    came_to = page.ask(what="submit", resume=APPROVE)["value"]
+    page.ask(what="close")
+    assert came_to["result"]["outputs"]["answer"]["approved"] is True
+
+
+@pytest.mark.parametrize("graph", ["questions", "orchestrator"])
+def test_a_stale_answer_of_the_old_use_stream_decides_nothing(
+    queue: Queue, page: Program, graph: str
+) -> None:
+    run = show_to_old(queue, page, graph)
+    queue.answer(run, run["pendingRequestId"], approved=False)
+    came_to = page.ask(what="submit", resume=APPROVE)["value"]
+    page.ask(what="close")
+    assert "not pending any more" in came_to["refusal"]
+    (response,) = queue.request(run["pendingRequestId"])["responses"]
+    assert response["approved"] is False
+
+
+def test_of_several_questions_the_old_use_stream_has_to_say_which(
+    queue: Queue, page: Program
+) -> None:
+    run = queue.start(THREE)
+    show(queue, page, "old", "orchestrator", run["threadId"])
+    came_to = page.ask(what="submit", resume={"decisions": [{"type": "respond", "message": "x"}]})
+    page.ask(what="close")
+    assert "say which" in came_to["value"]["refusal"]
+    assert queue.run(run["runId"])["responses"] == []
+
+
+def show_to_old(queue: Queue, page: Program, graph: str) -> dict[str, Any]:
+    """Return the run whose question the page has shown."""
+    run = queue.start(asking(SEND))
+    thread = run["pendingRequestId"] if graph == "questions" else run["threadId"]
+    (action,) = show(queue, page, "old", graph, thread)["value"]["action_requests"]
+    assert action["args"] == {"to": "all", "copies": 9}
+    return run
+
+
+def show(queue: Queue, page: Program, hook: str, graph: str, thread: str) -> Any:
+    return page.ask(what="show", hook=hook, url=queue.url, key=API_KEY, graph=graph, thread=thread)
