@@ -8,7 +8,10 @@ from pydantic import JsonValue
 
 from hitl_orchestrator.checkpoints import listing, requests, retention, threads
 from hitl_orchestrator.checkpoints.pool import connection, connection_pool
-from hitl_orchestrator.domain.run import NewRun
+from hitl_orchestrator.domain.hitl import NOBODY
+from hitl_orchestrator.domain.ports import RunRef, WantedThreads
+from hitl_orchestrator.domain.records import JsonObject
+from hitl_orchestrator.domain.run import NewRun, RunStatus
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.settings import Settings
 from tests.processes import AGENTS
@@ -56,10 +59,18 @@ async def test_few_are_found_among_many_by_an_index(
 
 
 async def test_threads_are_read_from_the_indexes_of_runs_and_questions(up_to_date: str) -> None:
-    true = sql.SQL("true")
+    nothing, true = sql.SQL(""), sql.SQL("true")
+    runs = threads.RUNS.format(noted=nothing, source=sql.SQL("orchestrator_runs"), wanted=true)
+    questions = threads.QUESTIONS.format(
+        noted=nothing,
+        source=sql.SQL("hitl_requests"),
+        waiting=sql.SQL(requests.AS_URGENT),
+        over=sql.SQL(threads.OF_THREAD),
+    )
+    of_runs = ("by_status", "by_thread", "one_active_a_thread")
     for query, indexes in (
-        (threads.RUNS.format(true), ["orchestrator_runs_by_status", "orchestrator_runs_by_thread"]),
-        (threads.QUESTIONS.format(true, true), ["hitl_requests_waiting", "hitl_requests_over"]),
+        (runs, [f"orchestrator_runs_{name}" for name in of_runs]),
+        (questions, ["hitl_requests_waiting", "orchestrator_runs_by_thread"]),
     ):
         plan = await explain(up_to_date, query)
         assert "Seq Scan" not in plan
@@ -78,7 +89,14 @@ async def explain(database_url: str, query: sql.Composed) -> str:
     at = "2026-01-01T00:00:00Z"
     values = {"urgent": -1, "at": at, "request_id": "r", "rank": 1, "since": at, "id": "r"}
     values |= {"limit": 51, "few": 9, "agent": "a", "wanted_urgent": -1, "older_than": "30 days"}
-    values |= {"statuses": ["failed"], "waiting": True, "over": True, "offset": 0, "most": 9}
+    values |= {
+        "statuses": ["failed"],
+        "waiting": True,
+        "thread_id": "t",
+        "over": True,
+        "offset": 0,
+        "most": 9,
+    }
     async with await AsyncConnection.connect(database_url) as conn:
         await conn.execute(ONLY_INDEXES)
         explained = await conn.execute(sql.SQL("EXPLAIN ") + query, values)
@@ -124,3 +142,55 @@ async def test_runs_with_a_question_that_is_looked_for_are_found_both_ways(
                     found += [run.settings.objective for run, _ in page.rows]
                     cursor = page.next_cursor
                 assert found == names, (agent, urgency, few)
+
+
+NOTED: JsonObject = {"batch": 1}
+RETRIED = """UPDATE orchestrator_runs SET created_at = created_at - interval '1 day'
+    WHERE thread_id = 'two' AND status = 'awaiting_hitl'"""
+THREADS: list[tuple[WantedThreads, list[str], list[str]]] = [
+    (WantedThreads(), ["other", "urgent", "new"], ["urgent", "new", "other", "old"]),
+    (WantedThreads(metadata=NOTED), ["urgent", "new"], ["urgent", "new", "old"]),
+    (WantedThreads(metadata={"batch": 2}), [], []),
+    (WantedThreads(metadata=NOTED, urgency="high"), ["urgent", "new"], ["urgent"]),
+    (WantedThreads(metadata=NOTED, urgency="none"), ["urgent", "new"], []),
+    (WantedThreads(metadata=NOTED, thread_id="two"), ["new"], ["new", "old"]),
+    (WantedThreads((RunStatus.COMPLETED,), waiting=False, metadata=NOTED), [], ["old"]),
+]
+
+
+async def test_threads_and_questions_are_found_both_ways(database_url: str) -> None:
+    """Through the few that fit, and through all in their order.
+
+    A run that has not ended is its thread's, also where it was retried behind a newer one.
+    """
+    settings = Settings(database_url=database_url, agents=(f"{AGENTS / 'asks.py'}:agent",))
+    async with Orchestrator.open(settings) as hitl:
+        for name, thread_id, metadata, urgency in (
+            ("old", "two", NOTED, "normal"),
+            ("new", "two", NOTED, "normal"),
+            ("urgent", "one", NOTED, "high"),
+            ("other", "three", {}, "normal"),
+        ):
+            question: JsonValue = {"question": "?", "kind": "freeform", "urgency": urgency}
+            new = NewRun(
+                objective=name,
+                inputs={"question": question},
+                outputs=("answer",),
+                threadId=thread_id,
+                metadata=metadata,
+            )
+            done = await hitl.start(new, wait_seconds=30)
+            if name == "old":
+                (asked,) = done.run.requests
+                await hitl.deny(RunRef(done.run.runId), asked.requestId, "no", NOBODY, None, 30)
+    pool = connection_pool(database_url, max_size=1)
+    async with pool, connection(pool) as conn:
+        await conn.execute(RETRIED)
+        for wanted, of_runs, of_questions in THREADS:
+            for few in (1, threads.AT_MOST_FEW):
+                runs = await threads.list_threads(conn, wanted, 0, 9, few)
+                assert [run.objective for run in runs] == of_runs, (wanted, few)
+                asked = await threads.list_questions(conn, wanted, 0, 9, few)
+                assert [run.objective for run, _ in asked] == of_questions, (wanted, few)
+            assert await threads.count_threads(conn, wanted) == len(of_runs)
+            assert await threads.count_questions(conn, wanted) == len(of_questions)

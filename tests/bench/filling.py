@@ -20,6 +20,7 @@ from tests.processes import AGENTS, serving
 OF_RUN = ("orchestrator_runs", "hitl_requests", "audit_entries", "run_events")
 OF_REQUEST = ("hitl_responses",)
 OF_THREAD = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+TABLES = (*OF_RUN, *OF_REQUEST, *OF_THREAD)
 NUMBERED = {"response_id", "hitl_seq"}  # by the database
 AS_IT_IS = {"claimed_until", "working_until"}  # no time, but a sign
 A_BATCH = 10_000
@@ -91,12 +92,21 @@ def end(client: httpx.Client, run: Json, **answer: Any) -> str:
     return run["runId"]
 
 
-def fill(database_url: str, templates: Templates, ended: int, paused: int) -> None:
+def fill(
+    database_url: str,
+    templates: Templates,
+    ended: int,
+    paused: int,
+    tables: Sequence[str] = TABLES,
+) -> None:
     """Make so many of each, whole and vacuumed."""
     with hurrying(database_url) as conn:
         conn.execute("CREATE SEQUENCE bench_frames START 1000")
-        fill_with(conn, templates.ended, ended, "ended")
-        fill_with(conn, templates.paused, paused, "paused")
+        for runs, count, what in (
+            (templates.ended, ended, "ended"),
+            (templates.paused, paused, "paused"),
+        ):
+            fill_with(conn, [list_copies(conn, one, tables) for one in runs], count, what)
         conn.execute("UPDATE queue_counter SET last = nextval('bench_frames')")
         conn.execute("DROP SEQUENCE bench_frames")
         conn.execute(KEYS, (paused,))
@@ -119,21 +129,25 @@ def hurrying(database_url: str) -> Generator[psycopg.Connection]:
         conn.execute("CHECKPOINT")
 
 
-def fill_with(conn: psycopg.Connection, runs: Sequence[str], count: int, what: str) -> None:
-    statements = [list_copies(conn, run_id) for run_id in runs]
+def fill_with(
+    conn: psycopg.Connection,
+    statements: Sequence[Sequence[sql.Composed]],
+    count: int,
+    what: str,
+) -> None:
     began = time.monotonic()
     for first in range(0, count, A_BATCH):
         last = min(first + A_BATCH, count) - 1
         for number, copies in enumerate(statements):
-            offset = (number - first) % len(runs)
-            values = {"first": first + offset, "last": last, "step": len(runs)}
+            offset = (number - first) % len(statements)
+            values = {"first": first + offset, "last": last, "step": len(statements)}
             with conn.transaction():
                 for copy in copies:
                     conn.execute(copy, values)
         say(f"{last + 1:,} of {count:,} {what}, {time.monotonic() - began:.0f} s")
 
 
-def list_copies(conn: psycopg.Connection, run_id: str) -> list[sql.Composed]:
+def list_copies(conn: psycopg.Connection, run_id: str, tables: Sequence[str]) -> list[sql.Composed]:
     """Return the statements that copy one run, with `first`, `last` and `step` to be given."""
     row = conn.execute(IDS, {"run": run_id}).fetchone()
     thread = conn.execute(
@@ -152,7 +166,7 @@ def list_copies(conn: psycopg.Connection, run_id: str) -> list[sql.Composed]:
             "thread_id BETWEEN {0} AND {0} || '~'"
         ).format(thread[0])),
     }  # fmt: skip
-    return [copy_table(conn, table, where, ids) for table, where in whose.items()]
+    return [copy_table(conn, table, whose[table], ids) for table in tables]
 
 
 def copy_table(

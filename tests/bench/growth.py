@@ -133,13 +133,15 @@ class Measured(NamedTuple):
 
 
 @contextmanager
-def kept_databases(folder: Path, sizes: Sequence[int]) -> Generator[list[Database]]:
+def kept_databases(
+    folder: Path, sizes: Sequence[int], fill_one: Callable[[str, int], None]
+) -> Generator[list[Database]]:
     """Fill those that are not there yet."""
     with EmbeddedPostgres(folder) as postgres_url:
         missing = [runs for runs in sizes if not is_there(postgres_url, f"grown_{runs}")]
         check_space(folder, missing)
         for runs in missing:
-            make(postgres_url, runs)
+            make(postgres_url, runs, fill_one)
         yield [(runs, make_conninfo(postgres_url, dbname=f"grown_{runs}")) for runs in sizes]
 
 
@@ -149,15 +151,18 @@ def is_there(postgres_url: str, name: str) -> bool:
         return conn.execute(query, (name,)).fetchone() is not None
 
 
-def make(postgres_url: str, runs: int) -> None:
+def make(postgres_url: str, runs: int, fill_one: Callable[[str, int], None]) -> None:
     filling, grown = sql.Identifier(f"filling_{runs}"), sql.Identifier(f"grown_{runs}")
     with psycopg.connect(postgres_url, autocommit=True) as conn:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(filling))
         conn.execute(sql.SQL("CREATE DATABASE {}").format(filling))
-        database_url = make_conninfo(postgres_url, dbname=f"filling_{runs}")
-        fill(database_url, make_templates(database_url), runs, runs // 10)
+        fill_one(make_conninfo(postgres_url, dbname=f"filling_{runs}"), runs)
         rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
         conn.execute(rename.format(filling, grown))
+
+
+def fill_whole(database_url: str, runs: int) -> None:
+    fill(database_url, make_templates(database_url), runs, runs // 10)
 
 
 def check_space(folder: Path, sizes: Sequence[int]) -> None:
@@ -269,7 +274,7 @@ def measure(sizes: Sequence[int], folder: Path | None) -> Json:
     if folder is None:
         with temporary_folder() as made:
             return measure(sizes, made)
-    with kept_databases(folder, sizes) as databases:
+    with kept_databases(folder, sizes, fill_whole) as databases:
         stored = {str(one[0]): read_bytes_a_run(one) for one in databases}
         say(f"bytes a run: {stored}")
         calls = {**measure_starts(databases), **asyncio.run(measure_calls(databases))}
