@@ -75,7 +75,9 @@ class Part(NamedTuple):
 def describe_question(request: JsonObject) -> str:
     """Return all that a person has to see before deciding, as Markdown."""
     parts = list_parts(request)
-    return "\n\n".join(_quote(each.value) if each.words is None else each.words for each in parts)
+    return "\n\n".join(
+        quote_json(each.value) if each.words is None else each.words for each in parts
+    )
 
 
 def list_parts(request: JsonObject) -> list[Part]:
@@ -86,7 +88,7 @@ def list_parts(request: JsonObject) -> list[Part]:
         Part(request.get("additionalContext") or ""),
         *_describe_action(request.get("action")),
         Part("\n".join(map(_describe_option, request.get("options") or ()))),
-        *([Part(value=request.get("payload"))] if request["kind"] == "open" else ()),
+        *_describe_payload(request),
         *(Part(_describe_earlier(each)) for each in request.get("earlier") or ()),
         Part(request["operatorPrompt"]),
     ]
@@ -110,12 +112,19 @@ def _describe_option(option: JsonObject) -> str:
     return f"- `{option['id']}`: {option['label']}{about}"
 
 
+def _describe_payload(request: JsonObject) -> tuple[Part, ...]:
+    payload = request.get("payload")
+    is_said = request["kind"] != "open" or payload in (None, request["question"])
+    return () if is_said else (Part(value=payload),)
+
+
 def _describe_earlier(earlier: JsonObject) -> str:
     ended = earlier.get("denialReason") or json.dumps(earlier.get("answer"), ensure_ascii=False)
     return f"Asked before, {earlier['status']}: {ended}"
 
 
-def _quote(value: Any) -> str:
+def quote_json(value: Any) -> str:
+    """Return it as a block of Markdown."""
     return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
 
 

@@ -18,6 +18,7 @@ from hitl_orchestrator.domain.hitl import (
     ResponseType,
 )
 from hitl_orchestrator.domain.records import Json, JsonObject
+from hitl_orchestrator.server.protocols.forms import describe_question, quote_json
 
 ANSWER = "answer"  # the one argument of a question that is no action
 # Agent Inbox's words for LangChain's.
@@ -90,36 +91,11 @@ def word_action(request: HitlRequest) -> Worded:
 
 
 def describe(request: HitlRequest) -> str:
-    """Return what a person has to know, as Markdown."""
-    parts = [request.question, request.additionalContext or ""]
-    parts.append("\n".join(_describe_options(request)))
-    if request.kind is Kind.OPEN and request.payload not in (None, request.question):
-        parts.append(f"```json\n{_write(request.payload)}\n```")
-    if request.kind is Kind.FORM:
-        parts.append(f"It is to fit:\n\n```json\n{_write(request.responseSchema)}\n```")
-    parts += [
-        f"Answered before, `{one.status}`: {one.denialReason or _write_answer(one.answer)}"
-        for one in request.earlier
-    ]
-    parts.append(request.operatorPrompt)
-    return "\n\n".join(part for part in parts if part)
-
-
-def _describe_options(request: HitlRequest) -> list[str]:
-    return [
-        f"- `{option.id}`: {option.label}"
-        + (f": {option.description}" if option.description else "")
-        for option in request.options
-    ]
-
-
-def _write_answer(answer: object) -> str:
-    dump = getattr(answer, "json_object", None)
-    return json.dumps(dump(), ensure_ascii=False) if dump else ""
-
-
-def _write(value: Json) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False)
+    """Return what a person has to know, as Markdown. An action's arguments are shown beside it."""
+    words = describe_question({**request.model_dump(mode="json"), "action": None})
+    if request.kind is not Kind.FORM:
+        return words
+    return f"{words}\n\nIt is to fit:\n\n{quote_json(request.responseSchema)}"
 
 
 def _fill_in(schema: JsonObject) -> JsonObject:

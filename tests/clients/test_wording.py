@@ -107,5 +107,6 @@ def test_what_a_client_is_shown_is_what_it_may_do(name: str) -> None:
     assert inbox["config"]["allow_ignore"]
     assert inbox["config"]["allow_accept"] is (Decision.APPROVE in allowed)
     shown = worded["action_requests"][0]["description"] + str(inbox["action_request"])
-    for word in {"action": ["copies"], "choice": ["`b`: Bob"], "open": ["secret"]}.get(name, []):
-        assert word in shown
+    assert f"Asked by {request.originAgent}" in shown
+    words = {"action": "copies", "choice": "`b`: Bob", "form": '"ratio"', "open": "secret"}
+    assert words.get(name, "") in shown
