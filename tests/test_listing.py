@@ -44,6 +44,7 @@ async def test_a_page_is_read_from_its_index(
         (requests.WAITING, requests.AS_URGENT, "hitl_requests_waiting"),
         (requests.OVER, requests.OF_AGENT, "hitl_requests_over_of_agent"),
         (requests.OVER, "r.status = 'denied'", "hitl_requests_denied"),
+        (requests.OVER, "r.urgency = %(urgency)s", "hitl_requests_over_of_urgency"),
         (sql.SQL(listing.FITTING), requests.OF_AGENT, "hitl_requests_waiting_of_agent"),
         (sql.SQL(listing.FITTING), requests.AS_URGENT, "hitl_requests_waiting"),
         (sql.SQL(retention.ENDED), "", "orchestrator_runs_ended"),
@@ -92,6 +93,7 @@ async def explain(database_url: str, query: sql.Composed) -> str:
     values |= {
         "statuses": ["failed"],
         "waiting": True,
+        "urgency": "low",
         "thread_id": "t",
         "over": True,
         "offset": 0,

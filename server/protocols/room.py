@@ -27,7 +27,7 @@ Listen = Callable[[Orchestrator], Awaitable[None]]
 
 
 class Protocol(NamedTuple):
-    """`module`: ours; `paths`: where it is, as Starlette writes them; `package`: its extra's."""
+    """`module`: ours; `paths`: as Starlette writes them; `package`: what its extra brings."""
 
     name: str
     module: str

@@ -119,7 +119,7 @@ async def measure(databases: Sequence[Database]) -> tuple[Found, Found]:
                         took.add(runs, began)
                 before = await count_pages(conn)
                 await search(conn, wanted)
-                read = float(await count_pages(conn) - before)
+                read = max(1.0, await count_pages(conn) - before)
                 pages.setdefault(name, {})[runs] = Spread(read, read)
     return {name: took.sum_up() for name, took in times.items()}, pages
 
