@@ -26,7 +26,7 @@ from hitl_orchestrator.server.protocols.answer_schemas import (
     reject,
     write_schema,
 )
-from hitl_orchestrator.server.protocols.forms import describe_question
+from hitl_orchestrator.server.protocols.description import describe_question
 
 VIA = "a2a"
 JSON, MARKDOWN = "application/json", "text/markdown"

@@ -30,10 +30,10 @@ from mcp_types import (
 from mcp_types.version import is_version_at_least
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hitl_orchestrator.server.protocols.description import describe_question
 from hitl_orchestrator.server.protocols.forms import (
     FormMisfit,
     build_form,
-    describe_question,
     read_answer,
 )
 from hitl_orchestrator.server.protocols.rest import ApiClient, CallRefused

@@ -16,13 +16,12 @@ from hitl_orchestrator.domain.notices import word_notice
 from hitl_orchestrator.domain.records import Json, JsonObject
 from hitl_orchestrator.domain.resolutions import Resolution
 from hitl_orchestrator.domain.unseen import UNSEEN
+from hitl_orchestrator.server.protocols.description import Part, list_parts
 from hitl_orchestrator.server.protocols.forms import (
     ANSWER,
     FIELD,
-    Part,
     build_form,
     list_decisions,
-    list_parts,
 )
 
 MOST_BLOCKS = 50  # of a message; a modal may have twice as many

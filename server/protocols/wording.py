@@ -18,7 +18,7 @@ from hitl_orchestrator.domain.hitl import (
     ResponseType,
 )
 from hitl_orchestrator.domain.records import Json, JsonObject
-from hitl_orchestrator.server.protocols.forms import describe_question, quote_json
+from hitl_orchestrator.server.protocols.description import describe_question, quote_json
 
 ANSWER = "answer"  # the one argument of a question that is no action
 # Agent Inbox's words for LangChain's.
