@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from hitl_orchestrator.desk.changelog import read_source
+from hitl_orchestrator.desk.changelog import PRERELEASE, read_source
 from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import Brief, Issue, KeyPoint, Post
-from hitl_orchestrator.desk.language import phrases_of
+from hitl_orchestrator.desk.language import phrase
 from hitl_orchestrator.desk.meaning import Meaning, find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
 from hitl_orchestrator.desk.prose import addresses, beginnings, figures, sentences
-from hitl_orchestrator.desk.release import PRERELEASE
 
 _MARKUP = re.compile(
     r"\]\(|\]\[|\*\*|`|~~|(?<!\w)__\w|^#{1,6} |^\s*[-*+] \[[ xX]\]|^\|.*\|$|\{#|^\.\. |<!--|&#?\w+;"
@@ -58,8 +57,7 @@ def gather_evidence(
         return Evidence(brief, (), said, tuple(addresses(said)), wrong=wrong)
     release, points = fits[0], read_points(changelog, fits[0])
     links = [*addresses(said), *(link.url for link in read_links(changelog, release))]
-    lines = [line for span in release.spans for line in changelog.document.lines[slice(*span)]]
-    code = {" ".join(found.split()) for found in _CODE.findall("\n".join(lines))}
+    code = {" ".join(found.split()) for found in _CODE.findall(release.body)}
     sections = [point.section or "" for point in points]
     texts = [said, brief.headline, release.heading, *(one.text for one in points), *sections]
     longest_first = tuple(sorted(code, key=len, reverse=True))
@@ -108,7 +106,7 @@ def _check_release(post: Post, evidence: Evidence) -> Errors:
         yield "product", None, f"It does not name {product}."
     if version and not re.search(rf"(?<![\w.])v?{re.escape(version)}(?![-.+]?\w)", post.content):
         yield "version", None, f"It does not name {version}."
-    called = phrases_of(brief.language).prerelease
+    called = phrase("prerelease", brief.language)
     is_called_so = called in post.content or PRERELEASE.search(post.content)
     if brief.prerelease and not is_called_so:
         yield "version", None, "It does not say that this comes before the release."
@@ -178,15 +176,15 @@ def _begins_in(point: KeyPoint, text: str) -> bool:
 
 def _lines(post: Post, evidence: Evidence) -> list[tuple[int, str]]:
     """Return the lines and their numbers, without our own words on how much was left out."""
-    text, phrases = _flat(post.text), phrases_of(evidence.brief.language)
-    counted = re.compile(re.escape(phrases.more).replace(re.escape("{}"), r"(\d+)"))
+    text, language = _flat(post.text), evidence.brief.language
+    counted = re.compile(re.escape(phrase("more", language)).replace(re.escape("{}"), r"(\d+)"))
     missing = sum(not _begins_in(point, text) for point in evidence.points)
     found: list[tuple[int, str]] = []
     for number, line in enumerate(post.text.split("\n"), start=1):
         ours = counted.match(line)
         if ours and missing <= int(ours[1]) <= len(evidence.points):
             line = line[ours.end() :]
-        found.append((number, line.removeprefix(phrases.extract)))
+        found.append((number, line.removeprefix(phrase("extract", language))))
     return found
 
 

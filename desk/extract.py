@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from hitl_orchestrator.desk.channels import Channel
-from hitl_orchestrator.desk.document import is_credit, is_release_link
+from hitl_orchestrator.desk.document import is_credit
 from hitl_orchestrator.desk.facets import Brief, KeyPoint, Post
-from hitl_orchestrator.desk.language import phrases_of
-from hitl_orchestrator.desk.points import kind_by_itself
+from hitl_orchestrator.desk.language import phrase
+from hitl_orchestrator.desk.points import is_own, kind_by_itself
 from hitl_orchestrator.desk.prose import addresses, beginnings
 
 Taken = dict[int, str]  # the texts of points, by the points' numbers
@@ -34,7 +34,7 @@ def extract(brief: Brief, place: Channel) -> Post:
 
 def name_release(brief: Brief) -> str:
     """Return product and version; what comes before a release is called so."""
-    prerelease = phrases_of(brief.language).prerelease
+    prerelease = phrase("prerelease", brief.language)
     return f"{brief.headline} ({prerelease})" if brief.prerelease else brief.headline
 
 
@@ -105,11 +105,10 @@ def _with_label(point: KeyPoint, text: str) -> str:
 
 def _footer(brief: Brief, missing: int) -> list[str]:
     """Return the link and how much was left out: of the release's own link, where that is."""
-    phrases = phrases_of(brief.language)
-    said = phrases.more.format(missing) if missing else phrases.extract
+    said = phrase("more" if missing else "extract", brief.language).format(missing)
     if not brief.links:
         return [said]
     url, text = brief.links[0].url, brief.links[0].text
-    if is_release_link(url):
+    if is_own(url):
         return [f"{said}: {url}"]
     return [f"{text}: {url}" if text and "://" not in text else url, said]

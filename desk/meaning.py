@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from hitl_orchestrator.desk.changelog import Changelog
+from hitl_orchestrator.desk.changelog import DATE, VERSION, Changelog, Release
 from hitl_orchestrator.desk.points import read_points
-from hitl_orchestrator.desk.release import DATE, VERSION, Release
 
 _WHOLE = re.compile(r"(?<![\w.,:/#-])(v|version |release )?(\d{1,4})(?![\w%.:/]|\s*%)", re.I)
 _ORDER = re.compile(

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hitl_orchestrator.desk.agent import DeskAnswer, DeskTask, ask, source_of
-from hitl_orchestrator.desk.changelog import Changelog, read_source
+from hitl_orchestrator.desk.changelog import Changelog, Release, read_source
 from hitl_orchestrator.desk.facets import Brief, KeyPoint
 from hitl_orchestrator.desk.language import language_of
 from hitl_orchestrator.desk.meaning import Meaning, find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
-from hitl_orchestrator.desk.release import Release
 from hitl_orchestrator.domain.records import Json, JsonObject
 
 MAX_OPTIONS = 10
