@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from hitl_orchestrator.desk.changelog import PRERELEASE, read_source
+from hitl_orchestrator.desk.changelog import PRERELEASE, Changelog, Release, read_source
 from hitl_orchestrator.desk.channels import channel
-from hitl_orchestrator.desk.facets import Brief, Issue, KeyPoint, Post
+from hitl_orchestrator.desk.facets import Brief, Issue, KeyPoint, Post, Rule
 from hitl_orchestrator.desk.language import phrase
 from hitl_orchestrator.desk.meaning import Meaning, find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
@@ -15,83 +15,93 @@ from hitl_orchestrator.desk.prose import addresses, beginnings, figures, sentenc
 _MARKUP = re.compile(
     r"\]\(|\]\[|\*\*|`|~~|(?<!\w)__\w|^#{1,6} |^\s*[-*+] \[[ xX]\]|^\|.*\|$|\{#|^\.\. |<!--|&#?\w+;"
     r"|</?(?:a|b|br|code|details|div|em|h[1-6]|hr|i|img|li|ol|p|pre|s|span|strong|sub|summary|sup"
-    r"|table|td|th|tr|ul)\b[^>]*>|[\ue000\ue001]"
+    r"|table|td|th|tr|ul)\b[^>]*>|[\ue000-\ue002]"
 )
 _CODE = re.compile(r"(?<!`)`{1,2}([^`]+)`{1,2}(?!`)")
-_CUT_OFF = re.compile(r"(?:…|(?<!\.)\.\.\.)\W*$")
 _LITTLE = 20  # letters
 
-Errors = Iterator[tuple[str, int | None, str]]  # rule, line, message
+
+Errors = Iterator[tuple[Rule, str]]
 
 
 class Evidence(NamedTuple):
     """What there is to check a post by.
 
-    `said`: all that may be drawn on; `code`: what looks like markup there and is none; `wrong`:
-    what the brief says against the source.
+    `figures` and `links` are all that may be drawn on; `code`: what looks like markup there and is
+    none; `wrong`: what the brief says against the source; `ends`: what a line may end with.
     """
 
     brief: Brief
     points: tuple[KeyPoint, ...]
-    said: str
-    links: tuple[str, ...]
-    code: tuple[str, ...] = ()
-    wrong: str = ""
+    figures: Sequence[str]
+    links: Sequence[str]
+    code: Sequence[str]
+    wrong: str
+    ends: frozenset[str]
 
 
 def gather_evidence(
     objective: str, source: str, brief: Brief, told: Sequence[str] = ()
 ) -> Evidence:
     """Read the source anew. A person's brief is one, where there is no other."""
-    said = "\n".join([objective, brief.audience, *told])
-    if not source and brief.madeBy == "a person":
-        said += brief.model_dump_json()
-        return Evidence(brief, brief.keyPoints, said, tuple(addresses(said)))
-    changelog = read_source(source, objective)
-    meaning = find_meaning(objective, changelog)
-    known = [*changelog.releases, *meaning.releases]
+    said, markup, wrong = [objective, brief.audience, *told, brief.headline], "", ""
+    points, links = brief.keyPoints, [*brief.links]
+    if source or brief.madeBy != "a person":
+        changelog = read_source(source, objective)
+        release, wrong = _find_release(brief, find_meaning(objective, changelog), changelog)
+        points, links = read_points(changelog, release), read_links(changelog, release)
+        markup = release.body
+        said.append(release.heading)
+    else:
+        said.append(brief.model_dump_json())
+    sections = {point.section or "" for point in points}
+    urls = [link.url for link in links] + addresses("\n".join(said))
+    ends = {_flat(one) for one in [*sections, *urls]}
+    for point in points:
+        ends |= {_flat(one) for one in [*beginnings(point.text), *sentences(point.text)]}
+    return Evidence(
+        brief,
+        points,
+        figures("\n".join([*said, *sections, *(point.text for point in points)])),
+        [url.rstrip("/") for url in urls],
+        sorted({" ".join(one.split()) for one in _CODE.findall(markup)}, key=len, reverse=True),
+        wrong,
+        frozenset(ends),
+    )
+
+
+def _find_release(brief: Brief, meaning: Meaning, changelog: Changelog) -> tuple[Release, str]:
+    """Return the brief's release and what the objective has against it, unless a person chose."""
+    known, meant = [*changelog.releases, *meaning.releases], meaning.releases[0]
     fits = [one for one in known if brief.version in (one.version, one.heading or None)]
-    fits = [one for one in fits if one.name == brief.product] or fits
     if not fits:
-        wrong = f"The source has no release {brief.version}."
-        return Evidence(brief, (), said, tuple(addresses(said)), wrong=wrong)
-    release, points = fits[0], read_points(changelog, fits[0])
-    links = [*addresses(said), *(link.url for link in read_links(changelog, release))]
-    code = {" ".join(found.split()) for found in _CODE.findall(release.body)}
-    sections = [point.section or "" for point in points]
-    texts = [said, brief.headline, release.heading, *(one.text for one in points), *sections]
-    longest_first = tuple(sorted(code, key=len, reverse=True))
-    wrong = _contradict(brief, meaning)
-    return Evidence(brief, points, "\n".join(texts), tuple(links), longest_first, wrong)
-
-
-def _contradict(brief: Brief, meaning: Meaning) -> str:
-    """Return what a brief says against its objective, unless a person chose so."""
-    meant = meaning.releases[0]
+        return Release(), f"The source has no release {brief.version}."
+    release = max(fits, key=lambda one: one.name == brief.product)
     if brief.releaseFrom == "person":
-        return ""
+        return release, ""
     if meaning.unclear:
-        return f"{meaning.unclear} Nobody was asked."
-    if brief.version != meant.version:
-        return f"The objective means {meant.version}, the brief {brief.version}."
-    if brief.product not in (meant.name, None):
-        return f"The objective means {meant.name}, the brief {brief.product}."
-    return ""
+        return release, f"{meaning.unclear} Nobody was asked."
+    pairs = ((meant.version, brief.version), (meant.name, brief.product or meant.name))
+    wrong = [
+        f"The objective means {one}, the brief {other}." for one, other in pairs if one != other
+    ]
+    return release, "".join(wrong[:1])
 
 
 def find_errors(post: Post, evidence: Evidence) -> list[Issue]:
     """Return what is wrong with a post; nothing is a matter of degree."""
-    lines = _lines(post, evidence)
-    checks = (
-        _check_release(post, evidence),
-        _check_claims([(None, post.subject or ""), *lines], evidence),
-        _check_wholeness(lines, evidence),
-        _check_completeness(post, evidence),
-    )
+    text, lines = _flat(post.text), _without_ours(post, evidence)
+    checked: list[tuple[int | None, Errors]] = [
+        (None, _check_release(post, evidence)),
+        (None, _check_completeness(text, lines, evidence)),
+        (None, _check_claims(post.subject or "", evidence)),
+    ]
+    for number, line in enumerate(lines, start=1):
+        checked += [(number, _check_claims(line, evidence)), (number, _check_ends(line, evidence))]
     return [
-        Issue.model_validate({"channel": post.channel, "rule": rule, "message": why, "line": line})
-        for errors in checks
-        for rule, line, why in errors
+        Issue(channel=post.channel, rule=rule, message=why, line=number)
+        for number, errors in checked
+        for rule, why in errors
     ]
 
 
@@ -99,93 +109,76 @@ def _check_release(post: Post, evidence: Evidence) -> Errors:
     brief = evidence.brief
     product, version = brief.product or brief.title, brief.version
     if evidence.wrong:
-        yield "release", None, evidence.wrong
+        yield "release", evidence.wrong
     for problem in channel(post.channel).problems(post):
-        yield "length", None, f"{problem[0].upper()}{problem[1:]}."
+        yield "length", f"{problem[0].upper()}{problem[1:]}."
     if product and _flat(product) not in _flat(post.content):
-        yield "product", None, f"It does not name {product}."
+        yield "product", f"It does not name {product}."
     if version and not re.search(rf"(?<![\w.])v?{re.escape(version)}(?![-.+]?\w)", post.content):
-        yield "version", None, f"It does not name {version}."
+        yield "version", f"It does not name {version}."
     called = phrase("prerelease", brief.language)
-    is_called_so = called in post.content or PRERELEASE.search(post.content)
-    if brief.prerelease and not is_called_so:
-        yield "version", None, "It does not say that this comes before the release."
+    if brief.prerelease and called not in post.content and not PRERELEASE.search(post.content):
+        yield "version", "It does not say that this comes before the release."
 
 
-def _check_claims(lines: Sequence[tuple[int | None, str]], evidence: Evidence) -> Errors:
-    known = figures(evidence.said)
-    links = {link.rstrip("/") for link in evidence.links}
-    for line, text in lines:
-        for figure in figures(text):
-            is_begun = "." in figure and any(one.startswith(f"{figure}.") for one in known)
-            if figure not in known and not is_begun:
-                yield "figures", line, f"{figure} is not in this release’s text."
-        for url in addresses(text):
-            if url.rstrip("/") not in links:
-                yield "links", line, f"{url} is not in this release’s text."
-        for literal in evidence.code:
-            text = text.replace(literal, "x")
-        if found := _MARKUP.search(text):
-            yield "markup", line, f"“{found[0]}” is left of the source’s markup."
+def _check_claims(text: str, evidence: Evidence) -> Errors:
+    for figure in figures(text):
+        is_begun = "." in figure and any(one.startswith(f"{figure}.") for one in evidence.figures)
+        if figure not in evidence.figures and not is_begun:
+            yield "figures", f"{figure} is not in this release’s text."
+    for url in addresses(text):
+        if url.rstrip("/") not in evidence.links:
+            yield "links", f"{url} is not in this release’s text."
+    for literal in evidence.code:
+        text = text.replace(literal, "x")
+    if found := _MARKUP.search(text):
+        yield "markup", f"“{found[0]}” is left of the source’s markup."
 
 
-def _check_wholeness(lines: Sequence[tuple[int, str]], evidence: Evidence) -> Errors:
+def _check_ends(text: str, evidence: Evidence) -> Errors:
     """Find what ends where no sentence of the source does."""
-    wholes = {_flat(point.text) for point in evidence.points}
-    known = {_flat(point.section or "") for point in evidence.points} | wholes
-    for point in evidence.points:
-        parts = sentences(point.text)
-        known |= {_flat(" ".join(parts[:count])) for count in range(1, len(parts))}
-    for line, text in lines:
-        for part in dict.fromkeys([text, *sentences(text)]):
-            said = _flat(part.removeprefix("• "))
-            begun = said.rstrip(".") if len(said) >= _LITTLE and said not in known else "\n"
-            is_quoted = any(said[-30:] in whole for whole in wholes)
-            if _CUT_OFF.search(said) and not is_quoted and not part.endswith(evidence.links):
-                yield "sentences", line, f"“{part[-60:]}” is cut off."
-            elif any(one.startswith(begun) and one.rstrip(".") != begun for one in wholes):
-                yield "sentences", line, f"“{part[-60:]}” ends in the middle of a sentence."
+    for part in dict.fromkeys([text, *sentences(text)]):
+        said = _flat(part.removeprefix("• "))
+        begun = said.rstrip(".")
+        if not said or any(said.endswith(one) for one in evidence.ends if one):
+            continue
+        if re.search(r"(?:…|\.\.\.)\W*$", said):
+            yield "sentences", f"“{part[-60:]}” is cut off."
+        elif len(said) >= _LITTLE and any(one.startswith(begun) for one in evidence.ends):
+            yield "sentences", f"“{part[-60:]}” ends in the middle of a sentence."
 
 
-def _check_completeness(post: Post, evidence: Evidence) -> Errors:
-    text, points, brief = _flat(post.text), evidence.points, evidence.brief
+def _check_completeness(text: str, lines: Sequence[str], evidence: Evidence) -> Errors:
+    points, brief = evidence.points, evidence.brief
     for point in points:
         if point.is_urgent and _flat(point.text) not in text:
-            yield "left-out", None, f"Of what is {point.kind}, this is missing: “{point.text}”"
+            yield "left-out", f"Of what is {point.kind}, this is missing: “{point.text}”"
     repairs = [point for point in points if point.kind in ("fixed", "security")]
     if repairs and not any(_is_told(point, text) for point in repairs):
-        yield "left-out", None, f"Of {len(repairs)} fixed and security items none is in it."
-    said = " ".join(_flat(line) for _, line in _lines(post, evidence))
+        yield "left-out", f"Of {len(repairs)} fixed and security items none is in it."
+    said = _flat(" ".join(lines))
     for name in (brief.headline, brief.product or "", brief.version or ""):
         said = said.replace(_flat(name), "")
     has_points = any(_is_told(point, text) for point in points)
     if not has_points and len(re.findall(r"[^\W\d_]", said)) < _LITTLE:
-        yield "empty", None, "It says nothing but what it is about."
+        yield "empty", "It says nothing but what it is about."
 
 
 def _is_told(point: KeyPoint, text: str) -> bool:
     """Say whether a flat text has the beginning of a point, or half of its longer words."""
     words = set(re.findall(r"\w{4,}", _flat(point.text)))
     is_alike = bool(words) and 2 * sum(word in text for word in words) >= len(words)
-    return is_alike or _begins_in(point, text)
+    return is_alike or any(_flat(one) in text for one in beginnings(point.text))
 
 
-def _begins_in(point: KeyPoint, text: str) -> bool:
-    return any(_flat(one) in text for one in beginnings(point.text))
-
-
-def _lines(post: Post, evidence: Evidence) -> list[tuple[int, str]]:
-    """Return the lines and their numbers, without our own words on how much was left out."""
+def _without_ours(post: Post, evidence: Evidence) -> list[str]:
+    """Return the lines without our own words on how much was left out, if that is true."""
     text, language = _flat(post.text), evidence.brief.language
-    counted = re.compile(re.escape(phrase("more", language)).replace(re.escape("{}"), r"(\d+)"))
-    missing = sum(not _begins_in(point, text) for point in evidence.points)
-    found: list[tuple[int, str]] = []
-    for number, line in enumerate(post.text.split("\n"), start=1):
-        ours = counted.match(line)
-        if ours and missing <= int(ours[1]) <= len(evidence.points):
-            line = line[ours.end() :]
-        found.append((number, line.removeprefix(phrase("extract", language))))
-    return found
+    missing = sum(not _is_told(point, text) for point in evidence.points)
+    counts = range(missing, len(evidence.points) + 1)
+    ours = [phrase("more", language).format(count) for count in counts]
+    ours = "|".join(map(re.escape, [*ours, phrase("extract", language)]))
+    return [re.sub(f"^(?:{ours})", "", line) for line in post.text.split("\n")]
 
 
 def _flat(text: str) -> str:

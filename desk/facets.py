@@ -14,6 +14,11 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r
 ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 PointKind = Literal["security", "breaking", "new", "fixed", "changed", "internal", "other"]
 
+Rule = Literal[
+    "release", "product", "version", "figures", "links", "sentences", "markup", "left-out", "empty",
+    "length",
+]  # fmt: skip
+
 
 class KeyPoint(Record):
     text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
@@ -24,6 +29,10 @@ class KeyPoint(Record):
     @property
     def is_urgent(self) -> bool:
         return self.kind in ("breaking", "security")
+
+    @property
+    def is_news(self) -> bool:
+        return self.section is None or self.kind not in ("internal", "other")
 
     @property
     def opens(self) -> bool:
@@ -80,10 +89,7 @@ class Issue(Record):
     """An error. `line`: of the post's text, from 1; without one it is about the whole."""
 
     channel: ChannelName
-    rule: Literal[
-        "release", "product", "version", "figures", "links", "sentences", "markup",
-        "left-out", "empty", "length",
-    ]  # fmt: skip
+    rule: Rule
     message: str
     line: int | None = None
 
