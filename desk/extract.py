@@ -48,7 +48,9 @@ def _order(brief: Brief, has_room: bool) -> list[int]:
         leads = number in brief.lead
         if leads or has_room or point.is_news:
             seen[point.section] += 1
-            turns.append((not point.opens, not leads, seen[point.section], number))
+            turns.append(
+                (point.section is not None or point.whole, not leads, seen[point.section], number)
+            )
     return [number for *_, number in sorted(turns)]
 
 
