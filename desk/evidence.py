@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hitl_orchestrator.desk.changelog import PRERELEASE, Changelog, Release, read_source
 from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import Brief, Issue, KeyPoint, Post, Rule
-from hitl_orchestrator.desk.language import phrase
+from hitl_orchestrator.desk.language import phrases_of
 from hitl_orchestrator.desk.meaning import Meaning, find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
 from hitl_orchestrator.desk.prose import addresses, beginnings, figures, sentences
@@ -116,7 +116,7 @@ def _check_release(post: Post, evidence: Evidence) -> Errors:
         yield "product", f"It does not name {product}."
     if version and not re.search(rf"(?<![\w.])v?{re.escape(version)}(?![-.+]?\w)", post.content):
         yield "version", f"It does not name {version}."
-    called = phrase("prerelease", brief.language)
+    called = phrases_of(brief.language).prerelease
     if brief.prerelease and called not in post.content and not PRERELEASE.search(post.content):
         yield "version", "It does not say that this comes before the release."
 
@@ -140,7 +140,7 @@ def _check_ends(text: str, evidence: Evidence) -> Errors:
     for part in dict.fromkeys([text, *sentences(text)]):
         said = _flat(part.removeprefix("• "))
         begun = said.rstrip(".")
-        if not said or any(said.endswith(one) for one in evidence.ends if one):
+        if said in evidence.ends or any(said.endswith(one) for one in evidence.ends if one):
             continue
         if re.search(r"(?:…|\.\.\.)\W*$", said):
             yield "sentences", f"“{part[-60:]}” is cut off."
@@ -173,12 +173,16 @@ def _is_told(point: KeyPoint, text: str) -> bool:
 
 def _without_ours(post: Post, evidence: Evidence) -> list[str]:
     """Return the lines without our own words on how much was left out, if that is true."""
-    text, language = _flat(post.text), evidence.brief.language
+    text, phrases = _flat(post.text), phrases_of(evidence.brief.language)
     missing = sum(not _is_told(point, text) for point in evidence.points)
-    counts = range(missing, len(evidence.points) + 1)
-    ours = [phrase("more", language).format(count) for count in counts]
-    ours = "|".join(map(re.escape, [*ours, phrase("extract", language)]))
-    return [re.sub(f"^(?:{ours})", "", line) for line in post.text.split("\n")]
+    counted = re.compile(re.escape(phrases.more).replace(re.escape("{}"), r"(\d+)"))
+    lines: list[str] = []
+    for line in post.text.split("\n"):
+        ours = counted.match(line)
+        if ours and missing <= int(ours[1]) <= len(evidence.points):
+            line = line[ours.end() :]
+        lines.append(line.removeprefix(phrases.extract))
+    return lines
 
 
 def _flat(text: str) -> str:

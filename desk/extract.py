@@ -6,7 +6,7 @@ from itertools import groupby
 from hitl_orchestrator.desk.channels import Channel
 from hitl_orchestrator.desk.document import is_credit
 from hitl_orchestrator.desk.facets import Brief, Post
-from hitl_orchestrator.desk.language import phrase
+from hitl_orchestrator.desk.language import phrases_of
 from hitl_orchestrator.desk.points import is_own, kind_by_itself
 from hitl_orchestrator.desk.prose import addresses, beginnings
 
@@ -33,8 +33,8 @@ def extract(brief: Brief, place: Channel) -> Post:
 
 def name_release(brief: Brief) -> str:
     """Return product and version; what comes before a release is called so."""
-    prerelease = phrase("prerelease", brief.language)
-    return f"{brief.headline} ({prerelease})" if brief.prerelease else brief.headline
+    called = f"{brief.headline} ({phrases_of(brief.language).prerelease})"
+    return called if brief.prerelease else brief.headline
 
 
 def _order(brief: Brief, has_room: bool) -> list[int]:
@@ -101,9 +101,11 @@ def _with_label(brief: Brief, number: int, text: str) -> str:
 
 def _footer(brief: Brief, missing: int) -> list[str]:
     """Return the link and how much was left out: of the release's own link, where that is."""
-    said = phrase("more" if missing else "extract", brief.language).format(missing)
-    for url, text in [(link.url, link.text) for link in brief.links[:1]]:
-        if is_own(url):
-            return [f"{said}: {url}"]
-        return [f"{text}: {url}" if text and "://" not in text else url, said]
-    return [said]
+    phrases = phrases_of(brief.language)
+    said = phrases.more.format(missing) if missing else phrases.extract
+    if not brief.links:
+        return [said]
+    url, text = brief.links[0].url, brief.links[0].text
+    if is_own(url):
+        return [f"{said}: {url}"]
+    return [f"{text}: {url}" if text and "://" not in text else url, said]
