@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from hitl_orchestrator.desk.agent import DeskTask, guidance_of, source_of
 from hitl_orchestrator.desk.changelog import PRERELEASE, Changelog, Release, read_source
 from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import Brief, Issue, KeyPoint, Post, Rule
@@ -40,11 +41,11 @@ class Evidence(NamedTuple):
     ends: frozenset[str]
 
 
-def gather_evidence(
-    objective: str, source: str, brief: Brief, told: Sequence[str] = ()
-) -> Evidence:
+def gather_evidence(task: DeskTask, brief: Brief) -> Evidence:
     """Read the source anew. A person's brief is one, where there is no other."""
-    said, markup, wrong = [objective, brief.audience, *told, brief.headline], "", ""
+    objective, source = task["objective"], source_of(task)
+    said = [objective, brief.audience, *guidance_of(task), brief.headline]
+    markup, wrong = "", ""
     points, links = brief.keyPoints, [*brief.links]
     if source or brief.madeBy != "a person":
         changelog = read_source(source, objective)
