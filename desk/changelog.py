@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from hitl_orchestrator.desk.document import BOLD, Block, read_markdown, read_restructured
 from hitl_orchestrator.desk.language import patterns
 
+Doubt = Literal["", "yanked", "unreleased"]
 _PRE = r"alpha|beta|preview|pre|rc|dev|canary|nightly|next|snapshot"
 VERSION = re.compile(
     rf"(?<![\d.])\d+(?:\.\d+)+(?:(?:[-._ ]?(?:{_PRE}|post)|[-._]?[abcm])(?:[-._]?\d+)*(?![a-z]))?"
@@ -25,16 +25,20 @@ DATE = re.compile(
 )
 _WHOLE = re.compile(r"(?:v|version |release )?(\d{1,4})(?=\s*(?:[-–—(/:].*)?$)", re.I)
 _NOISE, _UNRELEASED = patterns("headings")["title"], patterns("headings")["unreleased"]
+_DOUBTS: dict[Doubt, re.Pattern[str]] = {
+    "unreleased": _UNRELEASED,
+    "yanked": re.compile(r"\b(?:yanked|withdrawn|retracted)\b", re.I),
+}
 _MAY_FOLLOW = re.compile(
     rf"[)}}_\"'’]*\s*(?:$|[^\w\s]|\d|{_NOISE.pattern}|{_UNRELEASED.pattern})", re.I
 )
+# In front of a name, and what is none.
 _LINKING = re.compile(
-    r"^(?:(?:of|for|in|to|the|our|new|von|für|zu|der|die|das|de|du|des|la|le|del|do|da)\s+|d['’])+",
-    re.I,
+    r"^(?:(?:of|for|in|the|our|new|von|für|der|die|das|de|du|la|le|del)\s+|d['’])+", re.I
 )
 _NO_NAME = re.compile(
     r"\b(?:to|from|for|with|since|until|in|on|after|before|and|how|why|when|upgrad\w*|migrat\w*"
-    r"|support\w*|compatib\w*|removed|requires?|supported|nach|von|vers|depuis)\b",
+    r"|support\w*|compatib\w*|removed|requires?|nach|vers|depuis)\b",
     re.I,
 )
 # What is no text: front matter, code that is fenced, comments.
@@ -66,10 +70,7 @@ class Heading(NamedTuple):
     ends: int
     level: int
     markup: str
-
-    @property
-    def text(self) -> str:
-        return " ".join(_MARKUP.sub("", self.markup).split())
+    text: str
 
 
 class Release(NamedTuple):
@@ -83,7 +84,7 @@ class Release(NamedTuple):
     heading: str = ""
     markup: str = ""
     body: str = ""
-    doubt: Literal["", "yanked", "unreleased"] = ""
+    doubt: Doubt = ""
     is_prerelease: bool = False
 
     @property
@@ -93,15 +94,11 @@ class Release(NamedTuple):
 
 
 class Changelog(NamedTuple):
-    """`title`: unless it is a word for changelog; `product`: if the title names one.
-
-    `definitions`: of what is linked to anywhere.
-    """
+    """`title`: unless it is a word for changelog; `definitions`: of what is linked to anywhere."""
 
     text: str
     is_restructured: bool
     title: str
-    product: str
     releases: tuple[Release, ...]
     definitions: str
 
@@ -133,14 +130,9 @@ def read_changelog(text: str) -> Changelog:
     title = first.text if first and first not in known else ""
     body = text[first.ends :] if first and first.level == 1 else text
     releases = _find_releases(text, headings, known) or [Release(body=body)]
-    return Changelog(
-        text,
-        is_restructured,
-        title if _NOISE.sub("", title).strip(" -–—:|()") else "",
-        name_in(title),
-        tuple(releases),
-        "\n".join(_DEFINITION.findall(text)),
-    )
+    title = title if _NOISE.sub("", title).strip(" -–—:|()") else ""
+    definitions = "\n".join(_DEFINITION.findall(text))
+    return Changelog(text, is_restructured, title, tuple(releases), definitions)
 
 
 def _find_headings(text: str, is_restructured: bool) -> Iterator[Heading]:
@@ -159,7 +151,7 @@ def _find_headings(text: str, is_restructured: bool) -> Iterator[Heading]:
                 continue
             level = styles.index(style) + 1
         markup = found["marked"] or found["bold"] or found["titled"] or ""
-        yield Heading(*found.span(), level, markup.strip())
+        yield Heading(*found.span(), level, markup, " ".join(_MARKUP.sub("", markup).split()))
 
 
 def _find_releases(
@@ -169,8 +161,9 @@ def _find_releases(
     top = min((heading.level for heading in known), default=0)
     merged: dict[tuple[str, str | None], Release] = {}
     level, key = 0, None
-    end = Heading(len(text), 0, 0, "")
-    for heading, following in pairwise([*headings, end]):
+    for heading, end in zip(
+        headings, [*(one.begins for one in headings[1:]), len(text)], strict=False
+    ):
         found, begins = known.get(heading), heading.begins
         is_number = found and not found.name and VERSION.fullmatch(found.version or "")
         if found and (heading.level == top or is_number):
@@ -179,7 +172,7 @@ def _find_releases(
         elif heading.level < level:
             key = None
         if key:
-            body = f"{merged[key].body}\n{text[begins : following.begins]}"
+            body = f"{merged[key].body}\n{text[begins:end]}"
             merged[key] = merged[key]._replace(body=body)
     return [*merged.values()]
 
@@ -187,17 +180,12 @@ def _find_releases(
 def read_heading(heading: Heading) -> Release | None:
     """Return the release that a heading begins."""
     text = heading.text
-    is_unreleased = bool(_UNRELEASED.search(text))
-    doubt = "yanked" if re.search(r"\b(?:yanked|withdrawn|retracted)\b", text, re.I) else ""
-    release = Release(heading=text, markup=heading.markup, doubt=doubt)
-    numbers = sorted(VERSION.finditer(text), key=lambda one: bool(DATE.fullmatch(one[0])))
-    number = next(iter(numbers), None) or DATE.search(text) or _WHOLE.match(text)
-    if is_unreleased:
-        release = release._replace(doubt="unreleased")
-        if number is None:
-            return release if len(text.split()) <= 4 else None
+    doubts: list[Doubt] = [doubt for doubt, said in _DOUBTS.items() if said.search(text)]
+    release = Release(heading=text, markup=heading.markup, doubt=doubts[0] if doubts else "")
+    versions = (one for one in VERSION.finditer(text) if not DATE.fullmatch(one[0]))
+    number = next(versions, None) or DATE.search(text) or _WHOLE.match(text)
     if number is None:
-        return None
+        return release if "unreleased" in doubts and len(text.split()) <= 4 else None
     before, rest = text[: number.start()], DATE.sub("", text[number.end() :])
     found = number[number.lastindex or 0]
     if _NO_NAME.search(before) or not _MAY_FOLLOW.match(rest):
@@ -211,9 +199,7 @@ def read_heading(heading: Heading) -> Release | None:
 
 def name_in(text: str) -> str:
     """Return the name that is left of a heading, if it is one."""
-    left = " ".join(_NOISE.sub(" ", text.replace('"', "")).split())
-    left = re.sub(r"(?:[\s@/(:–—-]|(?<![A-Za-z])v)+$", "", _LINKING.sub("", left)).strip(
-        " -–—:|()@/"
-    )
+    left = _LINKING.sub("", " ".join(_NOISE.sub(" ", text.replace('"', "")).split()))
+    left = re.sub(r"(?:[\s@/(:–—-]|(?<![A-Za-z])v)+$", "", left).strip(" -–—:|()@/")
     is_name = any(map(str.isalpha, left)) and len(left.split()) <= 4
     return left if is_name and not DATE.search(left) and not _NO_NAME.search(left) else ""

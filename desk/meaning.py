@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from hitl_orchestrator.desk.changelog import DATE, VERSION, Changelog, Release
+from hitl_orchestrator.desk.changelog import DATE, VERSION, Changelog, Release, name_in
 from hitl_orchestrator.desk.points import read_points
 
 _NUMBER = re.compile(
@@ -46,7 +46,7 @@ def find_meaning(objective: str, changelog: Changelog) -> Meaning:
     if len(fits) > 1 and len(called) == 1:
         fits, unclear = called, ""
     names = {one.name for one in fits if one.name}
-    found = names.pop() if len(names) == 1 else changelog.product
+    found = names.pop() if len(names) == 1 else name_in(changelog.title)
     needs_product = not changelog.title or any(one.version for one in fits)
     products = [*filter(None, [said, found])]
     if _are_alike(said, found):
