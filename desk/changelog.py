@@ -23,7 +23,7 @@ DATE = re.compile(
     rf"|(?:\d{{1,2}}(?:st|nd|rd|th)?\s+)?\b{_MONTH}\s+(?:\d{{1,2}}(?:st|nd|rd|th)?,?\s+)?\d{{4}}",
     re.I,
 )
-_WHOLE = re.compile(r"(?:v|version |release )?(\d{1,4})(?=\s*(?:[-–—(/:].*)?$)", re.I)
+_WHOLE = re.compile(r"(?:v|version |release )?(\d{1,4})(?=\s*(?:[(:]|$)|\s+[-–—/])", re.I)
 _NOISE, _UNRELEASED = patterns("headings")["title"], patterns("headings")["unreleased"]
 _DOUBTS: dict[Doubt, re.Pattern[str]] = {
     "unreleased": _UNRELEASED,
@@ -128,7 +128,7 @@ def read_changelog(text: str) -> Changelog:
     top = min((heading.level for heading in known), default=BOLD)
     first = headings[0] if headings and headings[0].level <= top else None
     title = first.text if first and first not in known else ""
-    body = text[first.ends :] if first and first.level == 1 else text
+    body = text[first.ends :] if first else text
     releases = _find_releases(text, headings, known) or [Release(body=body)]
     title = title if _NOISE.sub("", title).strip(" -–—:|()") else ""
     definitions = "\n".join(_DEFINITION.findall(text))
@@ -183,7 +183,7 @@ def read_heading(heading: Heading) -> Release | None:
     doubts: list[Doubt] = [doubt for doubt, said in _DOUBTS.items() if said.search(text)]
     release = Release(heading=text, markup=heading.markup, doubt=doubts[0] if doubts else "")
     versions = (one for one in VERSION.finditer(text) if not DATE.fullmatch(one[0]))
-    number = next(versions, None) or DATE.search(text) or _WHOLE.match(text)
+    number = next(versions, None) or _WHOLE.match(text) or DATE.search(text)
     if number is None:
         return release if "unreleased" in doubts and len(text.split()) <= 4 else None
     before, rest = text[: number.start()], DATE.sub("", text[number.end() :])

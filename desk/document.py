@@ -12,7 +12,8 @@ from mdit_py_plugins.tasklists import tasklists_plugin
 BOLD, COLON, PARAGRAPH, ITEM = 7, 8, 9, 10  # levels of a Block; an item adds its depth
 UNDONE = "\ue002"  # the box of a task that is not done
 _CREDIT_MARKS = "\ue000{}\ue001"  # around a link to an issue, a commit or a person
-_CREDIT = re.compile(
+# To an issue, a commit or a profile: nowhere for readers.
+CREDIT_LINK = re.compile(
     r"/(?:pull|pulls|issues?|merge_requests|commit|commits|security/advisories)/[\w-]+"
     r"|^https?://(?:www\.)?(?:github|gitlab|codeberg|bitbucket)\.\w+/(?:apps/)?[\w.-]+/?$"
     r"|^https?://(?:twitter|x|mastodon\.\w+)\.\w+/"
@@ -58,11 +59,6 @@ class Block(NamedTuple):
     @property
     def is_item(self) -> bool:
         return self.level > ITEM and not self.is_detail
-
-
-def is_credit(url: str) -> bool:
-    """Say whether an address leads to an issue, a commit or a profile: nowhere for readers."""
-    return bool(_CREDIT.search(url))
 
 
 def read_markdown(text: str) -> list[Block]:
@@ -126,7 +122,7 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         label = " ".join(self.text[self.opened[1] :].split()) if tag == "a" else ""
-        if label and is_credit(self.opened[0]):
+        if label and CREDIT_LINK.search(self.opened[0]):
             self.text = self.text[: self.opened[1]] + _CREDIT_MARKS.format(label)
         elif label:
             self.links.append(Hyperlink(self.opened[0], label))

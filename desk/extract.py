@@ -4,10 +4,10 @@ from collections import Counter
 from itertools import groupby
 
 from hitl_orchestrator.desk.channels import Channel
-from hitl_orchestrator.desk.document import is_credit
+from hitl_orchestrator.desk.document import CREDIT_LINK
 from hitl_orchestrator.desk.facets import Brief, Post
 from hitl_orchestrator.desk.language import phrases_of
-from hitl_orchestrator.desk.points import is_own, kind_by_itself
+from hitl_orchestrator.desk.points import OWN_LINK, kind_by_itself
 from hitl_orchestrator.desk.prose import addresses, beginnings
 
 Taken = dict[int, str]  # the texts of points, by the points' numbers
@@ -69,8 +69,9 @@ def _may_stand(brief: Brief, place: Channel, taken: Taken, number: int) -> bool:
 def _take(brief: Brief, place: Channel, taken: Taken, number: int) -> bool:
     """Take a point if it fits, whole or by its first sentences."""
     for text in beginnings(brief.keyPoints[number].text):
-        leads_to_issue = any(map(is_credit, addresses(text)))
-        if not leads_to_issue and place.fits(_render(brief, place, taken | {number: text})):
+        leads_to_issue = any(map(CREDIT_LINK.search, addresses(text)))
+        longer = place.count(_render(brief, place, taken | {number: text}))
+        if not leads_to_issue and longer <= place.limit:
             taken[number] = text
             return True
     return False
@@ -106,6 +107,6 @@ def _footer(brief: Brief, missing: int) -> list[str]:
     if not brief.links:
         return [said]
     url, text = brief.links[0].url, brief.links[0].text
-    if is_own(url):
+    if OWN_LINK.search(url):
         return [f"{said}: {url}"]
     return [f"{text}: {url}" if text and "://" not in text else url, said]

@@ -6,13 +6,15 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from hitl_orchestrator.desk.changelog import Changelog, Release
-from hitl_orchestrator.desk.document import COLON, ITEM, PARAGRAPH, UNDONE, Block, is_credit
+from hitl_orchestrator.desk.document import COLON, CREDIT_LINK, ITEM, PARAGRAPH, UNDONE, Block
 from hitl_orchestrator.desk.facets import KeyPoint, Link, PointKind
 from hitl_orchestrator.desk.language import patterns
 from hitl_orchestrator.desk.prose import addresses, sentences
 
 _HEADINGS, _ITEMS = patterns("headings"), patterns("items")
 _KINDS: tuple[PointKind, ...] = ("breaking", "security", "internal", "fixed", "changed", "new")
+_MARKS = re.compile("[\ue000-\ue002]")
+_CUT = re.compile(r"(?:\.\.\.|…)|.*(?:[:：…]|\.\.\.)$", re.S)
 _NAME_WORDS = 5  # what has fewer is a name, not a sentence
 _CREDIT = (
     r"(?:\ue000[^\ue001]*\ue001|(?:[\w.-]+/[\w.-]+)?#\d+|GH-\d+|!\d+|\[?@[\w-]+(?:\[bot\])?\]?"
@@ -33,7 +35,7 @@ _EMPTY = re.compile(
     r"full changelog|related issues|https?://\S+$|etc\.?$|(?:released?:?\s*)?[\W\d_]*$", re.I
 )
 _THANKS = re.compile(r"contributors|thank|acknowledg|sponsors", re.I)
-_OWN_LINK = re.compile(r"/(?:releases/tag|compare|tree|tag|-/tags|-/releases|-/compare)/")
+OWN_LINK = re.compile(r"/(?:releases/tag|compare|tree|tag|-/tags|-/releases|-/compare)/")
 _NO_LINK = re.compile(
     r"shields\.io|badge|keepachangelog|semver\.org|/actions/|codecov|travis-ci|/security/advisories",
     re.I,
@@ -54,7 +56,7 @@ def read_points(changelog: Changelog, release: Release) -> tuple[KeyPoint, ...]:
     for said in _statements(changelog.read(release.body)):
         kind = _kind(said.text, [one.text for one in said.above])
         is_needed = not said.block.is_detail or kind in ("breaking", "security")
-        if is_needed and not _is_cut(said.text):
+        if is_needed and not _CUT.match(said.text):
             text = _under([one.text for one in said.above if one.level >= ITEM], said.text)
             section = next((one.text for one in said.above[::-1] if one.level < ITEM), None)
             whole = said.block.is_item
@@ -67,21 +69,13 @@ def read_links(changelog: Changelog, release: Release) -> list[Link]:
     """Return the release's links for readers: its own, its tag or what it compares, come first."""
     found: list[Link] = []
     for block in [*changelog.read(release.markup), *changelog.read(release.body)]:
-        urls = [*block.links, *((url, "") for url in addresses(unmark(block.text)))]
+        urls = [*block.links, *((url, "") for url in addresses(_MARKS.sub("", block.text)))]
         for url, text in urls:
             if re.match(r"https?://\S{1,900}$", url) and not _NO_LINK.search(url):
                 found.append(Link(url=url, text=text[:100]))
-    own = [link for link in found if is_own(link.url)]
-    return own + [link for link in found if not is_credit(link.url) and link not in own]
-
-
-def is_own(url: str) -> bool:
-    """Say whether an address leads to a release's tag, or to what it compares."""
-    return bool(_OWN_LINK.search(url))
-
-
-def unmark(text: str) -> str:
-    return re.sub("[\ue000-\ue002]", "", text)
+    own = [link for link in found if OWN_LINK.search(link.url)]
+    rest = [link for link in found if link not in own and not CREDIT_LINK.search(link.url)]
+    return own + rest
 
 
 def _statements(blocks: Sequence[Block]) -> list[_Statement]:
@@ -89,7 +83,7 @@ def _statements(blocks: Sequence[Block]) -> list[_Statement]:
     found, above, leader = list[_Statement](), list[Block](), None
     for block, following in zip_longest(blocks, blocks[1:]):
         above = [one for one in above if one.level < block.level]
-        text = unmark(block.text) if block.level < PARAGRAPH else clean(block.text)
+        text = _MARKS.sub("", block.text) if block.level < PARAGRAPH else clean(block.text)
         is_name = len(text.split()) < _NAME_WORDS
         leads_on = following and following.level > max(block.level, ITEM)
         if leader and block.level > leader.level:
@@ -121,10 +115,6 @@ def _is_idle(text: str, block: Block, above: Sequence[Block]) -> bool:
     return bool(leads_away or _EMPTY.match(text) or (above and _THANKS.search(above[-1].text)))
 
 
-def _is_cut(text: str) -> bool:
-    return text.startswith(("...", "…")) or text.endswith((":", "：", "...", "…"))
-
-
 def _under(names: Sequence[str], text: str) -> str:
     for name in reversed(names):
         text = text if name.casefold() in text.casefold() else f"{name}: {text}"
@@ -136,7 +126,7 @@ def clean(text: str) -> str:
     said = _CREDITS.sub("", text).rstrip(" -–—,;")
     if text.endswith(".") and said[-1:].isalnum():
         said += "."
-    return re.sub(r"^(?::[a-z0-9_+-]+:\s*|\[![A-Z]+\]\s*)+", "", unmark(said))
+    return re.sub(r"^(?::[a-z0-9_+-]+:\s*|\[![A-Z]+\]\s*)+", "", _MARKS.sub("", said))
 
 
 def _kind(text: str, headings: Sequence[str]) -> PointKind:
