@@ -43,18 +43,21 @@ _NO_NAME = re.compile(
 )
 # What is no text: front matter, code that is fenced, comments.
 _ASIDE = re.compile(
-    r"\A---\n.*?\n---$|^ *(```+|~~~+)[^`\n]*\n.*?(?:^ *\1[ \t]*$|\Z)|^ *<!--.*?-->", re.S | re.M
+    r"\A---\n.*?\n---$|^ *(```+|~~~+)[^`\n]*\n.*?(?:^ *\1[ \t]*$|\Z)|^ *<!--(?:(?!<!--).)*?-->",
+    re.S | re.M,
 )
 _SIGN = r"[=\-~^\"'`#*+:.<>_]"
 _HEADING = re.compile(
-    r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<marked>.*?)[ \t]*#*$"
+    r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<marked>.*)$"
     r"|^(?P<bold>(\*\*|__)(?!\s)(?:(?!\4).)+\4\s*[:：]?)$"
     rf"|^(?:(?P<over>({_SIGN})\6{{2,}})[ \t]*\n ?)?"
     rf"(?P<titled>(?!{_SIGN}{{3}}|(?:[-*+>|]|\d+[.)])\s|\.\.)\S.*)\n"
     rf"(?P<under>({_SIGN})\9{{2,}})[ \t]*$",
     re.M,
 )
-_MARKUP = re.compile(r"!\[[^\]]*\]\([^)]*\)|<[^>]*>|\]\([^)]*\)|\]\[[^\]]*\]|`_*|[\[\]*]|\\(?=\W)")
+_MARKUP = re.compile(
+    r"!\[[^\[\]]*\]\([^()]*\)|<[^<>]*>|\]\([^()]*\)|\]\[[^\[\]]*\]|`_*|[\[\]*]|\\(?=\W)"
+)
 _RESTRUCTURED = re.compile(
     r"^\.\. |:[\w:]+:`[^`]+`|`__?\b|^[^\s#|>*-].*\n([~^\"'+*:.])\1{3,}\s*$", re.M
 )
@@ -150,7 +153,9 @@ def _find_headings(text: str, is_restructured: bool) -> Iterator[Heading]:
             if style not in styles:
                 continue
             level = styles.index(style) + 1
-        markup = found["marked"] or found["bold"] or found["titled"] or ""
+        markup = (found["marked"] or found["bold"] or found["titled"] or "").strip()
+        if markup.rstrip("#").endswith(" "):
+            markup = markup.rstrip("# ")
         yield Heading(*found.span(), level, markup, " ".join(_MARKUP.sub("", markup).split()))
 
 

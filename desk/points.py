@@ -123,7 +123,7 @@ def _under(names: Sequence[str], text: str) -> str:
 
 def clean(text: str) -> str:
     """Return a text without who did it and under which number, where these stand at its end."""
-    said = _CREDITS.sub("", text).rstrip(" -–—,;")
+    said = (text[:-2000] + _CREDITS.sub("", text[-2000:])).rstrip(" -–—,;")
     if text.endswith(".") and said[-1:].isalnum():
         said += "."
     return re.sub(r"^(?::[a-z0-9_+-]+:\s*|\[![A-Z]+\]\s*)+", "", _MARKS.sub("", said))
