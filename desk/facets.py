@@ -20,7 +20,7 @@ Rule = Literal[
 ]  # fmt: skip
 
 
-class Given(Record):
+class DeskInputs(Record):
     """What goes in, beside the objective."""
 
     source: str = Field(
@@ -158,7 +158,7 @@ def _schema(record: type[Record]) -> JsonObject:
 
 
 SCHEMAS: dict[str, JsonObject] = {
-    **Given.model_json_schema()["properties"],
+    **DeskInputs.model_json_schema()["properties"],
     "brief": _schema(Brief),
     "drafts": _schema(Drafts),
     "review": _schema(Review),
