@@ -128,10 +128,10 @@ def read_changelog(text: str) -> Changelog:
     text = text if is_restructured else _ASIDE.sub("", text)
     headings = [*_find_headings(text, is_restructured)]
     known = {one: found for one in headings if (found := read_heading(one))}
-    top = min((heading.level for heading in known), default=BOLD)
-    first = headings[0] if headings and headings[0].level <= top else None
-    title = first.text if first and first not in known else ""
-    body = text[first.ends :] if first else text
+    below = min((heading.level for heading in known), default=0)
+    tops = [one for one in headings[:1] if one.level == 1 or one.level < below]
+    title = "".join(one.text for one in tops if one not in known)
+    body = "".join([text[: one.begins] + text[one.ends :] for one in tops]) or text
     releases = _find_releases(text, headings, known) or [Release(body=body)]
     title = title if _NOISE.sub("", title).strip(" -–—:|()") else ""
     definitions = "\n".join(_DEFINITION.findall(text))

@@ -121,21 +121,13 @@ class _Reader(HTMLParser):
             self.is_cell = True
 
     def handle_endtag(self, tag: str) -> None:
-        label = " ".join(self.text[self.opened[1] :].split()) if tag == "a" else ""
-        if label and CREDIT_LINK.search(self.opened[0]):
-            self.text = self.text[: self.opened[1]] + _CREDIT_MARKS.format(label)
-        elif label:
-            self.links.append(Hyperlink(self.opened[0], label))
+        if tag == "a":
+            self._end_link()
         elif tag in ("td", "th"):
             (self.heads if tag == "th" else self.cells).append(" ".join(self.text.split()))
             self.text, self.is_cell = "", False
         elif tag == "tr":
-            pairs = zip(self.heads, self.cells, strict=False)
-            named = "; ".join(f"{head}: {cell}" for head, cell in pairs if cell)
-            # “Parser: faster”; of more than two columns each has its head
-            self.text = named if len(self.heads) > 2 else ": ".join(filter(None, self.cells))
-            self.cells = []
-            self.end_block(ITEM + 1)
+            self._end_row()
         elif _APART.fullmatch(tag) and not self.is_cell:
             self.end_block(int(tag[1]) if tag[1:].isdigit() else 0)
         if tag in ("ul", "ol"):
@@ -153,3 +145,19 @@ class _Reader(HTMLParser):
             self.blocks.append(Block(level, text, tuple(self.links), is_detail))
             self.is_fresh = False
         self.text, self.links = "", []
+
+    def _end_link(self) -> None:
+        url, start = self.opened
+        label = " ".join(self.text[start:].split())
+        if label and CREDIT_LINK.search(url):
+            self.text = self.text[:start] + _CREDIT_MARKS.format(label)
+        elif label:
+            self.links.append(Hyperlink(url, label))
+
+    def _end_row(self) -> None:
+        """Keep a row as “Parser: faster”; of more than two columns each has its head."""
+        pairs = zip(self.heads, self.cells, strict=False)
+        named = "; ".join(f"{head}: {cell}" for head, cell in pairs if cell)
+        self.text = named if len(self.heads) > 2 else ": ".join(filter(None, self.cells))
+        self.cells = []
+        self.end_block(ITEM + 1)

@@ -25,21 +25,18 @@ class DeskInputs(Record):
 
     source: str = Field(
         min_length=1,
-        description="Markdown or reStructuredText to draw on: a changelog, release notes, a brief. "
-        "Without it the objective's own text is the source.",
+        description="Markdown or reStructuredText; without it the objective's own text is read.",
     )
     audience: str = Field(
         min_length=1,
         max_length=200,
-        description="Whom to address. Without it the strategist asks, unless it has to ask for the "
-        "release.",
+        description="Whom to address. Without it the strategist asks.",
     )
     channels: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$")]] = Field(
         min_length=1,
         max_length=MAX_POSTS,
         json_schema_extra={"uniqueItems": True},
-        description="Where to post; default linkedin, x, email. Any other name gets a plain text "
-        "post of at most 500 characters.",
+        description="Where to post: linkedin, x, email. Others get plain text of 500 characters.",
     )
 
 
@@ -159,8 +156,5 @@ def _schema(record: type[Record]) -> JsonObject:
 
 SCHEMAS: dict[str, JsonObject] = {
     **DeskInputs.model_json_schema()["properties"],
-    "brief": _schema(Brief),
-    "drafts": _schema(Drafts),
-    "review": _schema(Review),
-    "published": _schema(Published),
+    **{one.__name__.lower(): _schema(one) for one in (Brief, Drafts, Review, Published)},
 }

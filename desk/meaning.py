@@ -14,11 +14,10 @@ _NUMBER = re.compile(
     re.I,
 )
 _ORDER = re.compile(
-    r"(?<!\S)(?:an?|about|and|announc\w*|beta|big|blog|bug ?fix|coming|create|current|draft|first"
-    r"|for|introduc\w*|is|it|last|latest|launch\w*|major|make|minor|new(?:er|est)?|next|of|one?|our"
-    r"|patch|people|please|posts?|prepare|present|product|promote|public|publici[sz]e|publish"
-    r"|releas\w*|send|share|small|stable|team|tell|that|the|their|this|to|today['’]s|upcoming|users"
-    r"|version|we|with|write|your)(?!\S)",
+    r"(?<!\S)(?:an?|about|and|announc\w*|beta|blog|create|draft|first|for|introduc\w*|is|it|last"
+    r"|latest|launch\w*|major|make|minor|new(?:er|est)?|next|of|one?|our|patch|people|please|posts?"
+    r"|prepare|present|promote|publici[sz]e|publish|releas\w*|send|share|stable|team|tell|that|the"
+    r"|their|this|to|upcoming|users|version|we|with|write|your)(?!\S)",
     re.I,
 )
 _REPOSITORY = re.compile(
@@ -90,12 +89,10 @@ def _find_releases(objective: str, changelog: Changelog) -> tuple[list[Release],
 def _match(number: str, releases: Iterable[Release]) -> list[Release]:
     """Return those of exactly that number, else those whose number begins with it."""
     known = [(one, one.version) for one in releases if one.version]
-    exact = [one for one, version in known if _plain(version) == _plain(number)]
+    plain = re.compile(r"(?<=[a-z])[-._]|[-._ ](?=[a-z])")  # 1.2.0-rc.1 is 1.2.0rc1
+    said = plain.sub("", number.casefold())
+    exact = [one for one, version in known if plain.sub("", version.casefold()) == said]
     return exact or [one for one, version in known if version.startswith(f"{number}.")]
-
-
-def _plain(version: str) -> str:
-    return re.sub(r"(?<=[a-z])[-._]|[-._ ](?=[a-z])", "", version.casefold())
 
 
 def _miss(number: str, changelog: Changelog, out: list[Release]) -> tuple[list[Release], str, str]:

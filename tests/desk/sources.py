@@ -228,6 +228,18 @@ NAMES_AND_NUMBERS = [
         points=("One",),
     ),
     Case(
+        "a heading of another's level that is no title",
+        "## About\n\nWords.\n\n## 1.2.0\n\n- One\n",
+        "Announce Acme 1.2.0",
+        points=("One",),
+    ),
+    Case(
+        "words above the title of a page, and of a part of it",
+        "Acme 1.2.0 is here.\n\n## More\n\n- One\n",
+        "Announce Acme 1.2.0",
+        points=("Acme 1.2.0 is here.", "One"),
+    ),
+    Case(
         "whole numbers",
         "# Acme\n\n## v5 (2026-10-01)\n\n- One\n\n## v4\n\n- Zero\n",
         "Announce Acme 5",
