@@ -235,7 +235,7 @@ NAMES_AND_NUMBERS = [
     ),
     Case(
         "words above the title of a page, and of a part of it",
-        "Acme 1.2.0 is here.\n\n## More\n\n- One\n",
+        "Acme 1.2.0 is here.\n\n# Acme\n\n## More\n\n- One\n",
         "Announce Acme 1.2.0",
         points=("Acme 1.2.0 is here.", "One"),
     ),
