@@ -355,6 +355,12 @@ LISTS_AND_TABLES = [
         urgent=("Breaking: old() is gone", "One (breaking)"),
     ),
     Case(
+        "chores that are about security",
+        release("### Internal\n\n- Words on vulnerability reports\n- Bump libx for CVE-2026-1111"),
+        points=("Words on vulnerability reports", "Bump libx for CVE-2026-1111"),
+        urgent=("Bump libx for CVE-2026-1111",),
+    ),
+    Case(
         "an item that only names what is dangerous",
         release("- Security\n  - A token was logged\n- A theme"),
         points=("Security: A token was logged", "A theme"),
