@@ -18,22 +18,16 @@ from hitl_orchestrator.nodes.model import build_chat_model
 class DeskSettings(Protocol):
     """What the desk reads of the server's settings."""
 
-    @property
-    def openai_api_key(self) -> SecretStr | None: ...
-    @property
-    def openai_model(self) -> str | None: ...
-    @property
-    def openai_base_url(self) -> str | None: ...
-    @property
-    def outbox_dir(self) -> Path: ...
+    openai_api_key: SecretStr | None
+    openai_model: str | None
+    openai_base_url: str | None
+    outbox_dir: Path
 
 
 def agents(settings: DeskSettings) -> list[AgentMapping]:
     """Return the desk's agents, as the settings want them: the entry for HITL_AGENTS."""
-    model = build_chat_model(
-        settings.openai_api_key, settings.openai_model, settings.openai_base_url
-    )
-    return build_agents(model, settings.outbox_dir)
+    key, model, url = settings.openai_api_key, settings.openai_model, settings.openai_base_url
+    return build_agents(build_chat_model(key, model, url), settings.outbox_dir)
 
 
 def build_agents(model: ChatOpenAI | None, outbox: Path) -> list[AgentMapping]:
@@ -44,35 +38,28 @@ def build_agents(model: ChatOpenAI | None, outbox: Path) -> list[AgentMapping]:
     """
     return [
         describe_agent(
-            strategist.write_brief,
             "strategist",
             "Reads what a release says; asks which one is meant, or whom to address.",
-            takes=["objective"],
-            may_take=["source", "audience"],
-            makes="brief",
+            strategist.write_brief,
+            "objective, source?, audience? -> brief",
         ),
         describe_agent(
-            partial(writer.write_drafts, model),
             "writer",
             "Writes a draft for each channel, within its limits.",
-            takes=["brief"],
-            may_take=["source", "channels"],
-            makes="drafts",
+            partial(writer.write_drafts, model),
+            "brief, source?, channels? -> drafts",
         ),
         describe_agent(
-            partial(reviewer.review_drafts, model is not None),
             "reviewer",
             "Checks product, version, figures, links and sentences; asks about every error.",
-            takes=["drafts", "brief"],
-            may_take=["source"],
-            makes="review",
-            reworks=["drafts"],
+            partial(reviewer.review_drafts, model is not None),
+            "drafts, brief, source? -> review",
+            reworks=("drafts",),
         ),
         describe_agent(
-            partial(publisher.publish, outbox),
             "publisher",
             "Asks for approval and puts the approved posts into the outbox.",
-            takes=["drafts", "review"],
-            makes="published",
+            partial(publisher.publish, outbox),
+            "drafts, review -> published",
         ),
     ]

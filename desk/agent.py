@@ -54,23 +54,23 @@ class AgentMapping(TypedDict):
 
 
 def describe_agent(
-    run: Callable[[DeskTask], Any],
     name: str,
     summary: str,
-    *,
-    takes: Sequence[str],
-    may_take: Sequence[str] = (),
-    makes: str,
+    run: Callable[[DeskTask], Any],
+    signature: str,
     reworks: Sequence[str] = (),
 ) -> AgentMapping:
+    """Return an agent's mapping. Its signature names facets: `brief, source? -> drafts`."""
+    takes, makes = (part.split(", ") for part in signature.split(" -> "))
+    facets = [facet.rstrip("?") for facet in (*takes, *makes)]
     return {
         "capabilityId": f"announcement.{name}",
         "displayName": name.capitalize(),
         "summary": summary,
-        "inputFacets": [*takes],
-        "optionalInputFacets": [*may_take],
-        "outputFacets": [makes],
-        "facets": {one: SCHEMAS[one] for one in (*takes, *may_take, makes) if one in SCHEMAS},
+        "inputFacets": [facet for facet in takes if facet[-1] != "?"],
+        "optionalInputFacets": [facet.rstrip("?") for facet in takes if facet[-1] == "?"],
+        "outputFacets": makes,
+        "facets": {facet: SCHEMAS[facet] for facet in facets if facet in SCHEMAS},
         "run": run,
         "reworks": [*reworks],
     }
@@ -81,6 +81,11 @@ def ask(question: Mapping[str, Json]) -> DeskAnswer:
     return cast(DeskAnswer, interrupt(dict(question)))
 
 
+def words_of(answer: DeskAnswer | None) -> str:
+    """Return what was answered in words, in one line."""
+    return " ".join(((answer or {}).get("freeformText") or "").split())
+
+
 def source_of(task: DeskTask) -> str:
     return str(task["facets"].get("source") or "")
 
@@ -88,6 +93,5 @@ def source_of(task: DeskTask) -> str:
 def guidance_of(task: DeskTask) -> list[str]:
     """Return what people answered to the reviewer's question in words, in their order."""
     said = [one for one in task["context"] if one["originAgent"] == REVIEWER]
-    answers = [one.get("answer") or {} for one in said if one["status"] == "answered"]
-    texts = [(answer.get("freeformText") or "").strip() for answer in answers]
-    return [text for text in texts if text]
+    answered = [words_of(one.get("answer")) for one in said if one["status"] == "answered"]
+    return [*filter(None, answered)]

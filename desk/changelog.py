@@ -1,36 +1,113 @@
-"""A source as what it is about and the releases that it has."""
+"""A source as its headings divide it: what it is about, and the releases that it has."""
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
-from hitl_orchestrator.desk.document import MARKS, Document
-from hitl_orchestrator.desk.markdown import open_markdown
-from hitl_orchestrator.desk.release import NOISE, Release, name_in, read_heading
-from hitl_orchestrator.desk.restructured import is_restructured, open_restructured
+from hitl_orchestrator.desk.document import BOLD, Block, read_markdown, read_restructured
+from hitl_orchestrator.desk.language import patterns
+
+Doubt = Literal["", "yanked", "unreleased"]
+_PRE = r"alpha|beta|preview|pre|rc|dev|canary|nightly|next|snapshot"
+VERSION = re.compile(
+    rf"(?<![\d.])\d+(?:\.\d+)+(?:(?:[-._ ]?(?:{_PRE}|post)|[-._]?[abcm])(?:[-._]?\d+)*(?![a-z]))?"
+    r"(?!\.?\d|\.[x*])",
+    re.I,
+)
+PRERELEASE = re.compile(
+    rf"\d[-._ ]?(?:{_PRE}|[abcm])(?![a-z])|\b(?:alpha|beta|preview|rc|pre-?release)\b", re.I
+)
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+DATE = re.compile(
+    rf"\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{4}}"
+    rf"|(?:\d{{1,2}}(?:st|nd|rd|th)?\s+)?\b{_MONTH}\s+(?:\d{{1,2}}(?:st|nd|rd|th)?,?\s+)?\d{{4}}",
+    re.I,
+)
+_WHOLE = re.compile(r"(?:v|version |release )?(\d{1,4})(?=\s*(?:[(:]|$)|\s+[-–—/])", re.I)
+_NOISE, _UNRELEASED = patterns("headings")["title"], patterns("headings")["unreleased"]
+_DOUBTS: dict[Doubt, re.Pattern[str]] = {
+    "unreleased": _UNRELEASED,
+    "yanked": re.compile(r"\b(?:yanked|withdrawn|retracted)\b", re.I),
+}
+_MAY_FOLLOW = re.compile(
+    rf"[)}}_\"'’]*\s*(?:$|[^\w\s]|\d|{_NOISE.pattern}|{_UNRELEASED.pattern})", re.I
+)
+# In front of a name, and what is none.
+_LINKING = re.compile(
+    r"^(?:(?:of|for|in|the|our|new|von|für|der|die|das|de|du|la|le|del)\s+|d['’])+", re.I
+)
+_NO_NAME = re.compile(
+    r"\b(?:to|from|for|with|since|until|in|on|after|before|and|how|why|when|upgrad\w*|migrat\w*"
+    r"|support\w*|compatib\w*|removed|requires?|nach|vers|depuis)\b",
+    re.I,
+)
+# What is no text: front matter, code that is fenced, comments.
+_ASIDE = re.compile(
+    r"\A---\n.*?\n---$|^ *(```+|~~~+)[^`\n]*\n.*?(?:^ *\1[ \t]*$|\Z)|^ *<!--(?:(?!<!--).)*?-->",
+    re.S | re.M,
+)
+_SIGN = r"[=\-~^\"'`#*+:.<>_]"
+_HEADING = re.compile(
+    r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<marked>.*)$"
+    r"|^(?P<bold>(\*\*|__)(?!\s)(?:(?!\4).)+\4\s*[:：]?)$"
+    rf"|^(?:(?P<over>({_SIGN})\6{{2,}})[ \t]*\n ?)?"
+    rf"(?P<titled>(?!{_SIGN}{{3}}|(?:[-*+>|]|\d+[.)])\s|\.\.)\S.*)\n"
+    rf"(?P<under>({_SIGN})\9{{2,}})[ \t]*$",
+    re.M,
+)
+_MARKUP = re.compile(
+    r"!\[[^\[\]]*\]\([^()]*\)|<[^<>]*>|\]\([^()]*\)|\]\[[^\[\]]*\]|`_*|[\[\]*]|\\(?=\W)"
+)
+_RESTRUCTURED = re.compile(
+    r"^\.\. |:[\w:]+:`[^`]+`|`__?\b|^[^\s#|>*-].*\n([~^\"'+*:.])\1{3,}\s*$", re.M
+)
+_DEFINITION = re.compile(
+    r"^(?: {0,3}\[[^\]\n]+\]:[ \t]*\S.*|\.\. (?:_[^:\n]+:[ \n]|\|[^|\n]+\|).*)$", re.M
+)
+
+
+class Heading(NamedTuple):
+    """`begins` and `ends` in the text. `level`: 1 is the top."""
+
+    begins: int
+    ends: int
+    level: int
+    markup: str
+    text: str
+
+
+class Release(NamedTuple):
+    """`name`: the product, if the heading has it. `version`: a date where there is no number.
+
+    `markup` of the heading, and of the `body`: all that stands under headings of that number.
+    """
+
+    name: str = ""
+    version: str | None = None
+    heading: str = ""
+    markup: str = ""
+    body: str = ""
+    doubt: Doubt = ""
+    is_prerelease: bool = False
+
+    @property
+    def label(self) -> str:
+        number = self.version or ("Unreleased" if self.doubt else "")
+        return " ".join(filter(None, [self.name, number])) or "It, without a number"
 
 
 class Changelog(NamedTuple):
-    """`title`: unless it is a word for changelog; `product`: if the title names one."""
+    """`title`: unless it is a word for changelog; `definitions`: of what is linked to anywhere."""
 
     text: str
-    document: Document
+    is_restructured: bool
     title: str
-    product: str
     releases: tuple[Release, ...]
+    definitions: str
 
-
-def read_changelog(text: str) -> Changelog:
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    document = open_restructured(text) if is_restructured(text) else open_markdown(text)
-    releases = _releases(document)
-    title = _title(document)
-    if not releases:
-        end = len(document.lines)
-        first = next((one for one in document.headings if one.level == 1), None)
-        spans = ((0, first.line), (first.body, end)) if first else ((0, end),)
-        releases = [Release("", None, "", spans)]
-    product = name_in(title)
-    return Changelog(text, document, title, product, tuple(releases))
+    def read(self, markup: str) -> list[Block]:
+        read = read_restructured if self.is_restructured else read_markdown
+        return read(f"{markup}\n\n{self.definitions}\n")
 
 
 def read_source(source: str, objective: str) -> Changelog:
@@ -44,29 +121,90 @@ def read_source(source: str, objective: str) -> Changelog:
     return read_changelog(said)._replace(text=objective)
 
 
-def _releases(document: Document) -> list[Release]:
-    read = [(one, read_heading(one)) for one in document.headings]
-    known = [(heading, found) for heading, found in read if found]
-    top = min((heading.level for heading, _ in known), default=0)
-    starts = {heading: found[0] for heading, found in known if heading.level == top or found[1]}
+def read_changelog(text: str) -> Changelog:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    is_marked = re.search(r"^#{1,6} \S", text, re.M)
+    is_restructured = not is_marked and bool(_RESTRUCTURED.search(text))
+    text = text if is_restructured else _ASIDE.sub("", text)
+    headings = [*_find_headings(text, is_restructured)]
+    known = {one: found for one in headings if (found := read_heading(one))}
+    below = min((heading.level for heading in known), default=0)
+    tops = [one for one in headings[:1] if one.level == 1 or one.level < below]
+    title = "".join(one.text for one in tops if one not in known)
+    body = "".join([text[: one.begins] + text[one.ends :] for one in tops]) or text
+    releases = _find_releases(text, headings, known) or [Release(body=body)]
+    title = title if _NOISE.sub("", title).strip(" -–—:|()") else ""
+    definitions = "\n".join(_DEFINITION.findall(text))
+    return Changelog(text, is_restructured, title, tuple(releases), definitions)
+
+
+def _find_headings(text: str, is_restructured: bool) -> Iterator[Heading]:
+    """Find them by their lines, since parsing all of a long history takes seconds.
+
+    In reStructuredText the first adornment is that of the highest level.
+    """
+    styles = [] if is_restructured else ["=", "-"]
+    for found in _HEADING.finditer(text):
+        level = len(found["marks"] or "") or BOLD
+        if found["under"]:
+            style = found["under"][0] * (2 if is_restructured and found["over"] else 1)
+            if is_restructured and style not in styles:
+                styles.append(style)
+            if style not in styles:
+                continue
+            level = styles.index(style) + 1
+        markup = (found["marked"] or found["bold"] or found["titled"] or "").strip()
+        if markup.rstrip("#").endswith(" "):
+            markup = markup.rstrip("# ")
+        yield Heading(*found.span(), level, markup, " ".join(_MARKUP.sub("", markup).split()))
+
+
+def _find_releases(
+    text: str, headings: list[Heading], known: dict[Heading, Release]
+) -> list[Release]:
+    """Return the releases; below the level of most of them one has a number and nothing else."""
+    top = min((heading.level for heading in known), default=0)
     merged: dict[tuple[str, str | None], Release] = {}
-    for heading, release in starts.items():
-        after = [one for one in document.headings if one.line > heading.line]
-        last = (one.line for one in after if one in starts or one.level < heading.level)
-        span = (heading.body, next(last, len(document.lines)))
-        key = (release.name, release.version)
-        before = merged.get(key)
-        spans = (*(before.spans if before else ()), span)
-        merged[key] = (before or release)._replace(spans=spans)
+    level, key = 0, None
+    for heading, end in zip(
+        headings, [*(one.begins for one in headings[1:]), len(text)], strict=False
+    ):
+        found, begins = known.get(heading), heading.begins
+        is_number = found and not found.name and VERSION.fullmatch(found.version or "")
+        if found and (heading.level == top or is_number):
+            level, begins, key = heading.level, heading.ends, (found.name, found.version)
+            merged.setdefault(key, found)
+        elif heading.level < level:
+            key = None
+        if key:
+            body = f"{merged[key].body}\n{text[begins:end]}"
+            merged[key] = merged[key]._replace(body=body)
     return [*merged.values()]
 
 
-def _title(document: Document) -> str:
-    """Return what stands on top, unless it is a release or a word for changelog alone."""
-    for heading in document.headings[:1]:
-        text = MARKS.sub("", heading.text).strip()
-        below = {one.level for one in document.headings if read_heading(one)}
-        is_on_top = heading.level == 1 or heading.level < min(below, default=0)
-        if is_on_top and not read_heading(heading):
-            return text if NOISE.sub("", text).strip(" -–—:|()[]") else ""
-    return ""
+def read_heading(heading: Heading) -> Release | None:
+    """Return the release that a heading begins."""
+    text = heading.text
+    doubts: list[Doubt] = [doubt for doubt, said in _DOUBTS.items() if said.search(text)]
+    release = Release(heading=text, markup=heading.markup, doubt=doubts[0] if doubts else "")
+    versions = (one for one in VERSION.finditer(text) if not DATE.fullmatch(one[0]))
+    number = next(versions, None) or _WHOLE.match(text) or DATE.search(text)
+    if number is None:
+        return release if "unreleased" in doubts and len(text.split()) <= 4 else None
+    before, rest = text[: number.start()], DATE.sub("", text[number.end() :])
+    found = number[number.lastindex or 0]
+    if _NO_NAME.search(before) or not _MAY_FOLLOW.match(rest):
+        return None
+    return release._replace(
+        name=name_in(DATE.sub(" ", before)),
+        version=found,
+        is_prerelease=bool(PRERELEASE.search(found + rest)),
+    )
+
+
+def name_in(text: str) -> str:
+    """Return the name that is left of a heading, if it is one."""
+    left = _LINKING.sub("", " ".join(_NOISE.sub(" ", text.replace('"', "")).split()))
+    left = re.sub(r"(?:[\s@/(:–—-]|(?<![A-Za-z])v)+$", "", left).strip(" -–—:|()@/")
+    is_name = any(map(str.isalpha, left)) and len(left.split()) <= 4
+    return left if is_name and not DATE.search(left) and not _NO_NAME.search(left) else ""

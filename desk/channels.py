@@ -35,9 +35,6 @@ class Channel:
     has_subject: bool = False
     count: Callable[[str], int] = len
 
-    def fits(self, text: str) -> bool:
-        return self.count(text) <= self.limit
-
     def problems(self, post: Post) -> list[str]:
         """Return what keeps a post from being posted here."""
         count, subject = self.count(post.text), (post.subject or "").strip()

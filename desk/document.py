@@ -1,29 +1,45 @@
-"""A source as headings and blocks of plain text, whichever markup it is written in."""
+"""Markup as blocks of plain text: its own parser makes HTML of it, which is read here."""
 
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
-from itertools import zip_longest
-from typing import Literal, NamedTuple
+from typing import NamedTuple, cast
 
-# Around the text of a link to an issue, a commit or a person, so that it can be told apart.
-MARKS = re.compile("[\ue000\ue001]")
-CREDIT = "\ue000{}\ue001"
-CREDITED = re.compile("\ue000[^\ue001]*\ue001")
-_CREDIT = re.compile(
+from docutils import core
+from markdown_it import MarkdownIt
+from mdit_py_plugins.tasklists import tasklists_plugin
+
+BOLD, COLON, PARAGRAPH, ITEM = 7, 8, 9, 10  # levels of a Block; an item adds its depth
+UNDONE = "\ue002"  # the box of a task that is not done
+_CREDIT_MARKS = "\ue000{}\ue001"  # around a link to an issue, a commit or a person
+# To an issue, a commit or a profile: nowhere for readers.
+CREDIT_LINK = re.compile(
     r"/(?:pull|pulls|issues?|merge_requests|commit|commits|security/advisories)/[\w-]+"
     r"|^https?://(?:www\.)?(?:github|gitlab|codeberg|bitbucket)\.\w+/(?:apps/)?[\w.-]+/?$"
     r"|^https?://(?:twitter|x|mastodon\.\w+)\.\w+/"
 )
-_RELEASE = re.compile(r"/(?:releases/tag|compare|tree|tag|-/tags|-/releases|-/compare)/")
-LABEL_WORDS = 5  # what has fewer is a name, not a sentence
+_ROLE = re.compile(r":([\w:.+-]+):`([^`]+)`")
+_CREDIT_ROLES = ("issue", "pr", "pull", "user", "gh", "gh-issue", "commit", "bug", "ticket")
+_RST_SETTINGS = {
+    "report_level": 5,
+    "halt_level": 5,
+    "doctitle_xform": False,
+    "file_insertion_enabled": False,
+    "raw_enabled": False,
+    "_disable_config": True,
+}
+_publish = cast(Callable[..., dict[str, str]], core.publish_parts)  # its types are partly unknown
 _APART = re.compile(
     "h[1-7]|p|li|ul|ol|dl|dt|dd|div|table|tr|blockquote|summary|details|aside|section"
 )
 # Behind these the parser takes all that follows for text of theirs.
 _RAW = re.compile(r"<(?=/?(?:script|style|title|textarea|iframe|noembed|xmp|plaintext)\b)", re.I)
 # Code that stands apart and what is struck out, as far as that goes where nobody closed it.
-_HIDDEN = re.compile(r"<(pre|del|s|strike)\b.*?(?:</\1>|(?=</?(?:li|p|td)\b)|\Z)", re.S | re.I)
+_HIDDEN = re.compile(
+    r'<p class="admonition-title">.*?</p>'
+    r"|<(pre|del|s|strike)\b.*?(?:</\1>|(?=</?(?:li|p|td)\b)|\Z)",
+    re.S | re.I,
+)
 _ONLY_BOLD = re.compile(r"<p>\s*<(strong|b)>((?:(?!<strong|<b\b).)*)</\1>\s*([:：]?)\s*</p>", re.S)
 
 
@@ -32,64 +48,48 @@ class Hyperlink(NamedTuple):
     text: str
 
 
-class Heading(NamedTuple):
-    """`line`: where it begins, `body`: where what stands under it does. `level`: 1 is the top."""
-
-    line: int
-    body: int
-    level: int
-    text: str
-    links: tuple[Hyperlink, ...] = ()
-
-
 class Block(NamedTuple):
-    """`level` of a heading (7 in bold, 8 with a colon), or the depth of an item.
+    """`level`: 1 to 6 of a heading, then as above. A detail is what follows in an item."""
 
-    A `detail` is what follows in an item.
-    """
-
-    kind: Literal["heading", "item", "detail", "paragraph"]
     level: int
     text: str
     links: tuple[Hyperlink, ...] = ()
+    is_detail: bool = False
+
+    @property
+    def is_item(self) -> bool:
+        return self.level > ITEM and not self.is_detail
 
 
-class Document(NamedTuple):
-    """`read`: the blocks between two lines."""
-
-    headings: list[Heading]
-    lines: list[str]
-    read: Callable[[int, int], list[Block]]
+def read_markdown(text: str) -> list[Block]:
+    """Read Markdown as GitHub has it: tables, task lists, HTML in between."""
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(tasklists_plugin)
+    return read_html(str(parser.render(text)))
 
 
-def is_credit(url: str) -> bool:
-    """Say whether an address leads to an issue, a commit or a profile: nowhere for readers."""
-    return bool(_CREDIT.search(url))
-
-
-def is_release_link(url: str) -> bool:
-    """Say whether an address leads to a release's tag, or to what it compares."""
-    return bool(_RELEASE.search(url))
+def read_restructured(text: str) -> list[Block]:
+    source = _ROLE.sub(_without_role, text)
+    return read_html(_publish(source, writer="html5", settings_overrides=_RST_SETTINGS)["body"])
 
 
 def read_html(html: str) -> list[Block]:
-    """Return what is read there; what only introduces a list (“Added:”) is a heading."""
     reader = _Reader()
     html = _HIDDEN.sub("", _RAW.sub("&lt;", html))
     reader.feed(_ONLY_BOLD.sub(r"<h7>\2\3</h7>", html))
     reader.close()
     reader.end_block()
-    found: list[Block] = []
-    for block, following in zip_longest(reader.blocks, reader.blocks[1:]):
-        leads_on = block.kind == "paragraph" and block.text.endswith((":", "："))
-        if leads_on and (following is None or following.kind != "item"):
-            continue  # it introduces what is no text: code, a picture
-        if leads_on:
-            block = block._replace(kind="heading", level=8)
-        if block.kind == "heading" and len(block.text.split()) < LABEL_WORDS:
-            block = block._replace(text=block.text.rstrip(" :："))
-        found.append(block)
-    return found
+    return reader.blocks
+
+
+def _without_role(found: re.Match[str]) -> str:
+    """Return the text of a role as it reads; those of Sphinx and its extensions are many."""
+    label = re.sub(r"\s*<[^>]*>$", "", found[2]).removeprefix("!")
+    role = found[1].rpartition(":")[2]
+    if role in _CREDIT_ROLES:
+        return _CREDIT_MARKS.format(label)
+    if role in ("rfc", "pep"):
+        return f"{role.upper()} {label.partition('#')[0]}"
+    return f"``{label[1:].rpartition('.')[2] if label.startswith('~') else label}``"
 
 
 class _Reader(HTMLParser):
@@ -97,20 +97,18 @@ class _Reader(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks: list[Block] = []
-        self.text, self.links, self.depth = "", list[Hyperlink](), 0
-        self.opened = ("", 0)
-        self.is_fresh = self.is_undone = self.is_table = False
-        self.heads, self.cells = list[str](), list[str]()
+        self.blocks, self.text, self.links = list[Block](), "", list[Hyperlink]()
+        self.depth, self.is_fresh, self.opened = 0, False, ("", 0)
+        self.heads, self.cells, self.is_cell = list[str](), list[str](), False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if _APART.fullmatch(tag) and not self.is_table:
+        if _APART.fullmatch(tag) and not self.is_cell:
             self.end_block()
         if tag == "a":
             self.opened = (given.get("href") or "", len(self.text))
-        elif tag == "input" and given.get("type") == "checkbox":
-            self.is_undone = "checked" not in given
+        elif tag == "input" and "checked" not in given:
+            self.text += UNDONE
         elif tag == "br":
             self.text += " "
         elif tag in ("ul", "ol"):
@@ -118,50 +116,48 @@ class _Reader(HTMLParser):
         elif tag == "li":
             self.is_fresh = True
         elif tag == "table":
-            self.is_table, self.heads = True, []
-        elif tag in ("tr", "td", "th"):
-            self.text, self.cells = "", [] if tag == "tr" else self.cells
+            self.heads = []
+        elif tag in ("td", "th"):
+            self.is_cell = True
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a":
             self._end_link()
         elif tag in ("td", "th"):
             (self.heads if tag == "th" else self.cells).append(" ".join(self.text.split()))
-            self.text = ""
-        elif tag == "tr" and self.cells:
-            self.blocks.append(Block("item", 1, self._row(), tuple(self.links)))
-            self.text, self.links = "", []
-        elif _APART.fullmatch(tag) and (tag == "table" or not self.is_table):
+            self.text, self.is_cell = "", False
+        elif tag == "tr":
+            self._end_row()
+        elif _APART.fullmatch(tag) and not self.is_cell:
             self.end_block(int(tag[1]) if tag[1:].isdigit() else 0)
-            self.is_table = False
         if tag in ("ul", "ol"):
             self.depth -= 1
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
-    def end_block(self, heading: int = 0) -> None:
-        text, kind = " ".join(self.text.split()), "paragraph"
-        if heading:
-            kind = "heading"
-        elif self.depth:
-            kind = "item" if self.is_fresh else "detail"
-        if text and not self.is_undone:
-            self.blocks.append(Block(kind, heading or self.depth, text, tuple(self.links)))
-        self.is_fresh = self.is_fresh and not text
-        self.text, self.links, self.is_undone = "", [], False
+    def end_block(self, level: int = 0) -> None:
+        """Keep the text so far, if there is any, as a block of that level or where it stands."""
+        is_item = self.depth > 0 and not level
+        level = level or (ITEM + self.depth if is_item else PARAGRAPH)
+        if text := " ".join(self.text.split()):
+            is_detail = is_item and not self.is_fresh
+            self.blocks.append(Block(level, text, tuple(self.links), is_detail))
+            self.is_fresh = False
+        self.text, self.links = "", []
 
     def _end_link(self) -> None:
         url, start = self.opened
         label = " ".join(self.text[start:].split())
-        if label and is_credit(url):
-            self.text = self.text[:start] + CREDIT.format(label)
+        if label and CREDIT_LINK.search(url):
+            self.text = self.text[:start] + _CREDIT_MARKS.format(label)
         elif label:
             self.links.append(Hyperlink(url, label))
 
-    def _row(self) -> str:
-        """Return a table's row as “Parser: faster”; of more than two columns each has its head."""
-        if len(self.heads) <= 2:
-            return ": ".join(filter(None, self.cells))
+    def _end_row(self) -> None:
+        """Keep a row as “Parser: faster”; of more than two columns each has its head."""
         pairs = zip(self.heads, self.cells, strict=False)
-        return "; ".join(f"{head}: {cell}" for head, cell in pairs if cell)
+        named = "; ".join(f"{head}: {cell}" for head, cell in pairs if cell)
+        self.text = named if len(self.heads) > 2 else ": ".join(filter(None, self.cells))
+        self.cells = []
+        self.end_block(ITEM + 1)

@@ -4,94 +4,92 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from hitl_orchestrator.desk.changelog import read_source
+from hitl_orchestrator.desk.agent import DeskTask, guidance_of, source_of
+from hitl_orchestrator.desk.changelog import PRERELEASE, Changelog, Release, read_source
 from hitl_orchestrator.desk.channels import channel
-from hitl_orchestrator.desk.facets import Brief, Issue, KeyPoint, Post
+from hitl_orchestrator.desk.facets import Brief, Issue, KeyPoint, Post, Rule
 from hitl_orchestrator.desk.language import phrases_of
 from hitl_orchestrator.desk.meaning import Meaning, find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
 from hitl_orchestrator.desk.prose import addresses, beginnings, figures, sentences
-from hitl_orchestrator.desk.release import PRERELEASE
 
 _MARKUP = re.compile(
     r"\]\(|\]\[|\*\*|`|~~|(?<!\w)__\w|^#{1,6} |^\s*[-*+] \[[ xX]\]|^\|.*\|$|\{#|^\.\. |<!--|&#?\w+;"
     r"|</?(?:a|b|br|code|details|div|em|h[1-6]|hr|i|img|li|ol|p|pre|s|span|strong|sub|summary|sup"
-    r"|table|td|th|tr|ul)\b[^>]*>|[\ue000\ue001]"
+    r"|table|td|th|tr|ul)\b[^>]*>|[\ue000-\ue002]"
 )
 _CODE = re.compile(r"(?<!`)`{1,2}([^`]+)`{1,2}(?!`)")
-_CUT_OFF = re.compile(r"(?:…|(?<!\.)\.\.\.)\W*$")
 _LITTLE = 20  # letters
 
-Errors = Iterator[tuple[str, int | None, str]]  # rule, line, message
+
+Errors = Iterator[tuple[Rule, int | None, str]]  # rule, line, message
 
 
 class Evidence(NamedTuple):
     """What there is to check a post by.
 
-    `said`: all that may be drawn on; `code`: what looks like markup there and is none; `wrong`:
-    what the brief says against the source.
+    `told`: what may be told, flat and in lines, with its `figures` and `links`; `code`: what looks
+    like markup there and is none; `wrong`: what the brief says against the source.
     """
 
     brief: Brief
     points: tuple[KeyPoint, ...]
-    said: str
-    links: tuple[str, ...]
-    code: tuple[str, ...] = ()
-    wrong: str = ""
+    told: str
+    figures: Sequence[str]
+    links: Sequence[str]
+    code: Sequence[str]
+    wrong: str
 
 
-def gather_evidence(
-    objective: str, source: str, brief: Brief, told: Sequence[str] = ()
-) -> Evidence:
+def gather_evidence(task: DeskTask, brief: Brief) -> Evidence:
     """Read the source anew. A person's brief is one, where there is no other."""
-    said = "\n".join([objective, brief.audience, *told])
-    if not source and brief.madeBy == "a person":
-        said += brief.model_dump_json()
-        return Evidence(brief, brief.keyPoints, said, tuple(addresses(said)))
-    changelog = read_source(source, objective)
-    meaning = find_meaning(objective, changelog)
-    known = [*changelog.releases, *meaning.releases]
+    objective, source = task["objective"], source_of(task)
+    said, release, wrong = [objective, brief.audience, *guidance_of(task)], Release(), ""
+    points, links = brief.keyPoints, [*brief.links]
+    if source or brief.madeBy != "a person":
+        changelog = read_source(source, objective)
+        release, wrong = _find_release(brief, find_meaning(objective, changelog), changelog)
+        points, links = read_points(changelog, release), read_links(changelog, release)
+    said += [brief.headline, release.heading]
+    urls = [link.url for link in links] + addresses("\n".join(said))
+    code = {" ".join(found.split()) for found in _CODE.findall(release.body)}
+    told = [*said, *urls, *(text for one in points for text in (one.section or "", one.text))]
+    return Evidence(
+        brief,
+        points,
+        "\n".join(["", *map(_flat, told), ""]),
+        figures("\n".join(told)),
+        [url.rstrip("/") for url in urls],
+        sorted(code, key=len, reverse=True),
+        wrong,
+    )
+
+
+def _find_release(brief: Brief, meaning: Meaning, changelog: Changelog) -> tuple[Release, str]:
+    """Return the brief's release and what the objective has against it, unless a person chose."""
+    known, meant = [*changelog.releases, *meaning.releases], meaning.releases[0]
     fits = [one for one in known if brief.version in (one.version, one.heading or None)]
-    fits = [one for one in fits if one.name == brief.product] or fits
     if not fits:
-        wrong = f"The source has no release {brief.version}."
-        return Evidence(brief, (), said, tuple(addresses(said)), wrong=wrong)
-    release, points = fits[0], read_points(changelog, fits[0])
-    links = [*addresses(said), *(link.url for link in read_links(changelog, release))]
-    lines = [line for span in release.spans for line in changelog.document.lines[slice(*span)]]
-    code = {" ".join(found.split()) for found in _CODE.findall("\n".join(lines))}
-    sections = [point.section or "" for point in points]
-    texts = [said, brief.headline, release.heading, *(one.text for one in points), *sections]
-    longest_first = tuple(sorted(code, key=len, reverse=True))
-    wrong = _contradict(brief, meaning)
-    return Evidence(brief, points, "\n".join(texts), tuple(links), longest_first, wrong)
-
-
-def _contradict(brief: Brief, meaning: Meaning) -> str:
-    """Return what a brief says against its objective, unless a person chose so."""
-    meant = meaning.releases[0]
+        return Release(), f"The source has no release {brief.version}."
+    release = max(fits, key=lambda one: one.name == brief.product)
     if brief.releaseFrom == "person":
-        return ""
+        return release, ""
     if meaning.unclear:
-        return f"{meaning.unclear} Nobody was asked."
-    if brief.version != meant.version:
-        return f"The objective means {meant.version}, the brief {brief.version}."
-    if brief.product not in (meant.name, None):
-        return f"The objective means {meant.name}, the brief {brief.product}."
-    return ""
+        return release, f"{meaning.unclear} Nobody was asked."
+    for one, other in ((meant.version, brief.version), (meant.name, brief.product or meant.name)):
+        if one != other:
+            return release, f"The objective means {one}, the brief {other}."
+    return release, ""
 
 
 def find_errors(post: Post, evidence: Evidence) -> list[Issue]:
     """Return what is wrong with a post; nothing is a matter of degree."""
-    lines = _lines(post, evidence)
-    checks = (
-        _check_release(post, evidence),
-        _check_claims([(None, post.subject or ""), *lines], evidence),
-        _check_wholeness(lines, evidence),
-        _check_completeness(post, evidence),
-    )
+    text = _without_ours(post, evidence)
+    checks = [_check_release(post, evidence), _check_completeness(post, text, evidence)]
+    lines = [(None, post.subject or ""), *enumerate(text.split("\n"), start=1)]
+    checks += [_check_line(number, line, evidence) for number, line in lines]
     return [
-        Issue.model_validate({"channel": post.channel, "rule": rule, "message": why, "line": line})
+        Issue(channel=post.channel, rule=rule, message=why, line=line)
         for errors in checks
         for rule, line, why in errors
     ]
@@ -109,58 +107,47 @@ def _check_release(post: Post, evidence: Evidence) -> Errors:
     if version and not re.search(rf"(?<![\w.])v?{re.escape(version)}(?![-.+]?\w)", post.content):
         yield "version", None, f"It does not name {version}."
     called = phrases_of(brief.language).prerelease
-    is_called_so = called in post.content or PRERELEASE.search(post.content)
-    if brief.prerelease and not is_called_so:
+    if brief.prerelease and called not in post.content and not PRERELEASE.search(post.content):
         yield "version", None, "It does not say that this comes before the release."
 
 
-def _check_claims(lines: Sequence[tuple[int | None, str]], evidence: Evidence) -> Errors:
-    known = figures(evidence.said)
-    links = {link.rstrip("/") for link in evidence.links}
-    for line, text in lines:
-        for figure in figures(text):
-            is_begun = "." in figure and any(one.startswith(f"{figure}.") for one in known)
-            if figure not in known and not is_begun:
-                yield "figures", line, f"{figure} is not in this release’s text."
-        for url in addresses(text):
-            if url.rstrip("/") not in links:
-                yield "links", line, f"{url} is not in this release’s text."
-        for literal in evidence.code:
-            text = text.replace(literal, "x")
-        if found := _MARKUP.search(text):
-            yield "markup", line, f"“{found[0]}” is left of the source’s markup."
+def _check_line(number: int | None, line: str, evidence: Evidence) -> Errors:
+    """Find figures, links, markup, and what ends where no sentence of the source does."""
+    for figure in figures(line):
+        is_begun = "." in figure and any(one.startswith(f"{figure}.") for one in evidence.figures)
+        if figure not in evidence.figures and not is_begun:
+            yield "figures", number, f"{figure} is not in this release’s text."
+    for url in addresses(line):
+        if url.rstrip("/") not in evidence.links:
+            yield "links", number, f"{url} is not in this release’s text."
+    text = line
+    for literal in evidence.code:
+        text = text.replace(literal, "x")
+    if found := _MARKUP.search(text):
+        yield "markup", number, f"“{found[0]}” is left of the source’s markup."
+    for part in dict.fromkeys([line, *sentences(line)]):
+        said = _flat(part.removeprefix("• "))
+        begun = "\n" + said.rstrip(".")
+        is_sentence = re.search(r"[.!?。！？][\"”’)]*$", said) and f"\n{said}" in evidence.told
+        is_whole = is_sentence or re.search(re.escape(begun) + r"\.?\n", evidence.told)
+        if re.search(r"(?:…|\.\.\.)\W*$", said) and said.split()[-1] not in evidence.told:
+            yield "sentences", number, f"“{part[-60:]}” is cut off."
+        elif len(said) >= _LITTLE and begun in evidence.told and not is_whole:
+            yield "sentences", number, f"“{part[-60:]}” ends in the middle of a sentence."
 
 
-def _check_wholeness(lines: Sequence[tuple[int, str]], evidence: Evidence) -> Errors:
-    """Find what ends where no sentence of the source does."""
-    wholes = {_flat(point.text) for point in evidence.points}
-    known = {_flat(point.section or "") for point in evidence.points} | wholes
-    for point in evidence.points:
-        parts = sentences(point.text)
-        known |= {_flat(" ".join(parts[:count])) for count in range(1, len(parts))}
-    for line, text in lines:
-        for part in dict.fromkeys([text, *sentences(text)]):
-            said = _flat(part.removeprefix("• "))
-            begun = said.rstrip(".") if len(said) >= _LITTLE and said not in known else "\n"
-            is_quoted = any(said[-30:] in whole for whole in wholes)
-            if _CUT_OFF.search(said) and not is_quoted and not part.endswith(evidence.links):
-                yield "sentences", line, f"“{part[-60:]}” is cut off."
-            elif any(one.startswith(begun) and one.rstrip(".") != begun for one in wholes):
-                yield "sentences", line, f"“{part[-60:]}” ends in the middle of a sentence."
-
-
-def _check_completeness(post: Post, evidence: Evidence) -> Errors:
-    text, points, brief = _flat(post.text), evidence.points, evidence.brief
+def _check_completeness(post: Post, text: str, evidence: Evidence) -> Errors:
+    points, brief, told = evidence.points, evidence.brief, _flat(post.text)
     for point in points:
-        if point.is_urgent and _flat(point.text) not in text:
+        if point.is_urgent and _flat(point.text) not in told:
             yield "left-out", None, f"Of what is {point.kind}, this is missing: “{point.text}”"
     repairs = [point for point in points if point.kind in ("fixed", "security")]
-    if repairs and not any(_is_told(point, text) for point in repairs):
+    if repairs and not any(_is_told(point, told) for point in repairs):
         yield "left-out", None, f"Of {len(repairs)} fixed and security items none is in it."
-    said = " ".join(_flat(line) for _, line in _lines(post, evidence))
+    said = _flat(text)
     for name in (brief.headline, brief.product or "", brief.version or ""):
         said = said.replace(_flat(name), "")
-    has_points = any(_is_told(point, text) for point in points)
+    has_points = any(_is_told(point, told) for point in points)
     if not has_points and len(re.findall(r"[^\W\d_]", said)) < _LITTLE:
         yield "empty", None, "It says nothing but what it is about."
 
@@ -169,25 +156,17 @@ def _is_told(point: KeyPoint, text: str) -> bool:
     """Say whether a flat text has the beginning of a point, or half of its longer words."""
     words = set(re.findall(r"\w{4,}", _flat(point.text)))
     is_alike = bool(words) and 2 * sum(word in text for word in words) >= len(words)
-    return is_alike or _begins_in(point, text)
+    return is_alike or any(_flat(one) in text for one in beginnings(point.text))
 
 
-def _begins_in(point: KeyPoint, text: str) -> bool:
-    return any(_flat(one) in text for one in beginnings(point.text))
-
-
-def _lines(post: Post, evidence: Evidence) -> list[tuple[int, str]]:
-    """Return the lines and their numbers, without our own words on how much was left out."""
+def _without_ours(post: Post, evidence: Evidence) -> str:
+    """Return the text without our own words on how much was left out, if that is true."""
     text, phrases = _flat(post.text), phrases_of(evidence.brief.language)
-    counted = re.compile(re.escape(phrases.more).replace(re.escape("{}"), r"(\d+)"))
-    missing = sum(not _begins_in(point, text) for point in evidence.points)
-    found: list[tuple[int, str]] = []
-    for number, line in enumerate(post.text.split("\n"), start=1):
-        ours = counted.match(line)
-        if ours and missing <= int(ours[1]) <= len(evidence.points):
-            line = line[ours.end() :]
-        found.append((number, line.removeprefix(phrases.extract)))
-    return found
+    missing = sum(not _is_told(point, text) for point in evidence.points)
+    counts = range(missing, len(evidence.points) + 1)
+    more = re.escape(phrases.more).replace(re.escape("{}"), r"(\d+)")
+    ours = re.compile(rf"^(?:{more}|{re.escape(phrases.extract)})", re.M)
+    return ours.sub(lambda found: "" if int(found[1] or missing) in counts else found[0], post.text)
 
 
 def _flat(text: str) -> str:

@@ -11,12 +11,37 @@ from hitl_orchestrator.domain.records import JsonObject, Record
 MAX_POSTS = 10
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]*$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 PointKind = Literal["security", "breaking", "new", "fixed", "changed", "internal", "other"]
+Rule = Literal[
+    "release", "product", "version", "figures", "links", "sentences", "markup", "left-out", "empty",
+    "length",
+]  # fmt: skip
+
+
+class DeskInputs(Record):
+    """What goes in, beside the objective."""
+
+    source: str = Field(
+        min_length=1,
+        description="Markdown or reStructuredText; without it the objective's own text is read.",
+    )
+    audience: str = Field(
+        min_length=1,
+        max_length=200,
+        description="Whom to address. Without it the strategist asks.",
+    )
+    channels: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$")]] = Field(
+        min_length=1,
+        max_length=MAX_POSTS,
+        json_schema_extra={"uniqueItems": True},
+        description="Where to post: linkedin, x, email. Others get plain text of 500 characters.",
+    )
 
 
 class KeyPoint(Record):
-    text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    text: Text
     kind: PointKind = "other"
     section: str | None = Field(default=None, description="the heading it stood under")
     whole: bool = Field(default=True, description="a list's item; else a sentence of a paragraph")
@@ -26,9 +51,8 @@ class KeyPoint(Record):
         return self.kind in ("breaking", "security")
 
     @property
-    def opens(self) -> bool:
-        """Say whether it is a sentence of the introduction."""
-        return self.section is None and not self.whole
+    def is_news(self) -> bool:
+        return self.section is None or self.kind not in ("internal", "other")
 
 
 class Link(Record):
@@ -60,7 +84,7 @@ class Brief(Record):
 
 class Post(Record):
     channel: ChannelName
-    text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    text: Text
     subject: Line | None = None
 
     @property
@@ -69,10 +93,10 @@ class Post(Record):
 
 
 class Drafts(Record):
+    """`guidance`: what a person told the writer."""
+
     posts: Annotated[tuple[Post, ...], Field(min_length=1, max_length=MAX_POSTS)]
-    guidance: tuple[str, ...] = Field(
-        default=(), description="what the writer was told by a person"
-    )
+    guidance: tuple[str, ...] = ()
     madeBy: str = "a person"
 
 
@@ -80,10 +104,7 @@ class Issue(Record):
     """An error. `line`: of the post's text, from 1; without one it is about the whole."""
 
     channel: ChannelName
-    rule: Literal[
-        "release", "product", "version", "figures", "links", "sentences", "markup",
-        "left-out", "empty", "length",
-    ]  # fmt: skip
+    rule: Rule
     message: str
     line: int | None = None
 
@@ -93,12 +114,12 @@ class Issue(Record):
 
 
 class Review(Record):
+    """`why`: what became of one that did not pass. `leaveOut`: whom a person left out."""
+
     passed: bool
     issues: tuple[Issue, ...] = ()
-    leaveOut: tuple[ChannelName, ...] = Field(
-        default=(), description="channels whose posts a person does not want published"
-    )
-    why: str | None = Field(default=None, description="what became of a review that did not pass")
+    leaveOut: tuple[ChannelName, ...] = ()
+    why: str | None = None
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -118,7 +139,9 @@ class PublishedFile(Record):
 
 
 class Published(Record):
-    folder: str = Field(description="below the outbox")
+    """`folder`: below the outbox."""
+
+    folder: str
     files: tuple[PublishedFile, ...]
     approvedBy: Person | None
     edited: bool
@@ -132,35 +155,6 @@ def _schema(record: type[Record]) -> JsonObject:
 
 
 SCHEMAS: dict[str, JsonObject] = {
-    "source": {
-        "type": "string",
-        "minLength": 1,
-        "description": (
-            "Markdown or reStructuredText to draw on: a changelog, release notes, a brief. Without "
-            "it the objective's own text is the source."
-        ),
-    },
-    "audience": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": 200,
-        "description": (
-            "Whom to address. Without it the strategist asks, unless it has to ask for the release."
-        ),
-    },
-    "channels": {
-        "type": "array",
-        "minItems": 1,
-        "maxItems": MAX_POSTS,
-        "uniqueItems": True,
-        "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$"},
-        "description": (
-            "Where to post; default linkedin, x, email. Any other name gets a plain text post of "
-            "at most 500 characters."
-        ),
-    },
-    "brief": _schema(Brief),
-    "drafts": _schema(Drafts),
-    "review": _schema(Review),
-    "published": _schema(Published),
+    **DeskInputs.model_json_schema()["properties"],
+    **{one.__name__.lower(): _schema(one) for one in (Brief, Drafts, Review, Published)},
 }

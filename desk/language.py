@@ -3,30 +3,30 @@
 import re
 import tomllib
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-_LANGUAGES: dict[str, dict[str, str]] = tomllib.loads(
+_TABLES: dict[str, Any] = tomllib.loads(
     (files("hitl_orchestrator.desk") / "languages.toml").read_text("utf-8")
 )
 _LETTERS = {"ja": "[\u3040-\u30ff]", "zh": "[\u4e00-\u9fff]"}
 
 
 class Phrases(NamedTuple):
-    """The words of ours in a post: signs of no language where the source's is not certain."""
+    """Our words in a post; signs where the language is not certain."""
 
-    extract: str = "[…]"
-    more: str = "[… +{}]"
-    prerelease: str = "pre"
+    extract: str
+    more: str
+    prerelease: str
 
 
 def phrases_of(language: str) -> Phrases:
-    words = _LANGUAGES.get(language, {})
-    return Phrases(**{name: words[name] for name in Phrases._fields if words})
+    return Phrases(*_TABLES["ours"].get(language, _TABLES["ours"][""]))
 
 
-def pattern_of(what: str) -> re.Pattern[str]:
-    """Return a pattern of what changelogs of all languages call something."""
-    return re.compile("|".join(one[what] for one in _LANGUAGES.values() if what in one), re.I)
+def patterns(where: str) -> dict[str, re.Pattern[str]]:
+    """Return how changelogs of all languages call things in their headings or items."""
+    wrapped = re.compile(r"\n\s*")
+    return {what: re.compile(wrapped.sub("", one), re.I) for what, one in _TABLES[where].items()}
 
 
 def language_of(text: str) -> str:
@@ -35,8 +35,7 @@ def language_of(text: str) -> str:
     for name, letters in _LETTERS.items():
         if 20 * len(re.findall(letters, text)) > sum(map(len, words)):
             return name
-    counted: dict[str, int] = {}
-    for name, known in _LANGUAGES.items():
-        counted[name] = sum(map(known.get("frequent", "").split().count, words))
+    known: dict[str, str] = _TABLES["frequent"]
+    counted = {name: sum(map(one.split().count, words)) for name, one in known.items()}
     second, first = sorted(counted.values())[-2:]
     return max(counted, key=counted.__getitem__) if first >= 2 and first > 1.5 * second else ""

@@ -5,17 +5,19 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from hitl_orchestrator.desk.changelog import Changelog
+from hitl_orchestrator.desk.changelog import DATE, VERSION, Changelog, Release, name_in
 from hitl_orchestrator.desk.points import read_points
-from hitl_orchestrator.desk.release import DATE, VERSION, Release
 
-_WHOLE = re.compile(r"(?<![\w.,:/#-])(v|version |release )?(\d{1,4})(?![\w%.:/]|\s*%)", re.I)
+_NUMBER = re.compile(
+    rf"(?P<date>{DATE.pattern})|(?P<version>{VERSION.pattern})"
+    r"|(?<![\w.,:/#-])(?P<prefix>v|version |release )?(?P<whole>\d{1,4})(?![\w%.:/]|\s*%)",
+    re.I,
+)
 _ORDER = re.compile(
-    r"an?|about|and|announc\w*|beta|big|blog|bug ?fix|coming|communicate|create|current|draft|first"
-    r"|for|introduc\w*|is|it|last|latest|launch\w*|major|make|minor|new(?:er|est)?|next|of|one?|our"
-    r"|patch|people|please|posts?|prepare|present|product|promote|public|publici[sz]e|publish"
-    r"|releas\w*|send|share|small|stable|team|tell|that|the|their|this|to|today['’]s|upcoming|users"
-    r"|version|we|with|write|your",
+    r"(?<!\S)(?:an?|about|and|announc\w*|beta|blog|create|draft|first|for|introduc\w*|is|it|last"
+    r"|latest|launch\w*|major|make|minor|new(?:er|est)?|next|of|one?|our|patch|people|please|posts?"
+    r"|prepare|present|promote|publici[sz]e|publish|releas\w*|send|share|stable|team|tell|that|the"
+    r"|their|this|to|upcoming|users|version|we|with|write|your)(?!\S)",
     re.I,
 )
 _REPOSITORY = re.compile(
@@ -43,9 +45,9 @@ def find_meaning(objective: str, changelog: Changelog) -> Meaning:
     if len(fits) > 1 and len(called) == 1:
         fits, unclear = called, ""
     names = {one.name for one in fits if one.name}
-    found = names.pop() if len(names) == 1 else changelog.product
+    found = names.pop() if len(names) == 1 else name_in(changelog.title)
     needs_product = not changelog.title or any(one.version for one in fits)
-    products = [name for name in (said, found) if name]
+    products = [*filter(None, [said, found])]
     if _are_alike(said, found):
         products = [max(found, said, key=lambda name: len(name.split()))]
     elif len(products) > 1:
@@ -67,17 +69,13 @@ def _are_alike(one: str, other: str) -> bool:
 def _find_releases(objective: str, changelog: Changelog) -> tuple[list[Release], str, str]:
     """Return the releases that fit, the number in the objective, and why more than one do."""
     out = [one for one in changelog.releases if one.doubt != "unreleased"]
-    dates = DATE.findall(objective)
-    said = {number: number not in dates for number in [*VERSION.findall(objective), *dates]}
-    rest = DATE.sub(" ", VERSION.sub(" ", objective))
-    said |= {number: bool(prefix) for prefix, number in _WHOLE.findall(rest)}
     fits: dict[Release, str] = {}
-    for number, is_release in said.items():
+    for said in _NUMBER.finditer(objective):
+        number = said["whole"] or said[0]
         matching = _match(number, out)
-        if is_release and not matching:
+        if not matching and (said["version"] or said["prefix"]):
             return _miss(number, changelog, out)
-        for one in matching:
-            fits[one] = number
+        fits |= dict.fromkeys(matching, number)
     chosen, number = [*fits] or _newest(out), next(iter(fits.values()), "")
     if not chosen:
         return [*changelog.releases], "", "The source has no release yet."
@@ -91,12 +89,10 @@ def _find_releases(objective: str, changelog: Changelog) -> tuple[list[Release],
 def _match(number: str, releases: Iterable[Release]) -> list[Release]:
     """Return those of exactly that number, else those whose number begins with it."""
     known = [(one, one.version) for one in releases if one.version]
-    exact = [one for one, version in known if _plain(version) == _plain(number)]
+    plain = re.compile(r"(?<=[a-z])[-._]|[-._ ](?=[a-z])")  # 1.2.0-rc.1 is 1.2.0rc1
+    said = plain.sub("", number.casefold())
+    exact = [one for one, version in known if plain.sub("", version.casefold()) == said]
     return exact or [one for one, version in known if version.startswith(f"{number}.")]
-
-
-def _plain(version: str) -> str:
-    return re.sub(r"(?<=[a-z])[-._]|[-._ ](?=[a-z])", "", version.casefold())
 
 
 def _miss(number: str, changelog: Changelog, out: list[Release]) -> tuple[list[Release], str, str]:
@@ -115,10 +111,8 @@ def _newest(releases: Sequence[Release]) -> list[Release]:
 
     Of two in that order both: one might be a repair of an older line.
     """
-    versions = [one.version for one in releases if one.version]
-    numbers = [[*map(int, re.findall(r"\d+", version))] for version in versions]
-    ascends = len(numbers) > 1 and numbers == sorted(numbers) and numbers[0] < numbers[-1]
-    if not ascends:
+    numbers = [[*map(int, re.findall(r"\d+", one.version))] for one in releases if one.version]
+    if not numbers or numbers != sorted(numbers) or numbers[0] == numbers[-1]:
         return [*releases[:1]]
     return [*releases] if len(releases) == 2 else [releases[-1]]
 
@@ -126,14 +120,8 @@ def _newest(releases: Sequence[Release]) -> list[Release]:
 def _name_before(objective: str, number: str, source: str) -> str:
     """Return the words before a number that the source has too, else those that are no order."""
     before = objective[: objective.find(number)] if number else ""
-    if re.search(r"[,;.!?]\s*$", before):
-        return ""
+    before = re.split(r"[.:,;!?\n]\s", before)[-1]
     before = re.sub(r"(?:[\s@(\[:-]|\b(?:v|version|release))+$", "", before, flags=re.I)
-    words = re.split(r"[.:,;!?\n]\s", before)[-1].split()[-4:]
-    begins = 0
-    for first, word in enumerate(words):
-        if _ORDER.fullmatch(word):
-            begins = first + 1
-        elif " ".join(words[first:]).casefold() in source.casefold():
-            return " ".join(words[first:])
-    return " ".join(words[begins:])
+    words = _ORDER.split(before)[-1].split()[-4:]
+    names = [" ".join(words[first:]) for first in range(len(words))]
+    return next((one for one in names if one.casefold() in source.casefold()), " ".join(words))

@@ -1,194 +1,153 @@
-"""What a release says: whole items and whole sentences, of what kind each is, and its link."""
+"""What a release says: whole items and whole sentences, of what kind each is, and its links."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import NamedTuple
 
-from hitl_orchestrator.desk.changelog import Changelog
-from hitl_orchestrator.desk.document import (
-    CREDITED,
-    LABEL_WORDS,
-    MARKS,
-    Block,
-    Hyperlink,
-    is_credit,
-    is_release_link,
-)
+from hitl_orchestrator.desk.changelog import Changelog, Release
+from hitl_orchestrator.desk.document import COLON, CREDIT_LINK, ITEM, PARAGRAPH, UNDONE, Block
 from hitl_orchestrator.desk.facets import KeyPoint, Link, PointKind
-from hitl_orchestrator.desk.language import pattern_of
+from hitl_orchestrator.desk.language import patterns
 from hitl_orchestrator.desk.prose import addresses, sentences
-from hitl_orchestrator.desk.release import Release
 
+_HEADINGS, _ITEMS = patterns("headings"), patterns("items")
 _KINDS: tuple[PointKind, ...] = ("breaking", "security", "internal", "fixed", "changed", "new")
-_SECTIONS: dict[PointKind, re.Pattern[str]] = {kind: pattern_of(kind) for kind in _KINDS}
-# Of an item itself; the first letters of a verb only where its heading says nothing.
-_BREAKING = re.compile(
-    r"\bbreaking changes?\b|(?:^|: |[(\[])\W*breaking(?=\W*(?:[:;!)\]]|$))|^\w+(?:\([^)]*\))?!:"
-    r"|\b(?:backwards?[ -]in|not backwards?[ -])compatible|破坏性|不兼容变更|破壊的変更|^💥",
+_MARKS = re.compile("[\ue000-\ue002]")
+_CUT = re.compile(r"(?:\.\.\.|…)|.*(?:[:：…]|\.\.\.)$", re.S)
+_NAME_WORDS = 5  # what has fewer is a name, not a sentence
+_CREDIT = (
+    r"(?:\ue000[^\ue001]*\ue001|(?:[\w.-]+/[\w.-]+)?#\d+|GH-\d+|!\d+|\[?@[\w-]+(?:\[bot\])?\]?"
+    r"|[0-9a-f]{7,40}\b|https?://\S+/(?:pull|issues|commit)/\w+)"
+)
+_BY = r"(?:\b(?:closes|fixes|resolves|refs?|issues?|via|thanks(?: to)?|by|PR)\b[ :]*)"
+_OF = r"(?:(?:in|to|see|and)\b\s*)"
+_MORE = rf"(?:(?:[\s,;.&:]|{_BY}|\b{_OF})*+{_CREDIT})"
+# Who did it and under which number: in brackets, behind a sign, behind a word such as “by”. A
+# number alone behind “in” may belong to its sentence: “a regression in #12”.
+_CREDITS = re.compile(
+    rf"(?>\s*[(\[](?:{_BY}|{_OF})*+{_CREDIT}{_MORE}*+\s*[)\]]"
+    rf"|\s*(?:^|[-–—,;]+|\s\.|(?<=[.!?。！？；，]))\s*(?:{_BY}|{_OF})*+{_CREDIT}{_MORE}*+"
+    rf"|:?\s(?:{_BY}++{_CREDIT}{_MORE}*+|{_OF}{_CREDIT}{_MORE}++))++[\s.]*$",
     re.I,
 )
-_NUMBERED = re.compile(r"\bCVE-\d{4}-\d+|\bGHSA-\w{4}", re.I)
-_SECURITY = re.compile(r"vulnerabilit|^\W*security\b|\bsecurity (?:fix|issue|hole)|安全漏洞", re.I)
-_VERBS: tuple[tuple[PointKind, str], ...] = (
-    ("new", r"^\W*(?:feat\b|add|new\b|introduc|support|新增)"),
-    ("fixed", r"^\W*(?:fix|bug ?fix|修复|修正)"),
-    ("changed", r"^\W*(?:remov|drop|移除)"),
-    ("internal", r"^\W*(?:bump|chore|ci|docs?|build|refactor|test|style)\b"),
-)
-_CREDIT = re.compile(
-    rf"{CREDITED.pattern}|(?:[\w.-]+/[\w.-]+)?#\d+|GH-\d+|!\d+|@[\w-]+(?:\[bot\]?)?"
-    r"|[0-9a-f]{7,40}|https?://\S+/(?:pull|issues|commit)/\w+"
-)
-_BY = re.compile(r"closes|fixes|resolves|refs?|see|issues?|via|thanks|to|by|in|PR|and|&|", re.I)
-_AROUND = "()[]{}.,;:!-–—。；，"
-_LEADS_ON = (":", "：", "...", "…")
-_THANKS = re.compile(r"contributors|thank|acknowledg|sponsors", re.I)
 _EMPTY = re.compile(
     r"full changelog|related issues|https?://\S+$|etc\.?$|(?:released?:?\s*)?[\W\d_]*$", re.I
 )
+_THANKS = re.compile(r"contributors|thank|acknowledg|sponsors", re.I)
+OWN_LINK = re.compile(r"/(?:releases/tag|compare|tree|tag|-/tags|-/releases|-/compare)/")
 _NO_LINK = re.compile(
     r"shields\.io|badge|keepachangelog|semver\.org|/actions/|codecov|travis-ci|/security/advisories",
     re.I,
 )
 
 
+class _Statement(NamedTuple):
+    """`above`: the headings and names of items that it stands under, the nearest last."""
+
+    text: str
+    above: tuple[Block, ...]
+    block: Block
+
+
 def read_points(changelog: Changelog, release: Release) -> tuple[KeyPoint, ...]:
     """Return each thing that a release says, once, in its order."""
     points: dict[str, KeyPoint] = {}
-    for first, last in release.spans:
-        for point in _points(_join(changelog.document.read(first, last))):
-            points.setdefault(point.text, point)
+    for said in _statements(changelog.read(release.body)):
+        kind = _kind(said.text, [one.text for one in said.above])
+        is_needed = not said.block.is_detail or kind in ("breaking", "security")
+        if is_needed and not _CUT.match(said.text):
+            text = _under([one.text for one in said.above if one.level >= ITEM], said.text)
+            section = next((one.text for one in said.above[::-1] if one.level < ITEM), None)
+            whole = said.block.is_item
+            point = KeyPoint(text=text, kind=kind, section=section, whole=whole)
+            points.setdefault(text, point)
     return tuple(points.values())
 
 
 def read_links(changelog: Changelog, release: Release) -> list[Link]:
     """Return the release's links for readers: its own, its tag or what it compares, come first."""
-    found = [*release.links]
-    for first, last in release.spans:
-        for block in changelog.document.read(first, last):
-            found += block.links
-            found += [Hyperlink(url, "") for url in addresses(MARKS.sub("", block.text))]
-    usable = [
-        Link(url=link.url, text=link.text[:100])
-        for link in found
-        if re.match(r"https?://\S{1,900}$", link.url) and not _NO_LINK.search(link.url)
-    ]
-    own = [link for link in usable if is_release_link(link.url)]
-    return own + [link for link in usable if not is_credit(link.url) and link not in own]
+    found: list[Link] = []
+    for block in [*changelog.read(release.markup), *changelog.read(release.body)]:
+        urls = [*block.links, *((url, "") for url in addresses(_MARKS.sub("", block.text)))]
+        for url, text in urls:
+            if re.match(r"https?://\S{1,900}$", url) and not _NO_LINK.search(url):
+                found.append(Link(url=url, text=text[:100]))
+    own = [link for link in found if OWN_LINK.search(link.url)]
+    rest = [link for link in found if link not in own and not CREDIT_LINK.search(link.url)]
+    return own + rest
 
 
-def _join(blocks: Sequence[Block]) -> list[Block]:
-    """Return the blocks with what stands below “These are new:” in one item with it."""
-    found, opened = list[Block](), None
-    for block in blocks:
-        if opened and block.kind in ("item", "detail") and block.level > opened.level:
-            joint = " " if found[-1] is opened or found[-1].text[-1:] in ".。" else "; "
-            found[-1] = found[-1]._replace(text=found[-1].text + joint + block.text)
+def _statements(blocks: Sequence[Block]) -> list[_Statement]:
+    """Return the items and sentences; what stands below “These are new:” in one item with it."""
+    found, above, leader = list[_Statement](), list[Block](), None
+    for block, following in zip_longest(blocks, blocks[1:]):
+        above = [one for one in above if one.level < block.level]
+        text = _MARKS.sub("", block.text) if block.level < PARAGRAPH else clean(block.text)
+        is_name = len(text.split()) < _NAME_WORDS
+        leads_on = following and following.level > max(block.level, ITEM)
+        if leader and block.level > leader.level:
+            joint = " " if found[-1].text[-1:] in ".。:：" else "; "
+            found[-1] = found[-1]._replace(text=found[-1].text + joint + text)
             continue
-        found.append(block)
-        is_sentence = block.kind == "item" and len(block.text.split()) >= LABEL_WORDS
-        opened = block if is_sentence and block.text.endswith((":", "：")) else None
+        leader = None
+        if block.level < PARAGRAPH:
+            above.append(Block(block.level, text.rstrip(" :：") if is_name else text))
+        elif UNDONE in block.text or _is_idle(text, block, above):
+            continue
+        elif block.level == PARAGRAPH and text.endswith((":", "：")):
+            if leads_on:
+                above.append(Block(COLON, text.rstrip(" :：") if is_name else text))
+        elif leads_on and is_name and block.level > ITEM:
+            above.append(Block(block.level, text.rstrip(":：")))
+        else:
+            leader = block if leads_on and text.endswith((":", "：")) else None
+            said = [text] if block.is_item else sentences(text)
+            found += [_Statement(one, tuple(above), block) for one in said]
     return found
 
 
-def _points(blocks: Sequence[Block]) -> Iterable[KeyPoint]:
-    headings: list[tuple[int, str]] = []  # those above, the nearest last
-    names: list[tuple[int, str]] = []  # items that only name what stands below them
-    for block, following in zip_longest(blocks, blocks[1:]):
-        if block.kind == "heading":
-            headings = [one for one in headings if one[0] < block.level]
-            headings.append((block.level, MARKS.sub("", block.text)))
-            continue
-        names = [one for one in names if one[0] < block.level]
-        section = headings[-1][1] if headings else None
-        text = clean(block.text)
-        if _EMPTY.match(text) or _THANKS.search(section or "") or _leads_away(block):
-            continue
-        below = following.level if following and following.kind == "item" else 0
-        is_name = len(text.split()) < LABEL_WORDS or text.endswith((":", "："))
-        if is_name and 0 < block.level < below:
-            names.append((block.level, text.rstrip(":：")))
-            continue
-        for one in [text] if block.kind == "item" else sentences(text):
-            kind = _kind(one, [name for _, name in [*headings, *names]])
-            is_needed = block.kind != "detail" or kind in ("breaking", "security")
-            if is_needed and not one.startswith(("...", "…")) and not one.endswith(_LEADS_ON):
-                said = _under(names, one)
-                yield KeyPoint(text=said, kind=kind, section=section, whole=block.kind == "item")
+def _is_idle(text: str, block: Block, above: Sequence[Block]) -> bool:
+    """Say whether there is nothing to tell: thanks, links, what only its project has."""
+    linked = sum(len(link.text) for link in block.links)
+    inner = [link for link in block.links if "://" not in link.url]
+    leads_away = block.level == PARAGRAPH and (2 * linked > len(text) or len(inner) > 1)
+    return bool(leads_away or _EMPTY.match(text) or (above and _THANKS.search(above[-1].text)))
 
 
-def _under(names: Sequence[tuple[int, str]], text: str) -> str:
-    for _, name in reversed(names):
+def _under(names: Sequence[str], text: str) -> str:
+    for name in reversed(names):
         text = text if name.casefold() in text.casefold() else f"{name}: {text}"
     return text
 
 
 def clean(text: str) -> str:
     """Return a text without who did it and under which number, where these stand at its end."""
-    text = re.sub("(?<=[。！？）])(?=\ue000)", " ", text)
-    text = CREDITED.sub(lambda found: found[0].replace(" ", "\xa0"), text)
-    words = text.split(" ")
-    said = " ".join(words[: _end(words)]).rstrip(" -–—,;")
+    said = (text[:-2000] + _CREDITS.sub("", text[-2000:])).rstrip(" -–—,;")
     if text.endswith(".") and said[-1:].isalnum():
         said += "."
-    said = MARKS.sub("", said).replace("\xa0", " ")
-    return re.sub(r"^(?::[a-z0-9_+-]+:\s*|\[![A-Z]+\]\s*)+", "", said)
-
-
-def _end(words: Sequence[str]) -> int:
-    """Return where the credits begin: in brackets, behind a sign or a word such as “by”."""
-    first = len(words)
-    while first and (_is_credit(words[first - 1]) or _is_by(words[first - 1])):
-        first -= 1
-    for start in range(first, len(words)):
-        run = words[start:]
-        count, joined = sum(map(_is_credit, run)), " ".join(run)
-        if not count or any(joined.count(a) != joined.count(b) for a, b in ("()", "[]")):
-            continue
-        # a number may belong to its sentence: “a regression in #12”
-        is_said = run[0].casefold() in ("in", "to", "see", "and") and "/" not in run[-1]
-        stands_apart = start and words[start - 1][-1:] in ".。!！?？,;，；"
-        begins = run[0][:1] in "([" or _is_by(run[0])
-        if stands_apart or (begins and (count > 1 or not is_said)):
-            return start
-    return len(words)
-
-
-def _is_by(word: str) -> bool:
-    return bool(_BY.fullmatch(word.strip(_AROUND)))
-
-
-def _is_credit(word: str) -> bool:
-    return bool(_CREDIT.fullmatch(word.strip(_AROUND)))
-
-
-def _leads_away(block: Block) -> bool:
-    """Say whether a paragraph is mostly links, or names several that only its project has."""
-    said = sum(len(link.text) for link in block.links)
-    own = [link for link in block.links if "://" not in link.url]
-    return block.kind == "paragraph" and (2 * said > len(block.text) or len(own) > 1)
+    return re.sub(r"^(?::[a-z0-9_+-]+:\s*|\[![A-Z]+\]\s*)+", "", _MARKS.sub("", said))
 
 
 def _kind(text: str, headings: Sequence[str]) -> PointKind:
-    """Return what an item warns of, else what the nearest heading says, else its first word."""
-    known: list[PointKind] = [kind for one in reversed(headings) for kind in _kinds_of(one)]
+    """Return what an item warns of, else what the nearest heading says, else its first word.
+
+    Chores that are about security are no warning, unless they name what was found.
+    """
     by_itself = kind_by_itself(text)
-    is_chore = known[:1] == ["internal"] and by_itself == "security"
-    if by_itself in ("breaking", "security") and (not is_chore or _NUMBERED.search(text)):
+    known: list[PointKind] = [k for one in reversed(headings) for k in _kinds(one, _HEADINGS)]
+    is_chore = known[:1] == ["internal"] and not re.search(r"CVE-\d|GHSA-", text)
+    if by_itself == "breaking" or (by_itself == "security" and not is_chore):
         return by_itself
     return known[0] if known else (by_itself or "other")
 
 
 def kind_by_itself(text: str) -> PointKind | None:
     """Return what a text says that it is, whatever it stands under."""
-    if _BREAKING.search(text):
-        return "breaking"
-    if _NUMBERED.search(text) or _SECURITY.search(text):
-        return "security"
-    return next((kind for kind, words in _VERBS if re.search(words, text, re.I)), None)
+    return next(_kinds(text, _ITEMS), None)
 
 
-def _kinds_of(heading: str) -> list[PointKind]:
-    if re.match(r"what['’]?s changed", heading, re.I):
-        return []
-    return [kind for kind, words in _SECTIONS.items() if words.search(heading)]
+def _kinds(text: str, words: dict[str, re.Pattern[str]]) -> Iterator[PointKind]:
+    for kind in _KINDS:
+        if words[kind].search(text):
+            yield kind

@@ -6,11 +6,13 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])([\"”’)]*)\s+(?=[\"“‘(]*[A-ZÀ-Ö
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|incl|resp|cf|z\.B|d\.h|bzw|ca|p\.ej)|\b[A-Z])\.$", re.I
 )
-_ADDRESS = re.compile(r"https?://[^\s<>\"'`“”«»|\\\x00，。；）]+")
+# With brackets that are closed in it; those around it are the sentence's.
+_ADDRESS = re.compile(
+    r"https?://(?:[^\s<>\"'`“”«»|\\\x00，。；）()\[\]{}]|\([^\s()]*\)|\[[^\s\[\]]*\]|\{[^\s{}]*\})+"
+)
 _FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 _THOUSANDS = re.compile(r"(?<=\d)[,.](?=\d{3}(?:\D|$))")
 ENOUGH_WORDS = 5
-_OPENED_BY = {")": "(", "]": "[", "}": "{"}
 
 
 def sentences(text: str) -> list[str]:
@@ -33,8 +35,7 @@ def beginnings(text: str) -> list[str]:
 
 def addresses(text: str) -> list[str]:
     """Return the web addresses, each once, without the punctuation of the sentence around them."""
-    urls = [_trimmed(found) for found in _ADDRESS.findall(text)]
-    return [*dict.fromkeys(url for url in urls if re.match(r"https?://.", url))]
+    return [*dict.fromkeys(url.rstrip(".,;:!?*_…") for url in _ADDRESS.findall(text))]
 
 
 def figures(text: str) -> list[str]:
@@ -42,13 +43,3 @@ def figures(text: str) -> list[str]:
     for url in addresses(text):
         text = text.replace(url, " ")
     return [*dict.fromkeys(_THOUSANDS.sub("", figure) for figure in _FIGURE.findall(text))]
-
-
-def _trimmed(url: str) -> str:
-    while url and (url[-1] in ".,;:!?*_…" or _closes_nothing(url)):
-        url = url[:-1]
-    return url
-
-
-def _closes_nothing(url: str) -> bool:
-    return url[-1] in _OPENED_BY and url.count(url[-1]) > url.count(_OPENED_BY[url[-1]])

@@ -4,26 +4,19 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from hitl_orchestrator.desk import outbox as outboxes
 from hitl_orchestrator.desk.agent import DeskTask, ask
 from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import Drafts, Post, Published, PublishedFile, Review
 from hitl_orchestrator.domain.hitl import Person
-from hitl_orchestrator.domain.records import JsonObject, Record, describe_misfit
+from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 
 
 class Unpublishable(ValueError):
     """The posts are not such that they could be published. Says which and why."""
-
-
-class Arguments(Record):
-    """Of the action `publish`."""
-
-    posts: Annotated[tuple[Post, ...], Field(min_length=1)]
 
 
 def publish(outbox: Path, task: DeskTask) -> dict[str, JsonObject]:
@@ -40,24 +33,22 @@ def publish(outbox: Path, task: DeskTask) -> dict[str, JsonObject]:
     if answer["status"] != "answered" or answer.get("approved") is not True:
         return {}
     edited, responder = answer.get("editedArguments"), answer.get("responder")
-    posts = drafted if edited is None else _edited_posts(edited, drafted)
-    contents = {f"{post.channel}.txt": post.content.encode() for post in posts}
-    if len(contents) < len(posts):
-        raise Unpublishable("a channel has two posts")
-    digests = [hashlib.sha256(content).hexdigest() for content in contents.values()]
+    posts = drafted if edited is None else _read_edited(edited, drafted)
+    contents = {post.channel: post.content.encode() for post in posts}
     result = Published(
         folder=f"{outboxes.path_part(task['runId'])}/{outboxes.path_part(task['stepId'])}",
         files=tuple(
-            PublishedFile(channel=post.channel, file=f"{post.channel}.txt", sha256=digest)
-            for post, digest in zip(posts, digests, strict=True)
+            PublishedFile(channel=name, file=f"{name}.txt", sha256=hashlib.sha256(text).hexdigest())
+            for name, text in contents.items()
         ),
         approvedBy=Person.model_validate(responder) if responder else None,
         edited=posts != drafted,
         madeBy=drafts.madeBy,
     ).json_object()
     manifest = {name: task[name] for name in ("runId", "threadId", "stepId")} | result
-    contents["manifest.json"] = json.dumps(manifest, indent=2, ensure_ascii=False).encode()
-    outboxes.put(outbox / str(result["folder"]), contents)
+    files = {f"{name}.txt": text for name, text in contents.items()}
+    files["manifest.json"] = json.dumps(manifest, indent=2, ensure_ascii=False).encode()
+    outboxes.put(outbox / str(result["folder"]), files)
     return {"published": result}
 
 
@@ -78,20 +69,19 @@ def _question(drafted: Sequence[Post], review: Review, made_by: str) -> JsonObje
     }
 
 
-def _edited_posts(arguments: JsonObject, drafted: Sequence[Post]) -> list[Post]:
+def _read_edited(arguments: JsonObject, drafted: Sequence[Post]) -> list[Post]:
     """Return the posts as a person left them: some may be out, and each has to fit its channel.
 
     Raise Unpublishable, which names what does not fit.
     """
     try:
-        posts = Arguments.model_validate(arguments).posts
+        posts = Drafts.model_validate(arguments).posts
     except ValidationError as error:
         why = describe_misfit(error)
         raise Unpublishable(f"the edited arguments do not fit at {why}") from error
-    names = {post.channel for post in drafted}
-    problems = [
-        f"there is no draft for `{one.channel}`" for one in posts if one.channel not in names
-    ]
+    names, left = [post.channel for post in posts], {post.channel for post in drafted}
+    problems = [f"there is no draft for `{name}`" for name in names if name not in left]
+    problems += ["a channel has two posts"] if len({*names}) < len(names) else []
     for post in posts:
         problems += [f"{post.channel}: {said}" for said in channel(post.channel).problems(post)]
     if problems:

@@ -1,14 +1,6 @@
 """Checks the drafts against the source, whoever wrote them; asks a person about every error."""
 
-from hitl_orchestrator.desk.agent import (
-    REVIEWER,
-    DeskAnswer,
-    DeskTask,
-    Said,
-    ask,
-    guidance_of,
-    source_of,
-)
+from hitl_orchestrator.desk.agent import REVIEWER, DeskAnswer, DeskTask, Said, ask
 from hitl_orchestrator.desk.evidence import find_errors, gather_evidence
 from hitl_orchestrator.desk.facets import Brief, Drafts, Review
 from hitl_orchestrator.domain.records import Json, JsonObject
@@ -19,8 +11,7 @@ AS_THEY_ARE, LEAVE_OUT = "as-they-are", "leave-out"
 def review_drafts(has_model: bool, task: DeskTask) -> dict[str, JsonObject]:
     """Ask once: what came of the question is in the context of every later visit."""
     drafts = Drafts.model_validate(task["facets"]["drafts"])
-    brief = Brief.model_validate(task["facets"]["brief"])
-    evidence = gather_evidence(task["objective"], source_of(task), brief, guidance_of(task))
+    evidence = gather_evidence(task, Brief.model_validate(task["facets"]["brief"]))
     issues = [issue for post in drafts.posts for issue in find_errors(post, evidence)]
     review = Review(passed=not issues, issues=tuple(issues))
     earlier = [said for said in task["context"] if said["originAgent"] == REVIEWER]
@@ -34,25 +25,26 @@ def review_drafts(has_model: bool, task: DeskTask) -> dict[str, JsonObject]:
 
 def _question(review: Review, drafts: Drafts, has_model: bool) -> JsonObject:
     """Ask what becomes of drafts with errors. What is said in words only a model can follow."""
-    names, wrong = [post.channel for post in drafts.posts], ", ".join(review.wrong)
-    right = ", ".join(name for name in names if name not in review.wrong)
+    wrong = ", ".join(review.wrong)
+    right = [post.channel for post in drafts.posts if post.channel not in review.wrong]
     next_ = "The approval comes next: it shows the errors, and the posts can be edited there."
     options: list[Json] = [{"id": AS_THEY_ARE, "label": "Go on with them", "description": next_}]
     if right:
-        rest = f"{right}: no error was found."
+        rest = f"{', '.join(right)}: no error was found."
         options.append({"id": LEAVE_OUT, "label": f"Leave out {wrong}", "description": rest})
-    shown = [
-        f"**{post.channel}**\n\n{_quote(post.content)}"
-        for post in drafts.posts
-        if post.channel in review.wrong
-    ]
+    shown = [review.listed]
+    for post in drafts.posts:
+        if post.channel in review.wrong:
+            # two blanks at the end keep a line from running into the next
+            lines = [f"> {line}  " if line else ">" for line in post.content.splitlines()]
+            shown.append("\n".join([f"**{post.channel}**", "", *lines]))
     words = " Or say what the writer should do differently." if has_model else ""
     return {
         "question": f"There are errors in the drafts for {wrong}. What now?{words}",
         "kind": "choice",
         "options": options,
         "allowFreeForm": has_model,
-        "additionalContext": "\n\n".join([review.listed, *shown]),
+        "additionalContext": "\n\n".join(shown),
     }
 
 
@@ -69,8 +61,3 @@ def _decide(review: Review, answer: DeskAnswer) -> Review:
 def _why(said: DeskAnswer | Said, answered: str) -> str:
     is_denied = said["status"] == "denied"
     return f"Nobody decided: {said.get('reason') or 'Rejected'}" if is_denied else answered
-
-
-def _quote(text: str) -> str:
-    """Return a text as Markdown; two blanks at its end keep a line from running into the next."""
-    return "\n".join(f"> {line}  " if line else ">" for line in text.splitlines())

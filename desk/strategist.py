@@ -4,13 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from hitl_orchestrator.desk.agent import DeskAnswer, DeskTask, ask, source_of
-from hitl_orchestrator.desk.changelog import Changelog, read_source
+from hitl_orchestrator.desk.agent import DeskAnswer, DeskTask, ask, source_of, words_of
+from hitl_orchestrator.desk.changelog import Changelog, Release, read_source
 from hitl_orchestrator.desk.facets import Brief, KeyPoint
 from hitl_orchestrator.desk.language import language_of
 from hitl_orchestrator.desk.meaning import Meaning, find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
-from hitl_orchestrator.desk.release import Release
 from hitl_orchestrator.domain.records import Json, JsonObject
 
 MAX_OPTIONS = 10
@@ -29,16 +28,15 @@ def write_brief(task: DeskTask) -> dict[str, Json]:
     """Write it, unless a person did not say what for: then there is none."""
     changelog = read_source(source_of(task), task["objective"])
     meaning = find_meaning(task["objective"], changelog)
-    release, answer = meaning.releases[0], None
+    release = meaning.releases[0]
     if meaning.unclear:
         answer = ask(_release_question(changelog, meaning))
         if answer["status"] == "denied":
             return {}
-        release = _answered(answer, changelog, meaning)
+        release = _hear_release(answer, changelog, meaning)
     points = read_points(changelog, release)
-    why, origin = None, "input"
-    audience = str(task["facets"].get("audience") or "")
-    if not audience and answer:
+    audience, origin, why = str(task["facets"].get("audience") or ""), "input", None
+    if not audience and meaning.unclear:
         audience, origin, why = _LABELS[GENERAL], "nobody", "The question was for the release."
     elif not audience:
         topic = release.label if release.name or release.version else changelog.title
@@ -53,7 +51,7 @@ def write_brief(task: DeskTask) -> dict[str, Json]:
         audienceFrom=origin,
         why=why,
         keyPoints=points,
-        lead=tuple(_leading_for(audience, points)),
+        lead=tuple(_find_leading(audience, points)),
         links=tuple(read_links(changelog, release)[:1]),
         language=language_of(" ".join(f"{one.section or ''} {one.text}" for one in points)),
         madeBy="offline rules",
@@ -66,8 +64,8 @@ def _release_question(changelog: Changelog, meaning: Meaning) -> JsonObject:
     options: list[Json] = []
     for release in meaning.releases[:MAX_OPTIONS]:
         if release.name or not meaning.needs_product:
-            doubt = f"({release.doubt}) " if release.doubt else ""
             said = [point.text for point in read_points(changelog, release)[:1]]
+            doubt = f"({release.doubt}) " if release.doubt else ""
             shown = doubt + (said or ["Its section is empty."])[0]
             options.append({"id": release.label, "label": release.label, "description": shown})
     return {
@@ -79,11 +77,11 @@ def _release_question(changelog: Changelog, meaning: Meaning) -> JsonObject:
     }
 
 
-def _answered(answer: DeskAnswer, changelog: Changelog, meaning: Meaning) -> Release:
+def _hear_release(answer: DeskAnswer, changelog: Changelog, meaning: Meaning) -> Release:
     """Return what a person chose or typed. Raise Unclear."""
     if picked := answer.get("selectedOptionId"):
         return next(one for one in meaning.releases if one.label == picked)
-    typed = " ".join((answer.get("freeformText") or "").split())
+    typed = words_of(answer)
     found = find_meaning(typed, changelog)
     said = (found.releases[0].name, found.releases[0].version or "")
     if not found.unclear and any(one and one.casefold() in typed.casefold() for one in said):
@@ -96,16 +94,15 @@ def _answered(answer: DeskAnswer, changelog: Changelog, meaning: Meaning) -> Rel
 
 def _audience_question(topic: str, points: Sequence[KeyPoint]) -> JsonObject:
     """Ask whom to address: whom headings name (“For developers”), and two that are always there."""
-    named = [_FOR.match(point.section or "") for point in points]
-    labels = {_slug(found[1]): found[1][:1].upper() + found[1][1:] for found in named if found}
-    changes = any(point.kind in _CHANGES for point in points)
-    labels |= _LABELS if changes else {GENERAL: _LABELS[GENERAL]}
+    named = [found[1] for point in points if (found := _FOR.match(point.section or ""))]
+    labels = {_slug(name): name[:1].upper() + name[1:] for name in named} | _LABELS
     options: list[Json] = []
     for id_, label in labels.items():
-        leading = [points[number].text for number in _leading_for(id_, points)]
-        count = f"{len(leading)} of {len(points)} points go first: " if leading else ""
-        said = [*leading, *(point.text for point in points), "The source says nothing."]
-        options.append({"id": id_, "label": label, "description": count + said[0]})
+        leading = [points[number].text for number in _find_leading(id_, points)]
+        if leading or id_ == GENERAL:
+            count = f"{len(leading)} of {len(points)} points go first: " if leading else ""
+            said = [*leading, *(point.text for point in points), "The source says nothing."]
+            options.append({"id": id_, "label": label, "description": count + said[0]})
     shown = [f"- {point.text}" for point in points[:MAX_SHOWN]]
     more = [f"\nand {len(points) - MAX_SHOWN} more."] if len(points) > MAX_SHOWN else []
     return {
@@ -117,7 +114,7 @@ def _audience_question(topic: str, points: Sequence[KeyPoint]) -> JsonObject:
     }
 
 
-def _leading_for(audience: str, points: Sequence[KeyPoint]) -> list[int]:
+def _find_leading(audience: str, points: Sequence[KeyPoint]) -> list[int]:
     """Return the numbers of the points that go first for an audience, by id, label or words."""
     if audience in (EXISTING, _LABELS[EXISTING]):
         return [number for number, one in enumerate(points) if one.kind in _CHANGES]
@@ -128,8 +125,7 @@ def _leading_for(audience: str, points: Sequence[KeyPoint]) -> list[int]:
 def _hear_audience(answer: DeskAnswer) -> tuple[str, Literal["person", "nobody"], str | None]:
     if answer["status"] == "denied":
         return _LABELS[GENERAL], "nobody", answer.get("reason")
-    typed = " ".join((answer.get("freeformText") or "").split())[:200]
-    chosen = answer.get("selectedOptionId") or typed or GENERAL
+    chosen = answer.get("selectedOptionId") or words_of(answer)[:200] or GENERAL
     return _LABELS.get(chosen, chosen), "person", None
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, ValidationError
 
-from hitl_orchestrator.desk.agent import DeskTask, guidance_of, source_of
+from hitl_orchestrator.desk.agent import DeskTask, guidance_of
 from hitl_orchestrator.desk.channels import DEFAULT_CHANNELS, Channel, channel, channels
 from hitl_orchestrator.desk.evidence import Evidence, find_errors, gather_evidence
 from hitl_orchestrator.desk.extract import extract
 from hitl_orchestrator.desk.facets import Brief, Drafts, Post
-from hitl_orchestrator.domain.records import Json, JsonObject
+from hitl_orchestrator.domain.records import Json, JsonObject, describe_misfit
 from hitl_orchestrator.nodes.model import ask_model, build_prompt
 
 RULES = "offline rules"
@@ -23,6 +23,11 @@ class WrittenPost(BaseModel):
     channel: str
     subject: str | None
     text: str
+
+    def read(self) -> Post:
+        place = channel(self.channel)
+        subject = " ".join((self.subject or "").split()) if place.has_subject else None
+        return Post(channel=place.name, text=self.text.strip(), subject=subject)
 
 
 class Written(BaseModel):
@@ -37,9 +42,8 @@ async def write_drafts(model: ChatOpenAI | None, task: DeskTask) -> dict[str, An
     made, warnings = RULES, list[str]()
     posts = await asyncio.to_thread(lambda: [extract(brief, place) for place in places])
     if model:
-        objective = task["objective"]
-        evidence = await asyncio.to_thread(gather_evidence, objective, source_of(task), brief, told)
-        written, why = await _ask_model(model, objective, evidence, told, places)
+        evidence = await asyncio.to_thread(gather_evidence, task, brief)
+        written, why = await _ask_model(model, task, evidence, places)
         if written:
             posts, made = written, f"model {model.model_name}"
         else:
@@ -51,46 +55,32 @@ async def write_drafts(model: ChatOpenAI | None, task: DeskTask) -> dict[str, An
 
 
 async def _ask_model(
-    model: ChatOpenAI,
-    objective: str,
-    evidence: Evidence,
-    told: Sequence[str],
-    places: Sequence[Channel],
+    model: ChatOpenAI, task: DeskTask, evidence: Evidence, places: Sequence[Channel]
 ) -> tuple[list[Post] | None, str]:
     """Return the model's posts, or None and why. They pass what the reviewer checks."""
-    names = [place.name for place in places]
     limits: list[Json] = [{"channel": place.name, "limit": place.limit} for place in places]
     data: JsonObject = {
-        "objective": objective,
+        "objective": task["objective"],
         "brief": evidence.brief.json_object(),
-        "guidance": [*told],
+        "guidance": [*guidance_of(task)],
         "links": [*sorted(set(evidence.links))],
         "mustInclude": [point.text for point in evidence.points if point.is_urgent],
         "channels": limits,
     }
+    names = [place.name for place in places]
     instructions = (files("hitl_orchestrator.desk") / "prompts" / "writer.md").read_text("utf-8")
 
     def misfit(written: Written) -> str | None:
         if sorted(post.channel for post in written.posts) != sorted(names):
             return f"there has to be one post for each of {', '.join(names)}"
-        wrong = [(post.channel, why) for post in written.posts for why in _wrong(post, evidence)]
-        return "; ".join(f"{name}: {why}" for name, why in wrong)
+        try:
+            errors = [one for post in written.posts for one in find_errors(post.read(), evidence)]
+        except ValidationError as error:
+            return describe_misfit(error)
+        return "; ".join(f"{error.channel}: {error.message}" for error in errors)
 
     written, why = await ask_model(model, build_prompt(instructions, data), Written, misfit)
     if written is None:
         return None, why
-    by_channel = {post.channel: _post(post) for post in written.posts}
+    by_channel = {post.channel: post.read() for post in written.posts}
     return [by_channel[name] for name in names], ""
-
-
-def _wrong(written: WrittenPost, evidence: Evidence) -> list[str]:
-    try:
-        return [error.message for error in find_errors(_post(written), evidence)]
-    except ValidationError as error:
-        return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-
-
-def _post(written: WrittenPost) -> Post:
-    place = channel(written.channel)
-    subject = " ".join((written.subject or "").split()) if place.has_subject else None
-    return Post(channel=place.name, text=written.text.strip(), subject=subject)

@@ -222,6 +222,31 @@ NAMES_AND_NUMBERS = [
         link=f"{REPO}/compare/v1.1.0...v1.2.0",
     ),
     Case(
+        "a heading below another's level that is no title",
+        "### About\n\nWords.\n\n## 1.2.0\n\n- One\n",
+        "Announce Acme 1.2.0",
+        points=("One",),
+    ),
+    Case(
+        "a heading of another's level that is no title",
+        "## About\n\nWords.\n\n## 1.2.0\n\n- One\n",
+        "Announce Acme 1.2.0",
+        points=("One",),
+    ),
+    Case(
+        "words above the title of a page, and of a part of it",
+        "Acme 1.2.0 is here.\n\n# Acme\n\n## More\n\n- One\n",
+        "Announce Acme 1.2.0",
+        points=("Acme 1.2.0 is here.", "One"),
+    ),
+    Case(
+        "whole numbers",
+        "# Acme\n\n## v5 (2026-10-01)\n\n- One\n\n## v4\n\n- Zero\n",
+        "Announce Acme 5",
+        version="5",
+        points=("One",),
+    ),
+    Case(
         "levels that say how large a release is",
         "# Acme changelog\n\n## [1.2.0](x) (2026-10-01)\n\n### Bug Fixes\n\n- One\n\n"
         "### 1.1.1 (2026-09-01)\n\n- Zero\n",
@@ -330,6 +355,12 @@ LISTS_AND_TABLES = [
         urgent=("Breaking: old() is gone", "One (breaking)"),
     ),
     Case(
+        "chores that are about security",
+        release("### Internal\n\n- Words on vulnerability reports\n- Bump libx for CVE-2026-1111"),
+        points=("Words on vulnerability reports", "Bump libx for CVE-2026-1111"),
+        urgent=("Bump libx for CVE-2026-1111",),
+    ),
+    Case(
         "an item that only names what is dangerous",
         release("- Security\n  - A token was logged\n- A theme"),
         points=("Security: A token was logged", "A theme"),
@@ -423,6 +454,11 @@ MARKUP = [
         points=("Log in again.", "Parser: As RFC 9110 says"),
     ),
     Case(
+        "lines of two kinds under titles",
+        "Acme\n====\n\n1.2.0\n-----\n\n- One\n\n1.1.0\n-----\n\n- Zero\n",
+        points=("One",),
+    ),
+    Case(
         "lines under titles",
         "1.2.0 / 2026-10-01\n==================\n\n * One\n   - deps: send@0.19.0\n\n"
         "1.1.0 / 2026-09-01\n==================\n\n * Zero\n",
@@ -455,6 +491,11 @@ LINKS = [
         ),
         points=("One", "Two, see the guide and more"),
         link="https://acme.example.com/guide",
+    ),
+    Case(
+        "an issue's address in words",
+        release(f"- One at {REPO}/issues/7 is gone, see https://semver.org"),
+        points=(f"One at {REPO}/issues/7 is gone, see https://semver.org",),
     ),
     Case(
         "none of the page's beginning",

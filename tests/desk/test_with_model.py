@@ -73,7 +73,7 @@ async def test_the_writer_gets_the_brief_and_what_an_editor_said(
         (GOOD.replace("no longer ", ""), "Of what is security, this is missing: “Tokens are no"),
         (GOOD + " **Really.**", "“**” is left of the source’s markup."),
         (GOOD + " And then…", "is cut off."),
-        ("", "text: String should have at least 1 character"),
+        ("", "`text`: String should have at least 1 character"),
     ],
 )
 async def test_a_text_with_an_error_is_asked_for_again_and_then_written_by_rules(

@@ -213,7 +213,7 @@ def test_any_source_is_read_and_no_draft_has_what_it_does_not_say(source: str) -
     if find_meaning("Announce Acme 1.2.0", read_changelog(source)).unclear:
         return
     brief = Brief.model_validate(write_brief(given)["brief"])
-    evidence = gather_evidence("Announce Acme 1.2.0", source, brief)
+    evidence = gather_evidence(given, brief)
     for name in ("x", "email"):
         errors = find_errors(extract(brief, channel(name)), evidence)
         assert {error.rule for error in errors} <= {"length", "markup"}, errors
