@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from tests.bench.filling import list_copies
+from tests.bench.filling import TABLES, list_copies
 from tests.inbox import questions
 from tests.inbox.story import Ask, start
 
@@ -144,7 +144,7 @@ def ask_rows(database_url: str, count: int) -> None:
         conn.execute("CREATE SEQUENCE bench_frames START 1000000")
         for number, run_id in enumerate(run_ids):
             values = {"first": 1 + number, "last": count, "step": len(run_ids)}
-            for copy in list_copies(conn, run_id):
+            for copy in list_copies(conn, run_id, TABLES):
                 conn.execute(copy, values)
         conn.execute("DROP SEQUENCE bench_frames")
     with psycopg.connect(database_url, autocommit=True) as conn:
