@@ -43,10 +43,7 @@ def chain(count: int, head: str, happened: Sequence[Event], now: datetime) -> li
     for event in happened:
         if action := VOICES[event.kind].audit:
             entry = _tell(count + len(links) + 1, action, event, now)
-            kept = entry.json_object()
-            if entry.key is None:  # a version before this one reads no entry that has it
-                del kept["key"]
-            body = json.dumps(kept, sort_keys=True, ensure_ascii=False)
+            body = json.dumps(entry.json_to_keep(), sort_keys=True, ensure_ascii=False)
             head = link(head, body)
             links.append(ChainLink(entry, body, head))
     return links

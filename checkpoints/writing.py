@@ -134,7 +134,9 @@ def _write_parts(kept: KeptRun, change: Change, after: KeptRun) -> dict[str, Any
         for one in change.settled
         if one.request.requestId not in new  # else it is in the new row already
     ]
-    responses = [{"request_id": one.requestId, "response": one} for one in change.responses]
+    responses = [
+        {"request_id": one.requestId, "response": one.json_to_keep()} for one in change.responses
+    ]
     delivered = [request.requestId for request in change.delivered]
     parts: dict[str, Any] = {
         "goes_on": any(event.kind is EventKind.RUN_RETRIED for event in change.events),
