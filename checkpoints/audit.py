@@ -4,10 +4,11 @@ The run's row keeps count and head of its chain.
 """
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
+
+from pydantic_core import to_json
 
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.events import VOICES, Event
@@ -43,7 +44,7 @@ def chain(count: int, head: str, happened: Sequence[Event], now: datetime) -> li
     for event in happened:
         if action := VOICES[event.kind].audit:
             entry = _tell(count + len(links) + 1, action, event, now)
-            body = json.dumps(entry.json_to_keep(), sort_keys=True, ensure_ascii=False)
+            body = to_json(entry, exclude_none=True).decode()
             head = link(head, body)
             links.append(ChainLink(entry, body, head))
     return links
