@@ -32,8 +32,8 @@ READ = SELECT + "WHERE r.run_id = %s"
 READ_OF_THREAD = SELECT + "WHERE r.run_id = (" + runs.OF_THREAD + ")"
 # Less than a lease: a process that was frozen for longer looks first whether it still has the run.
 FRESH_SECONDS, DISAGREE_SECONDS = 1.0, 0.5
-# Of who only writes, by a fence. After that a heartbeat has probably changed the row, and to read it
-# at once costs less than to be refused and then read it.
+# Of who only writes, by a fence. After that a heartbeat has probably changed the row, and to read
+# it at once costs less than to be refused and then read it.
 WRITING_SECONDS = 3.0
 LOCK = "SELECT FROM orchestrator_runs WHERE run_id = %s FOR UPDATE"
 
