@@ -5,9 +5,9 @@ what a small node costs.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextvars import copy_context
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -18,14 +18,12 @@ _Graph = TypeVar("_Graph", bound=Pregel[Any, Any, Any, Any])
 
 
 def spare_callbacks(graph: _Graph) -> _Graph:
-    """Return a copy of the graph whose nodes tell nobody of themselves where nobody listens."""
-    nodes: dict[str, Any] = {}
-    for name, node in graph.nodes.items():
-        nodes[name] = made = node.copy({})
-        whole = made.node
-        if steps := cast(Sequence[Runnable[Any, Any]], getattr(whole, "steps", ())):
-            made.node = _Unheard(cast(Runnable[Any, Any], whole), steps)
-    return graph.copy({"nodes": nodes})
+    """Have its nodes tell nobody of themselves where nobody listens. The graph is not copied."""
+    nodes: Iterable[Any] = graph.nodes.values()
+    for node in nodes:
+        if steps := getattr(node.node, "steps", None):
+            node.node = _Unheard(node.node, steps)
+    return graph
 
 
 class _Unheard(Runnable[Any, Any]):
