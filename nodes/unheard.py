@@ -7,7 +7,7 @@ what a small node costs.
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -19,8 +19,7 @@ _Graph = TypeVar("_Graph", bound=Pregel[Any, Any, Any, Any])
 
 def spare_callbacks(graph: _Graph) -> _Graph:
     """Have its nodes tell nobody of themselves where nobody listens. The graph is not copied."""
-    nodes: Iterable[Any] = graph.nodes.values()
-    for node in nodes:
+    for node in cast(Iterable[Any], graph.nodes.values()):
         if steps := getattr(node.node, "steps", None):
             node.node = _Unheard(node.node, steps)
     return graph
