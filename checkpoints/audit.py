@@ -4,10 +4,11 @@ The run's row keeps count and head of its chain.
 """
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
+
+from pydantic_core import to_json
 
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.domain.events import VOICES, Event
@@ -43,10 +44,7 @@ def chain(count: int, head: str, happened: Sequence[Event], now: datetime) -> li
     for event in happened:
         if action := VOICES[event.kind].audit:
             entry = _tell(count + len(links) + 1, action, event, now)
-            kept = entry.json_object()
-            if entry.key is None:  # a version before this one reads no entry that has it
-                del kept["key"]
-            body = json.dumps(kept, sort_keys=True, ensure_ascii=False)
+            body = to_json(entry, exclude_none=True).decode()
             head = link(head, body)
             links.append(ChainLink(entry, body, head))
     return links

@@ -23,7 +23,7 @@ class ThreadImage:
         """`row`: as the stock saver selects it."""
         self._space = thread_id, ns
         self._blobs: dict[str, tuple[Any, str, bytes | None]] = {}  # channel -> version, type, …
-        self._writes: dict[tuple[str, int], tuple[bytes | str | None, ...]] = {}
+        self._writes: dict[tuple[str, int], WriteRow] = {}
         self.id: str | None = None
         self._parent_id: str | None = None
         self._checkpoint, self._metadata = "{}", "{}"
@@ -46,13 +46,15 @@ class ThreadImage:
             name = channel.decode()
             self._blobs[name] = versions[name], kind.decode(), blob
         for task, channel, kind, blob, path, idx in row["pending_writes"] or ():
-            self._writes[task.decode(), int(idx)] = (task, channel, kind, blob, path, idx)
+            at = (*self._space, row["checkpoint_id"], task.decode(), path.decode(), int(idx))
+            write = WriteRow(*at, channel.decode(), kind.decode(), blob, replaces=False)
+            self._writes[write.task_id, write.idx] = write
 
     @property
     def size(self) -> int:
         """Return how many bytes it holds, about."""
         blobs = sum(len(blob or b"") for _, _, blob in self._blobs.values())
-        written = sum(len(write[3] or b"") for write in self._writes.values())
+        written = sum(len(write.blob) for write in self._writes.values())
         return len(self._checkpoint) + len(self._metadata) + blobs + written
 
     def put(self, row: CheckpointRow, blobs: Iterable[BlobRow]) -> None:
@@ -77,10 +79,7 @@ class ThreadImage:
             if row.checkpoint_id not in self._seen:
                 self._early.setdefault(row.checkpoint_id, []).append(row)
             elif row.checkpoint_id == self.id and (row.replaces or key not in self._writes):
-                names = (row.task_id, row.channel, row.type)
-                task, channel, kind = (name.encode() for name in names)
-                path, idx = row.task_path.encode(), str(row.idx).encode()
-                self._writes[key] = (task, channel, kind, row.blob, path, idx)
+                self._writes[key] = row
 
     def row(self) -> DictRow:
         """Return what the stock saver would select."""
@@ -96,8 +95,14 @@ class ThreadImage:
                 (name.encode(), kind.encode(), blob)
                 for name, (_, kind, blob) in self._blobs.items()
             ],
-            "pending_writes": [*self._writes.values()],
+            "pending_writes": [*map(_encode, self._writes.values())],
         }
+
+
+def _encode(row: WriteRow) -> tuple[bytes, ...]:
+    names = (row.task_id, row.channel, row.type)
+    task, channel, kind = (name.encode() for name in names)
+    return task, channel, kind, row.blob, row.task_path.encode(), str(row.idx).encode()
 
 
 def squash(rows: Rowsets, images: Mapping[Space, ThreadImage]) -> Rowsets:

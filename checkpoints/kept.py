@@ -32,6 +32,9 @@ READ = SELECT + "WHERE r.run_id = %s"
 READ_OF_THREAD = SELECT + "WHERE r.run_id = (" + runs.OF_THREAD + ")"
 # Less than a lease: a process that was frozen for longer looks first whether it still has the run.
 FRESH_SECONDS, DISAGREE_SECONDS = 1.0, 0.5
+# Of who only writes, by a fence. After that a heartbeat has probably changed the row, and to read
+# it at once costs less than to be refused and then read it.
+WRITING_SECONDS = 3.0
 LOCK = "SELECT FROM orchestrator_runs WHERE run_id = %s FOR UPDATE"
 
 
@@ -80,13 +83,13 @@ class SeenTime:
         self._then = now
         self._clocks = _read_clocks()
 
-    def recall(self) -> datetime | None:
+    def recall(self, most_seconds: float = FRESH_SECONDS) -> datetime | None:
         """Return the time as it is now, a little late rather than early; None: ask again."""
         elapsed, elapsed_by_wall = (
             now - then for now, then in zip(_read_clocks(), self._clocks, strict=True)
         )
         # a machine that slept counts no time on the one clock; the other one may be set
-        if elapsed > FRESH_SECONDS or abs(elapsed - elapsed_by_wall) > DISAGREE_SECONDS:
+        if elapsed > most_seconds or abs(elapsed - elapsed_by_wall) > DISAGREE_SECONDS:
             return None
         return self._then + timedelta(seconds=elapsed)
 
@@ -98,9 +101,9 @@ class Seen:
         self._moment = moment
         self.time = SeenTime(moment.now)
 
-    def recall(self) -> Moment | None:
+    def recall(self, most_seconds: float = FRESH_SECONDS) -> Moment | None:
         """Return the run with the time as it is now; None: look again."""
-        now = self.time.recall()
+        now = self.time.recall(most_seconds)
         return now and self._moment.at(now)
 
 

@@ -160,13 +160,16 @@ async def connection(pool: Pool) -> AsyncGenerator[Connection]:
     cannot be used any more: that one is dropped.
     """
     try:
-        async with pool.connection() as conn:
-            try:
-                yield conn
-            except Error as error:
-                if _is_of_the_session(error):
-                    await conn.close()
-                raise
+        # not `pool.connection()`, which commits: there is nothing to commit outside a transaction
+        conn = await pool.getconn()
+        try:
+            yield conn
+        except Error as error:
+            if _is_of_the_session(error):
+                await conn.close()
+            raise
+        finally:
+            await pool.putconn(conn)
     except (LockNotAvailable, QueryCanceled) as error:
         raise StoreUnavailable("The database is too busy for this now.") from error
     except Error as error:

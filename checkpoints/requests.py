@@ -107,11 +107,11 @@ def write_asked(
         "origin_agent": request.originAgent,
         "urgency": request.urgency.value,
         "agent_fingerprint": fingerprint,
-        "request": request.model_dump(mode="json", exclude=_KEPT_IN_COLUMNS),
+        "request": request.model_dump(mode="json", exclude=_KEPT_IN_COLUMNS, exclude_none=True),
         "denial_reason": request.denialReason,
         "created_at": request.createdAt and request.createdAt.isoformat(),
         "expires_at": request.expiresAt and request.expiresAt.isoformat(),
-        "settled": settled,
+        "settled": settled and settled.json_to_keep(),
         "resolved_by": by,
         "resolved_at": at and at.isoformat(),
     }
@@ -123,7 +123,7 @@ def write_settlement(one: Settlement) -> dict[str, Any]:
         "request_id": one.request.requestId,
         "status": one.request.status.value,
         "denial_reason": one.request.denialReason,
-        "settled": one.settled,
+        "settled": one.settled.json_to_keep(),
         "resolved_by": one.by,
     }
 

@@ -70,7 +70,7 @@ async def explain_busy(conn: Connection, thread_id: str) -> str:
 
 def write_fields(
     run: StoredRun, counters: Counters, needs: Sequence[str]
-) -> dict[str, str | bool | int | list[str] | None]:
+) -> dict[str, str | bool | int | None]:
     """Return what changes of the row, as the parameters of statements.UPDATE."""
     return {
         "run_id": run.runId,
@@ -80,7 +80,7 @@ def write_fields(
         "result": run.result and write_json(run.result),
         "error": run.error and write_json(run.error),
         "held": run.held and write_json(run.held),
-        "needs": [*needs],
+        "needs": write_json([*needs]),
         "request_count": counters.requests,
         "event_count": counters.events,
         "audit_count": counters.audit,

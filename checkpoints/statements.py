@@ -14,7 +14,8 @@ UNFENCED = "SELECT 1"
 # The fence: the run as it was read, or nothing. `xmin` names who wrote the row last.
 UPDATE = """UPDATE orchestrator_runs SET status = %(status)s, plan = %(plan)s,
     facets = %(facets)s, result = %(result)s, error = %(error)s, updated_at = %(now)s,
-    held = %(held)s, needs = %(needs)s,
+    held = %(held)s,
+    needs = ARRAY(SELECT json_array_elements_text(%(needs)s::json)),
     request_count = %(request_count)s, event_count = %(event_count)s,
     audit_count = %(audit_count)s, audit_head = %(audit_head)s, last_update_id = %(last_update_id)s,
     pending_urgency = %(pending_urgency)s, pending_since = %(pending_since)s,
@@ -42,14 +43,15 @@ INSERT = """WITH held AS MATERIALIZED
     (run_id, thread_id, status, settings, metadata, facets, needs, created_at, updated_at,
     event_count, audit_count, audit_head, claim_token, claimed_by, claimed_until, attempts)
     SELECT %(run_id)s, %(thread_id)s, %(status)s, %(settings)s, %(metadata)s, %(facets)s,
-    %(needs)s, %(now)s, %(now)s, %(event_count)s, %(audit_count)s, %(audit_head)s,
-    %(claim_token)s, CASE WHEN %(claims)s THEN %(driver)s END,
+    ARRAY(SELECT json_array_elements_text(%(needs)s::json)), %(now)s, %(now)s,
+    %(event_count)s, %(audit_count)s, %(audit_head)s, %(claim_token)s,
+    CASE WHEN %(claims)s THEN %(driver)s END,
     CASE WHEN %(claims)s THEN now() + %(lease)s END, CASE WHEN %(claims)s THEN 1 ELSE 0 END
     FROM held ON CONFLICT DO NOTHING RETURNING xmin::text AS version,
     NOT EXISTS (SELECT FROM checkpoints c WHERE c.thread_id = %(thread_id)s) AS is_new"""
 # Whoever listens on these channels is woken with the commit.
 WRITTEN = """SELECT version, is_new, now() AS now, (SELECT count(pg_notify(channel, %(run_id)s))
-    FROM unnest(%(channels)s::text[]) AS c (channel)) AS told FROM fence"""
+    FROM json_array_elements_text(%(channels)s::json) AS c (channel)) AS told FROM fence"""
 
 _AUDIT = """INSERT INTO audit_entries (run_id, seq, body, hash) SELECT %(run_id)s, seq, body, hash
     FROM fence, json_to_recordset(%(audit)s::json) AS a (seq int, body text, hash text)"""
@@ -79,7 +81,8 @@ _RESPONSES = """INSERT INTO hitl_responses (request_id, response)
     SELECT request_id, response FROM fence, ROWS FROM (json_to_recordset(%(responses)s::json)
         AS (request_id text, response json)) WITH ORDINALITY AS t ORDER BY ordinality"""
 _DELIVERED = """UPDATE hitl_requests SET delivered_at = %(now)s, updated_at = %(now)s
-    FROM fence WHERE request_id = ANY(%(delivered)s) AND delivered_at IS NULL"""
+    FROM fence WHERE delivered_at IS NULL
+    AND request_id IN (SELECT json_array_elements_text(%(delivered)s::json))"""
 _FITTED = """UPDATE hitl_requests r SET agent_fingerprint = f.value
     FROM fence, json_each_text(%(fitted)s::json) AS f WHERE r.request_id = f.key"""
 
@@ -94,13 +97,12 @@ _CHECKPOINTS = """INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_
     DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata"""
 _BLOBS = """INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
     SELECT a, b, c, d, e, decode(f, 'base64') FROM fence, json_to_recordset(%(blobs)s::json)
-        AS t (a text, b text, c text, d text, e text, f text)
-    ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING"""
+        AS t (a text, b text, c text, d text, e text, f text) ON CONFLICT DO NOTHING"""
 _INTO_WRITES = """INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id,
         task_id, task_path, idx, channel, type, blob)
     SELECT a, b, c, d, e, f, g, h, decode(i, 'base64') FROM fence, json_to_recordset(%({})s::json)
         AS t (a text, b text, c text, d text, e text, f int, g text, h text, i text)
-    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) """
+    ON CONFLICT """
 
 PARTS: Mapping[str, str] = MappingProxyType(
     {
@@ -116,8 +118,8 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "blobs": _BLOBS,
         "writes": _INTO_WRITES.format("writes") + "DO NOTHING",
         "replacing_writes": _INTO_WRITES.format("replacing_writes")
-        + """DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type,
-    blob = EXCLUDED.blob""",
+        + """(thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
+    SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob""",
     }
 )
 

@@ -19,7 +19,13 @@ from hitl_orchestrator.checkpoints import (
 from hitl_orchestrator.checkpoints.claims import Offers, Taker
 from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.flushing import flushing
-from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
+from hitl_orchestrator.checkpoints.kept import (
+    FRESH_SECONDS,
+    WRITING_SECONDS,
+    KeptRun,
+    Moment,
+    Seen,
+)
 from hitl_orchestrator.checkpoints.pool import (
     Connection,
     Pool,
@@ -375,9 +381,9 @@ class PgUnit:
         self.is_new = self._collected.are_new = moment.is_new
         return moment.kept.lock(moment.now)
 
-    async def _see(self) -> Moment:
-        """Return the run as this unit wrote it last; as it is, if that was long ago."""
-        moment = self._seen and self._seen.recall()
+    async def _see(self, most_seconds: float = FRESH_SECONDS) -> Moment:
+        """Return the run as this unit wrote it last; as it is, if that was longer ago."""
+        moment = self._seen and self._seen.recall(most_seconds)
         if moment is None:
             async with connection(self._pool) as conn:
                 moment = await kept.read(conn, self._ref, self._store.clock.read())
@@ -390,7 +396,7 @@ class PgUnit:
     async def flush(self, decide: Decide) -> Change:
         async def write(batch: Batch, updates: list[Update]) -> tuple[Change, KeptRun]:
             while True:
-                moment = await self._see()
+                moment = await self._see(WRITING_SECONDS)
                 fresh = not_yet_written(updates, moment.kept.counters.last_update_id)
                 change = decide(moment.kept.lock(moment.now), fresh)
                 extras = Extras(

@@ -89,7 +89,7 @@ async def write(
         "version": kept.version,
         "now": now,
         "got_further": extras.got_further,
-        "channels": [*events.list_channels(change.events), *extras.channels],
+        "channels": write_json([*events.list_channels(change.events), *extras.channels]),
     }
     statement = compose(UPDATE if kept.version else INSERT, parts, WRITTEN)
     row = await (await conn.execute(statement, {**values, **parts})).fetchone()
@@ -113,7 +113,7 @@ async def tell(
         "event_count": counters.events,
         "frames": write_json(frames),
         "now": now,
-        "channels": [],
+        "channels": "[]",
     }
     statement = compose(COUNT_FRAMES, ["frames"], WRITTEN)
     row = await (await conn.execute(statement, values)).fetchone()
@@ -134,13 +134,16 @@ def _write_parts(kept: KeptRun, change: Change, after: KeptRun) -> dict[str, Any
         for one in change.settled
         if one.request.requestId not in new  # else it is in the new row already
     ]
-    responses = [{"request_id": one.requestId, "response": one} for one in change.responses]
+    responses = [
+        {"request_id": one.requestId, "response": one.json_to_keep()} for one in change.responses
+    ]
+    delivered = [request.requestId for request in change.delivered]
     parts: dict[str, Any] = {
         "goes_on": any(event.kind is EventKind.RUN_RETRIED for event in change.events),
         "asked": asked and write_json(asked),
         "settled": settled and write_json(settled),
         "responses": responses and write_json(responses),
-        "delivered": [request.requestId for request in change.delivered],
+        "delivered": delivered and write_json(delivered),
         "fitted": change.fitted and write_json({**change.fitted}),
     }
     return {name: value for name, value in parts.items() if value}

@@ -9,8 +9,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any, NoReturn, cast
@@ -21,6 +21,8 @@ from jsonschema_rs import (
     ValidationError,
     ValidationErrorKind,
 )
+
+from hitl_orchestrator.domain.context_variables import Having
 
 Found = list[dict[str, str]]  # {path, rule, message}
 
@@ -244,14 +246,9 @@ Checked = Mapping[str, Found]  # what checks came to, by what they were given
 _known: ContextVar[Checked | None] = ContextVar("checks", default=None)
 
 
-@contextmanager
-def knowing(checked: Checked) -> Generator[None]:
+def knowing(checked: Checked) -> AbstractContextManager[None]:
     """Let nobody inside wait for a check: what it came to is known, or CheckPending is raised."""
-    token = _known.set(checked)
-    try:
-        yield
-    finally:
-        _known.reset(token)
+    return Having(_known, checked)
 
 
 def find_errors_slowly(schema: Any, value: Any) -> Found:

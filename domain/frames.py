@@ -12,12 +12,13 @@ def build_frame(run: StoredRun, seq: int, event: Event, now: datetime) -> JsonOb
     type_ = VOICES[event.kind].frame
     if type_ is None:
         return None
+    run_id = run.runId
     return {
         "seq": seq,
         "type": type_,
-        "runId": run.runId,
+        "runId": run_id,
         "threadId": run.threadId,
-        "correlationId": run.runId,
+        "correlationId": run_id,
         "at": now.isoformat().replace("+00:00", "Z"),
         "message": event.message,
         "data": event.data,

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # what msgpack, the format of a checkpoint, can hold
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+_LONG_NUMBER = re.compile("[0-9]{19}")
 
 
 class Unstorable(Exception):
@@ -33,7 +34,7 @@ def check_storable(value: object) -> int:
         raise Unstorable(f"is not plain JSON: {error}") from error
     if _NUL.search(text):
         raise Unstorable("holds a NUL character, which cannot be stored")
-    for number in _whole_numbers(value):
+    for number in _whole_numbers(value) if _LONG_NUMBER.search(text) else ():
         if not _SMALLEST <= number <= _LARGEST:
             raise Unstorable("holds a whole number of more than 64 bits, which cannot be stored")
     return size

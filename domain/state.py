@@ -212,7 +212,7 @@ class Delta(Record):
 
     def join(self, other: "Delta") -> "Delta":
         """Return both as one, of which the other comes later."""
-        return Delta.model_construct(
+        return self.but(
             first=other.first or self.first,
             plan=other.plan or self.plan,
             considered=self.considered if other.considered is None else other.considered,

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+from hitl_orchestrator.domain.context_variables import Having
+
 
 class TimeLimit(Protocol):
     """The time that a visit of an agent may take."""
@@ -17,14 +19,9 @@ class TimeLimit(Protocol):
 _current: ContextVar[TimeLimit | None] = ContextVar("time_limit", default=None)
 
 
-@contextmanager
-def limited_by(limit: TimeLimit) -> Generator[None]:
+def limited_by(limit: TimeLimit) -> AbstractContextManager[None]:
     """Let it be the limit of what works inside."""
-    token = _current.set(limit)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return Having(_current, limit)
 
 
 @contextmanager

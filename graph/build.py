@@ -37,6 +37,7 @@ from hitl_orchestrator.nodes.routing import (
 )
 from hitl_orchestrator.nodes.run_kinds import ElsewhereRun, RemoteGraph
 from hitl_orchestrator.nodes.specialist import Pause, Work, pause_for_rows
+from hitl_orchestrator.nodes.unheard import spare_callbacks
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -87,7 +88,7 @@ def assemble(
     graph = StateGraph(State)
     add_nodes(graph, Planner(capabilities, propose), works)
     graph.add_edge(START, PLANNER)
-    return graph.compile(checkpointer=saver, name="orchestrator")
+    return spare_callbacks(graph.compile(checkpointer=saver, name="orchestrator"))
 
 
 def add_nodes(

@@ -1,5 +1,6 @@
 """The graph's one channel: the state of a run, which folds in what nodes say."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self, cast
 
@@ -11,16 +12,23 @@ from hitl_orchestrator.domain.state import Delta, RunSettings, Snapshot
 
 Kept = Mapping[str, Any]
 
+MOST_REMEMBERED = 200  # states of a graph, each of a few thousand bytes
+
 
 class Folded(BaseChannel[Snapshot, bytes, Kept]):
-    """Deltas of parallel nodes are folded in one after the other: none overwrites another's."""
+    """Deltas of parallel nodes are folded in one after the other: none overwrites another's.
 
-    __slots__ = ("_kept", "_state")
+    The channels of one graph remember what they have written last: who goes on soon reads it as it
+    was, not from JSON.
+    """
+
+    __slots__ = ("_kept", "_state", "_written")
 
     def __init__(self, typ: Any = Snapshot, key: str = "", state: Snapshot | None = None) -> None:
         super().__init__(typ, key)
         self._state = state
         self._kept: Kept | None = None
+        self._written = OrderedDict[bytes, Snapshot]()
 
     @property
     def ValueType(self) -> type[Snapshot]:  # LangGraph's name
@@ -32,7 +40,7 @@ class Folded(BaseChannel[Snapshot, bytes, Kept]):
 
     def copy(self) -> Self:
         made = self.__class__(self.typ, self.key, self._state)
-        made._kept = self._kept
+        made._kept, made._written = self._kept, self._written
         return made
 
     def checkpoint(self) -> Kept:
@@ -45,13 +53,19 @@ class Folded(BaseChannel[Snapshot, bytes, Kept]):
             return super().checkpoint()
         state = self._state
         if self._kept is None:
-            self._kept = {"runId": state.run.runId, "state": state.write_json()}
+            written = state.write_json()
+            self._kept = {"runId": state.run.runId, "state": written}
+            self._written[written] = state
+            if len(self._written) > MOST_REMEMBERED:
+                self._written.popitem(last=False)
         return self._kept
 
     def from_checkpoint(self, checkpoint: Any) -> Self:
         made = self.__class__(self.typ, self.key)
+        made._written = self._written
         if isinstance(checkpoint, Mapping):
-            made._state = _read(cast(Kept, checkpoint))
+            kept = cast(Kept, checkpoint)
+            made._state = self._written.get(kept.get("state", b"")) or _read(kept)
         return made
 
     def update(self, values: Sequence[Any]) -> bool:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from contextvars import Context
 from types import FrameType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
 
 from hitl_orchestrator.nodes.mishaps import find_place_of_lines, is_ours, is_the_agents
 from hitl_orchestrator.nodes.time_limit import VisitLimit, current_limit
@@ -46,6 +45,12 @@ class Standing(NamedTuple):
     place: str | None
 
 
+class _Task(asyncio.Task[T]):
+    """One that works for a visit."""
+
+    visit: VisitLimit
+
+
 class Visits:
     """Which visit each task of a loop is of: Python 3.11 tells nobody the context of a task.
 
@@ -54,7 +59,6 @@ class Visits:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._of_tasks = WeakKeyDictionary["asyncio.Task[Any]", VisitLimit]()
 
     @contextmanager
     def noting(self) -> Generator[None]:
@@ -74,16 +78,18 @@ class Visits:
         context: Context | None = None,
         **named: Any,
     ) -> "asyncio.Task[T]":
-        task = asyncio.Task(work, loop=loop, context=context, **named)
-        if visit := context.get(current_limit) if context else current_limit.get():
-            self._of_tasks[task] = visit
+        visit = context.get(current_limit) if context else current_limit.get()
+        if visit is None:
+            return asyncio.Task(work, loop=loop, context=context, **named)
+        task = _Task(work, loop=loop, context=context, **named)
+        task.visit = visit
         return task
 
     def look(self, frame: FrameType | None) -> Standing:
         """Tell what the loop works at, by the innermost frame of its thread. From any thread."""
         lines = _list_lines(frame)
         task = asyncio.current_task(self._loop)
-        visit = self._of_tasks.get(task) if task and lines else None
+        visit = task.visit if isinstance(task, _Task) and lines else None
         return Standing(visit, find_place_of_lines(reversed(lines)))
 
 

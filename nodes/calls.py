@@ -6,12 +6,14 @@ that its work goes on.
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from threading import Thread
 from typing import ParamSpec, TypeVar
+
+from hitl_orchestrator.domain.context_variables import Having
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,14 +84,9 @@ def has_running_calls() -> bool:
     return calls is not None and calls.are_running
 
 
-@contextmanager
-def counting(calls: Calls) -> Generator[None]:
+def counting(calls: Calls) -> AbstractContextManager[None]:
     """Let it count the calls that are made inside."""
-    token = _current.set(calls)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return Having(_current, calls)
 
 
 class ThreadACall(ThreadPoolExecutor):

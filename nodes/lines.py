@@ -6,7 +6,7 @@ cannot be told is left out: no step fails by it.
 
 import asyncio
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from langgraph.pregel.protocol import StreamProtocol
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 
+from hitl_orchestrator.domain.context_variables import Having
 from hitl_orchestrator.domain.events import Event, EventKind
 from hitl_orchestrator.domain.json_values import write_json
 from hitl_orchestrator.domain.records import Json
@@ -110,14 +111,9 @@ def find_lines() -> Lines | None:
     return _current.get()
 
 
-@contextmanager
-def hearing(lines: Lines) -> Generator[None]:
+def hearing(lines: Lines) -> AbstractContextManager[None]:
     """Let it hear what agents say inside."""
-    token = _current.set(lines)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return Having(_current, lines)
 
 
 @contextmanager

@@ -7,12 +7,13 @@ Who tries an agent out keeps the error itself instead.
 import logging
 import sys
 import traceback
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from hitl_orchestrator.domain.context_variables import Having
 from hitl_orchestrator.nodes.specialist import Task
 
 LONGEST_MESSAGE = 1800  # the place comes after it
@@ -27,14 +28,9 @@ _log = logging.getLogger("hitl.agents")
 _kept: ContextVar[list[Exception] | None] = ContextVar("mishaps", default=None)
 
 
-@contextmanager
-def keeping_mishaps(kept: list[Exception]) -> Generator[None]:
+def keeping_mishaps(kept: list[Exception]) -> AbstractContextManager[None]:
     """Add to the list what agents raise inside, instead of logging it."""
-    token = _kept.set(kept)
-    try:
-        yield
-    finally:
-        _kept.reset(token)
+    return Having(_kept, kept)
 
 
 def tell_mishap(error: Exception, task: Task, capability_id: str) -> str:

@@ -1,24 +1,20 @@
 """What is known of agents' threads that wait, for who goes on with them in this process."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
+from hitl_orchestrator.domain.context_variables import Having
+
 _notes: ContextVar[dict[str, Any] | None] = ContextVar("notes", default=None)
 
 
-@contextmanager
-def taking_notes(notes: dict[str, Any]) -> Generator[None]:
+def taking_notes(notes: dict[str, Any]) -> AbstractContextManager[None]:
     """Keep there what is noted inside."""
-    token = _notes.set(notes)
-    try:
-        yield
-    finally:
-        _notes.reset(token)
+    return Having(_notes, notes)
 
 
 def note(config: RunnableConfig, state: StateSnapshot) -> None:

@@ -18,6 +18,7 @@ from langgraph.types import Interrupt, StateSnapshot
 
 from hitl_orchestrator.nodes.blocking import hand_over
 from hitl_orchestrator.nodes.calls import tell_way_out
+from hitl_orchestrator.nodes.unheard import spare_callbacks
 
 # Where LangGraph keeps a task's answers, an internal name: where it means something else, nothing
 # is noticed, and tests/test_pauses.py fails.
@@ -83,7 +84,7 @@ def watch_pauses(graph: _Graph) -> _Graph:
             nodes[name] = node.copy({"bound": _Watched(inner), "subgraphs": [inner]})
         else:
             nodes[name] = node.copy({"bound": _Watched(bound)})
-    return graph.copy({"nodes": nodes})
+    return spare_callbacks(graph.copy({"nodes": nodes}))
 
 
 class _Watched(Runnable[Any, Any]):

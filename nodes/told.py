@@ -17,7 +17,8 @@ TOLD = "hitl_told"  # question key -> digest of its answer, as JSON: metadata ho
 
 
 def read_told(metadata: Mapping[str, object] | None) -> Mapping[str, str]:
-    return json.loads(str((metadata or {}).get(TOLD) or "{}"))
+    kept = (metadata or {}).get(TOLD)
+    return json.loads(str(kept)) if kept else {}
 
 
 def check_told(told: Mapping[str, str], answers: Mapping[str, Answer]) -> None:
@@ -41,7 +42,7 @@ def keep_told(config: RunnableConfig, told: Mapping[str, str]) -> RunnableConfig
 
 def write_told(told: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata in which it is written down."""
-    return {TOLD: json.dumps(told)}
+    return {TOLD: json.dumps(told)} if told else {}
 
 
 def _digest(answer: Answer) -> str:

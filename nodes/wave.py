@@ -4,8 +4,10 @@ A run is not let go while one of its steps works: who raises in a superstep brea
 """
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+
+from hitl_orchestrator.domain.context_variables import Having
 
 
 class Wave:
@@ -60,11 +62,6 @@ def is_held_up(step_id: str, is_stuck: bool) -> bool:
     return is_stuck and not (wave and wave.works)
 
 
-@contextmanager
-def watching(wave: Wave) -> Generator[None]:
+def watching(wave: Wave) -> AbstractContextManager[None]:
     """Count what works inside."""
-    token = _current.set(wave)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return Having(_current, wave)

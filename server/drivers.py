@@ -348,8 +348,8 @@ class Drivers:
             await self._store.release(claim, self._driver_id)
 
     def _forget(self, claim: Claim) -> None:
-        others = [other for other in self._driven if other != claim]
-        if not any(other.run_id == claim.run_id for other in others):
+        run_id = claim.run_id
+        if not [one for one in self._driven if one.run_id == run_id and one != claim]:
             self._calls.pop(claim.run_id, None)
 
     async def _beat(self) -> None:

@@ -22,11 +22,15 @@ class Numbering:
         self._is_due = self._is_due or any(VOICES[event.kind].queue for event in happened)
 
     async def number(self, store: Store) -> None:
-        """Give them their numbers, some in a transaction. Raise StoreUnavailable."""
-        while self._is_due:
+        """Give them their numbers, some in a transaction. Raise StoreUnavailable.
+
+        What comes meanwhile has time until the next call: where much comes there is always more.
+        """
+        is_behind = self._is_due
+        while is_behind:
             self._is_due = False
             try:
-                self._is_due = await store.number_queue() or self._is_due
+                is_behind = await store.number_queue()
             except BaseException:
                 self._is_due = True
                 raise

@@ -167,6 +167,9 @@ class Telemetry:
             self._runs.labels(run.status.value).inc()
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
+
+
 class _JsonLines(logging.Formatter):
     """Writes a record as one JSON object. The message of what `Telemetry.log` says is one."""
 
@@ -177,7 +180,7 @@ class _JsonLines(logging.Formatter):
         line = {**line, **about, "at": _write_time(record.created)}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return escape_steering(json.dumps(line, ensure_ascii=False, default=repr))
+        return escape_steering(_encode(line))
 
     def _read(self, record: logging.LogRecord) -> dict[str, Any]:
         more = {name: getattr(record, name) for name in OF_AGENTS if hasattr(record, name)}

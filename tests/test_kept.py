@@ -14,15 +14,24 @@ from langgraph.checkpoint.base import CheckpointTuple
 
 from hitl_orchestrator.checkpoints import kept
 from hitl_orchestrator.checkpoints.images import ThreadImage
-from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
+from hitl_orchestrator.checkpoints.kept import WRITING_SECONDS, KeptRun, Moment, Seen
 from hitl_orchestrator.checkpoints.pool import connection
 from hitl_orchestrator.checkpoints.remembered import Remembering
 from hitl_orchestrator.checkpoints.transaction import Overtaken
 from hitl_orchestrator.checkpoints.wakeups import Wakeups
 from hitl_orchestrator.domain.errors import RequestNotPending
-from hitl_orchestrator.domain.hitl import By, HitlResponse, Person, ResponseType
+from hitl_orchestrator.domain.hitl import (
+    Answered,
+    By,
+    Denied,
+    HitlRequest,
+    HitlResponse,
+    Person,
+    ResponseType,
+)
 from hitl_orchestrator.domain.ports import RunRef
-from hitl_orchestrator.domain.run import NewRun, Run, RunStatus
+from hitl_orchestrator.domain.records import Record
+from hitl_orchestrator.domain.run import AuditEntry, NewRun, Run, RunStatus
 from hitl_orchestrator.graph import decisions
 from hitl_orchestrator.server.orchestrator import Orchestrator
 from hitl_orchestrator.server.services import Services, open_services
@@ -268,3 +277,11 @@ async def test_a_moment_is_recalled_for_less_than_a_second(watched: Watched) -> 
     assert found.now == known.run.updatedAt, "never before the run was changed last"
     await asyncio.sleep(1.1)
     assert seen.recall() is None
+    assert seen.recall(WRITING_SECONDS), "who only writes is fenced"
+
+
+@pytest.mark.parametrize("record", [HitlRequest, HitlResponse, Answered, Denied, AuditEntry])
+def test_what_a_row_leaves_out_is_read_as_none(record: type[Record]) -> None:
+    fields = record.model_fields.items()
+    nullable = [name for name, field in fields if "None" in str(field.annotation)]
+    assert [name for name in nullable if record.model_fields[name].default is not None] == []

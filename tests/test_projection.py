@@ -35,7 +35,7 @@ from hitl_orchestrator.domain.state import (
     RunSettings,
     Snapshot,
 )
-from hitl_orchestrator.graph.channel import Folded
+from hitl_orchestrator.graph.channel import MOST_REMEMBERED, Folded
 from hitl_orchestrator.graph.earlier import read_earlier
 from hitl_orchestrator.graph.projection import (
     Begin,
@@ -162,6 +162,19 @@ def test_a_run_of_a_program_before_is_read_with_what_finished_siblings_wrote() -
     assert Folded().from_checkpoint(values["run"]).get().is_partial
     assert (state.reports, state.facets["x"].value) == ({"s1": done}, 1)
     assert (state.plan, state.is_partial) == (Plan(version=1, steps=()), False)
+
+
+def test_a_channel_reads_what_it_wrote_last_as_it_was() -> None:
+    channel, states = Folded(), list[Snapshot]()
+    for number in range(MOST_REMEMBERED + 1):
+        made = channel.copy()
+        made.update([Delta(first=FIRST.but(considered=(str(number),))).write()])
+        states.append(channel.from_checkpoint(made.checkpoint()).get())
+        assert states[-1] is made.get()
+    oldest, second = ({"runId": "run", "state": one.write_json()} for one in states[:2])
+    assert channel.from_checkpoint(second).get() is states[1]
+    read = channel.from_checkpoint(oldest).get()
+    assert (read == states[0], read is states[0]) == (True, False)
 
 
 def asked(status: str = "pending", **more: Any) -> Asked:

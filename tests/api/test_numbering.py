@@ -1,12 +1,16 @@
 """The queue's frames get their numbers also while nobody listens: a thousand at a time."""
 
 import asyncio
+from typing import cast
 
 import httpx
 from psycopg import AsyncConnection
 
 from hitl_orchestrator.checkpoints import events
 from hitl_orchestrator.checkpoints.pool import connection, connection_pool
+from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.domain.events import Event, EventKind
+from hitl_orchestrator.server.numbering import Numbering
 from tests.api.calls import paused, started
 
 MANY = 2 * events.NUMBERED_AT_ONCE + 500
@@ -60,3 +64,21 @@ async def test_who_reads_waits_for_one_batch(database_url: str) -> None:
         assert (await numbers(database_url)).count(None) > events.NUMBERED_AT_ONCE
         assert await events.number_the_queue(conn) == MANY + 1
         assert not await events.number_some(conn)
+
+
+async def test_what_comes_while_others_are_numbered_has_time() -> None:
+    numbering = Numbering()
+
+    class Busy:
+        asked = 0
+
+        async def number_queue(self) -> bool:
+            self.asked += 1
+            numbering.note([Event(kind=EventKind.QUESTION_ASKED, message="requested")])
+            return self.asked == 1  # there is a second batch, and always something new
+
+    busy = Busy()
+    await numbering.number(cast(Store, busy))
+    assert busy.asked == 2
+    await numbering.number(cast(Store, busy))
+    assert busy.asked == 3
