@@ -280,6 +280,18 @@ async def test_a_moment_is_recalled_for_less_than_a_second(watched: Watched) -> 
     assert seen.recall(WRITING_SECONDS), "who only writes is fenced"
 
 
+def test_what_is_kept_without_none_has_the_none_that_others_gave() -> None:
+    given = {"a": None, "b": [None, {"c": None}]}
+    response = HitlResponse(
+        requestId="q1",
+        responseType=ResponseType.FORM,
+        data=given,
+        editedArguments=given,
+        metadata=given,
+    )
+    assert HitlResponse.model_validate(response.json_to_keep()) == response
+
+
 @pytest.mark.parametrize("record", [HitlRequest, HitlResponse, Answered, Denied, AuditEntry])
 def test_what_a_row_leaves_out_is_read_as_none(record: type[Record]) -> None:
     fields = record.model_fields.items()
