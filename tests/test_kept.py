@@ -30,7 +30,7 @@ from hitl_orchestrator.domain.hitl import (
     ResponseType,
 )
 from hitl_orchestrator.domain.ports import RunRef
-from hitl_orchestrator.domain.records import Record
+from hitl_orchestrator.domain.records import JsonObject, Record
 from hitl_orchestrator.domain.run import AuditEntry, NewRun, Run, RunStatus
 from hitl_orchestrator.graph import decisions
 from hitl_orchestrator.server.orchestrator import Orchestrator
@@ -281,7 +281,7 @@ async def test_a_moment_is_recalled_for_less_than_a_second(watched: Watched) -> 
 
 
 def test_what_is_kept_without_none_has_the_none_that_others_gave() -> None:
-    given = {"a": None, "b": [None, {"c": None}]}
+    given: JsonObject = {"a": None, "b": [None, {"c": None}]}
     response = HitlResponse(
         requestId="q1",
         responseType=ResponseType.FORM,
