@@ -74,6 +74,7 @@ async def test_what_comes_while_others_are_numbered_has_time() -> None:
 
         async def number_queue(self) -> bool:
             self.asked += 1
+            assert self.asked < 5, "it never ends"
             numbering.note([Event(kind=EventKind.QUESTION_ASKED, message="requested")])
             return self.asked == 1  # there is a second batch, and always something new
 
