@@ -18,6 +18,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import unified_diff
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
@@ -262,7 +263,9 @@ def _trim(text: str) -> str:
 
 
 def _differ(where: str, shown: str, printed: str) -> str:
-    return f"{where}\n--- the page shows\n{shown}\n--- printed is\n{printed}"
+    page, screen = (_DIFFERS.sub("…", _trim(text)).splitlines() for text in (shown, printed))
+    changes = "\n".join(unified_diff(page, screen, "the page", "printed", lineterm=""))
+    return f"{where}\n{changes}\n--- the page shows\n{shown}\n--- printed is\n{printed}"
 
 
 def _clean_environment(folder: Path, **more: str) -> Mapping[str, str]:

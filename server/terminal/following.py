@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import dropwhile
 
 from rich.console import Group, RenderableType
@@ -37,10 +37,10 @@ def follow_live(
     person leaves a question.
     """
     keyboard = Keyboard()
-    feed = Feed(api, run["runId"], keyboard, since)
+    feed = Feed(api, run["runId"], keyboard.hear, since)
     feed.start()
     while True:
-        run = _watch(api, run, feed, terminal)
+        run = watch(api, run, feed, terminal)
         if feed.ended:
             return run
         request = select_pending(run)[0]
@@ -55,26 +55,30 @@ def follow_live(
 class Feed(threading.Thread):
     """Reads the frames of a run while the main thread shows them or waits for a person."""
 
-    def __init__(self, api: Api, run_id: str, keyboard: Keyboard, since: str | None) -> None:
+    def __init__(
+        self, api: Api, run_id: str, hear: Callable[[FrameJson], None], since: str | None
+    ) -> None:
+        """`hear`: called with each frame, by this thread."""
         super().__init__(daemon=True)
         self.ended = False
-        self._api, self._run_id, self._keyboard, self._since = api, run_id, keyboard, since
+        self._api, self._run_id, self._hear, self._since = api, run_id, hear, since
         self._frames = queue.SimpleQueue[FrameJson | None]()
+        self._asked = set[str]()
         self._failure: ClientError | None = None
 
     def run(self) -> None:
         """Read to the last frame; None in the queue says that there will be no more."""
         try:
-            for frame in _begin_at(self._api.frames(self._run_id), self._since):
+            for frame in self._api.frames(self._run_id):
                 self._frames.put(frame)
-                self._keyboard.hear(frame)
+                self._hear(frame)
         except ClientError as error:
             self._failure = error
         finally:
             self._frames.put(None)
 
     def take(self, wait: bool) -> list[FrameJson]:
-        """Return all frames that have come; `wait`: for one at least, or for the end.
+        """Return all frames to show that have come; `wait`: for a frame, or for the end.
 
         Raises the ClientError that broke the stream.
         """
@@ -84,7 +88,18 @@ class Feed(threading.Thread):
         self.ended = None in frames
         if self._failure:
             raise self._failure
-        return [frame for frame in frames if frame]
+        return self._leave_out_old([frame for frame in frames if frame])
+
+    def has_told_of(self, requests: Collection[RequestJson]) -> bool:
+        """Whether all that led to these questions has been taken."""
+        return {request["requestId"] for request in requests} <= self._asked
+
+    def _leave_out_old(self, frames: list[FrameJson]) -> list[FrameJson]:
+        self._asked.update(frame["data"]["hitl"]["requestId"] for frame in frames if _asks(frame))
+        shown = [*_begin_at(iter(frames), self._since)]
+        if shown:
+            self._since = None
+        return shown
 
 
 def _begin_at(frames: Iterator[FrameJson], since: str | None) -> Iterator[FrameJson]:
@@ -94,27 +109,34 @@ def _begin_at(frames: Iterator[FrameJson], since: str | None) -> Iterator[FrameJ
     return dropwhile(lambda frame: not _ends(frame, since), frames)
 
 
+def _asks(frame: FrameJson) -> bool:
+    return frame["message"] == "requested" and "hitl" in frame["data"]
+
+
 def _ends(frame: FrameJson, request_id: str) -> bool:
     hitl = frame["data"].get("hitl")
     return frame["message"] == "occurred" and bool(hitl) and hitl["requestId"] == request_id
 
 
-def _watch(api: Api, run: RunJson, feed: Feed, terminal: Terminal) -> RunJson:
+def watch(api: Api, run: RunJson, feed: Feed, terminal: Terminal) -> RunJson:
     """Show the plan, and the frames above it, until the run asks or has ended.
 
-    What a step says while it works stands beside it, the newest only.
+    What led to a question is shown before it, though the run is read apart from its frames and
+    may be ahead of them. What a step says while it works stands beside it, the newest only.
     """
     lines = dict[str, str]()
     shown = _draw_progress(run, lines)
     with Live(shown, console=terminal, transient=True, refresh_per_second=8) as live:
         while True:
-            frames = feed.take(wait=not select_pending(run))
+            pending = select_pending(run)
+            asks = bool(pending) and feed.has_told_of(pending)
+            frames = feed.take(wait=not asks)
             said = filter(is_progress, frames)
             lines |= {each["data"]["stepId"]: each["message"] for each in said}
             others = [frame for frame in frames if not is_progress(frame)]
             for frame in others:
                 terminal.print(draw_frame(frame))
-            if select_pending(run) and not feed.ended:
+            if asks and not feed.ended:
                 return run
             if others or feed.ended:
                 run = api.run(run["runId"])
@@ -173,7 +195,7 @@ def read_along(
     for frame in _begin_at(api.frames(run["runId"]), since):
         if "tokens" not in frame["data"] or "progress" in frame["data"]:
             terminal.print(draw_frame(frame), soft_wrap=True)
-        if "hitl" in frame["data"] and frame["message"] == "requested":
+        if _asks(frame):
             asked = frame["data"]["hitl"]["requestId"]
             if asked in printed or not _is_pending(api.run(run["runId"]), asked):
                 continue  # of what is told again, most is over

@@ -55,8 +55,7 @@ class Keyboard:
         """Note what a frame ends. Called by the thread that reads the frames."""
         if frame["message"] == "occurred" and "hitl" in frame["data"]:
             self._ended.add(frame["data"]["hitl"]["requestId"])
-        if frame["type"] in LAST_FRAMES:
-            self._run_has_ended = True
+        self._run_has_ended = frame["type"] in LAST_FRAMES  # a run that is retried goes on
 
     def turn_to(self, request: RequestJson) -> None:
         """Read answers to this question from now on, and nothing that was typed before it."""

@@ -79,6 +79,18 @@ def break_off(task):
 
 broken = {**words, "capabilityId": "asks.broken", "outputFacets": ["broken"], "facets": {},
     "run": break_off}
+
+tries = []
+
+def fail_once(task):
+    tries.append(1)
+    if len(tries) == 1:
+        raise ValueError("not yet")
+    return {"mended": interrupt({"question": "Now?", "kind": "freeform"})["freeformText"]}
+
+mended = {**words, "capabilityId": "asks.mended", "outputFacets": ["mended"], "facets": {},
+    "run": fail_once}
+
 async def tell(task, writer):
     writer({"text": "page 1 of 2"})
     await asyncio.sleep(1.5)
@@ -90,7 +102,10 @@ nested = asking("nested", kind="form", responseSchema={
     "type": "object", "properties": {"tags": {"type": "array"}},
 })
 """
-ASKING_AGENTS = ("words", "open_choice", "anything", "form", "nested", "broken", "told", "posted")
+ASKING_AGENTS = (
+    *("words", "open_choice", "anything", "form", "nested"),
+    *("broken", "mended", "told", "posted"),
+)
 
 
 def asked(facet: str) -> list[str]:

@@ -1,16 +1,33 @@
 """A run followed in a terminal, its questions answered by typing."""
 
+import io
 import json
 import re
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hitl_orchestrator.server.terminal.wire import select_pending
+from hitl_orchestrator.server.terminal.client import Api
+from hitl_orchestrator.server.terminal.console import Terminal
+from hitl_orchestrator.server.terminal.discovery import Server
+from hitl_orchestrator.server.terminal.following import Feed, watch
+from hitl_orchestrator.server.terminal.keyboard import LOOK_SECONDS
+from hitl_orchestrator.server.terminal.wire import FrameJson, select_pending
 from tests.terminal.commands import HITL, environment
 from tests.terminal.desk import Desk, asked
 from tests.terminal.screen import Screen, screen
+
+
+class LateFrames(Api):
+    """Of a run that stands at its question, the frames are still on their way."""
+
+    def frames(self, run_id: str) -> Iterator[FrameJson]:
+        for frame in super().frames(run_id):
+            time.sleep(0.1)
+            yield frame
 
 
 def send_back(terminal: Screen, shown: str) -> None:
@@ -278,6 +295,31 @@ def test_a_run_is_come_back_to(desk: Desk) -> None:
     assert "started" in again.stdout
     assert "The run is completed." in again.stdout
     assert json.loads(desk.hitl("follow", run["runId"], "--json").stdout)["status"] == "completed"
+
+
+def test_what_led_to_a_question_is_shown_before_it(desk: Desk) -> None:
+    run = desk.paused(*asked("words"))
+    shown = io.StringIO()
+    api = LateFrames(Server(desk.api.url, desk.variables["API_KEY"]))
+    feed = Feed(api, run["runId"], hear=list[FrameJson]().append, since=None)
+    feed.start()
+    watch(api, run, feed, Terminal(shown))
+    assert "asks.words asks: What about words?" in shown.getvalue()
+
+
+def test_a_run_that_was_retried_is_answered_in_the_terminal(desk: Desk) -> None:
+    failed = json.loads(desk.hitl(*asked("mended"), "--json").stdout)
+    assert failed["status"] == "failed"
+    assert desk.hitl("retry", failed["runId"]).returncode == 0
+    with screen(desk, "follow", failed["runId"]) as terminal:
+        terminal.expect("mended asks")
+        terminal.expect("> ")
+        time.sleep(2 * LOOK_SECONDS)  # to think
+        terminal.type("yes\n\n")
+        send_back(terminal, "Your answer:\n  yes\nSend it?")
+        code, rest = terminal.end()
+    assert (code, "The run is completed." in rest) == (0, True)
+    assert "Somebody else" not in terminal.raw
 
 
 def test_an_answer_may_be_followed(desk: Desk) -> None:
