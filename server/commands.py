@@ -81,7 +81,8 @@ def audit_verify(run_id: str | None) -> int:
         if run_id and not chains:
             raise ConfigurationError(f"There is no run {run_id}.")
         found = f"{broken} broken" if broken else "all whole"
-        _print(f"{chains} chains, {entries} entries: {found}")
+        counted = _count(chains, "chain", "chains"), _count(entries, "entry", "entries")
+        _print(f"{', '.join(counted)}: {found}")
         return 1 if broken else 0
 
     return asyncio.run(run())
@@ -99,7 +100,9 @@ def preflight() -> int:
             async for run_id, misfit in check_unfinished(pool, agents):
                 _print(f"{run_id}: {misfit or 'fits'}")
                 fitting, misfits = fitting + (not misfit), misfits + bool(misfit)
-        _print(f"{fitting} runs fit the agents here, {misfits} would be held")
+        _print(
+            f"{_count(fitting, 'run fits', 'runs fit')} the agents here, {misfits} would be held"
+        )
         return 1 if misfits else 0
 
     return asyncio.run(run())
@@ -110,7 +113,8 @@ def prune(older_than_days: float) -> None:
         async with _database(only_looks=True) as pool:
             await check_migrated(pool)
             pruned = await retention.prune(pool, timedelta(days=older_than_days))
-            _print(f"{pruned} ended runs deleted, with their checkpoints.")
+            deleted = _count(pruned, "ended run", "ended runs")
+            _print(f"{deleted} deleted, with their checkpoints.")
 
     asyncio.run(run())
 
@@ -232,6 +236,10 @@ async def _database(*, only_looks: bool) -> AsyncGenerator[Pool]:
         connection_pool(place.settings.session_url, max_size=4) as pool,
     ):
         yield pool
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _print(text: str) -> None:
