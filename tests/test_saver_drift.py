@@ -6,6 +6,7 @@ import asyncio
 import operator
 import tomllib
 from collections.abc import AsyncGenerator, Sequence
+from copy import deepcopy
 from importlib.metadata import version
 from typing import Annotated, Any, TypedDict
 
@@ -179,6 +180,25 @@ class Watched(BufferedSaver):
         await super().aput_writes(config, writes, task_id, task_path)
 
 
+class Watchful(BufferedSaver):
+    """Notes what LangGraph gives and is given, and what that was at the time."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
+        self.given: list[tuple[Any, Any]] = []
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        for each in ({**checkpoint, "channel_values": None}, metadata, config.get("metadata")):
+            self.given.append((each, deepcopy(each)))
+        return await super().aput(config, checkpoint, metadata, new_versions)
+
+
 class State(TypedDict):
     said: Annotated[list[str], operator.add]
 
@@ -235,6 +255,21 @@ async def test_a_checkpoint_comes_before_what_its_tasks_write(
         await graph.ainvoke(Command(resume="done"), config, durability=durability)
     assert len(watched.there) > 10
     assert watched.late == []
+
+
+async def test_what_was_put_is_not_changed_any_more(saver: BufferedSaver) -> None:
+    """JSON is made of it at the flush, and what is read in between is made of the same."""
+    watchful = Watchful(saver.pool)
+    graph, config = a_graph(State, watchful), generate_config("thread")
+    config["metadata"] = {"of": "the caller"}
+    async with watchful.unit():
+        await graph.ainvoke({"said": []}, config)
+        await graph.aupdate_state(config, {"said": ["by hand"]}, as_node="first 0")
+        fork = (await graph.aget_state(config)).config
+        await graph.aupdate_state(fork, {"said": ["again"]}, as_node="first 1")
+        await graph.ainvoke(Command(resume="done"), config)
+    assert len(watchful.given) > 30
+    assert all(now == then for now, then in watchful.given)
 
 
 @pytest.mark.parametrize("keeps_history", [True, False])
