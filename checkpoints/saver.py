@@ -118,7 +118,8 @@ class Collected:
         # the next input of a thread, of which LangGraph tells no saver but by its checkpoint
         self.given: tuple[str, Sequence[tuple[str, Any]]] | None = None
         self.changed = asyncio.Event()  # a task's writes wait for a flush
-        self.wrote_at = 0.0  # when a task did last, by the clock of the event loop
+        self._time = asyncio.get_running_loop().time
+        self.wrote_at = 0.0  # when a task did last, by that clock
         self.lock = asyncio.Lock()  # held by a flush
 
     def is_empty(self, thread_id: str) -> bool:
@@ -132,7 +133,7 @@ class Collected:
         self.touch()
 
     def touch(self) -> None:
-        self.wrote_at = asyncio.get_running_loop().time()
+        self.wrote_at = self._time()
         self.changed.set()
 
     def put(self, row: CheckpointRow) -> None:

@@ -58,12 +58,12 @@ class Record(BaseModel):
     def but(self, **changes: Any) -> Self:
         """Return the same with some fields changed.
 
-        The values are trusted to be of their fields' types.
+        The values are trusted to be of their fields' types. `model_fields_set` stays as it was.
         """
         # as model_copy does, which looks for private attributes and extras besides: there are none
         new = self.__class__.__new__(self.__class__)
         _set(new, "__dict__", {**self.__dict__, **changes})
-        _set(new, "__pydantic_fields_set__", self.__pydantic_fields_set__ | changes.keys())
+        _set(new, "__pydantic_fields_set__", self.__pydantic_fields_set__)
         _set(new, "__pydantic_extra__", None)
         _set(new, "__pydantic_private__", None)
         return new

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -263,7 +262,7 @@ async def test_who_waits_is_not_told_what_was_before(watched: Watched) -> None:
     await asyncio.sleep(0)
     assert not told.done()
     later = paused.run.but(updatedAt=answered.updatedAt + timedelta(milliseconds=1))
-    waiting.see(replace(paused, run=later))
+    waiting.see(paused._replace(run=later))
     assert (await told).updatedAt == later.updatedAt
 
 
