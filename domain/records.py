@@ -42,14 +42,14 @@ class Record(BaseModel):
             return cls.model_validate_json(kept, extra="ignore")
 
     def json_object(self) -> JsonObject:
-        return self.model_dump(mode="json")
+        return self.__pydantic_serializer__.to_python(self, mode="json")
 
     def json_to_keep(self) -> JsonObject:
         """Return it without the fields that are None, which reading gives back.
 
         For records of which all such fields may be left out.
         """
-        return self.model_dump(mode="json", exclude_none=True)
+        return self.__pydantic_serializer__.to_python(self, mode="json", exclude_none=True)
 
     def write_json(self) -> bytes:
         """Return the same as bytes, without making the object."""
