@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from hitl_orchestrator.checkpoints import requests, runs
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.checkpoints.runs import Counters
-from hitl_orchestrator.domain.errors import Invalid, NotFound
+from hitl_orchestrator.domain.errors import Invalid, NotFound, StoreUnavailable
 from hitl_orchestrator.domain.hitl import HitlRequest, Person, RequestStatus, Settled
 from hitl_orchestrator.domain.needs import Asker
 from hitl_orchestrator.domain.ports import Change, Locked, RunRef
@@ -171,6 +171,14 @@ async def read(conn: Connection, ref: RunRef, believed: datetime | None = None) 
     if row is None:
         raise NotFound(f"There is no run {'' if by_run else 'of thread '}{value}.")
     return Moment(build(row, believed), row["now"]).of(ref)
+
+
+async def read_time(conn: Connection) -> datetime:
+    """Return the database's time. In a transaction it is the same throughout."""
+    row = await (await conn.execute("SELECT now() AS now")).fetchone()
+    if row is None:
+        raise StoreUnavailable("The database gave no answer.")
+    return row["now"]
 
 
 async def read_locked(conn: Connection, ref: RunRef, believed: datetime | None = None) -> Moment:

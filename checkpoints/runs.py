@@ -92,11 +92,12 @@ def write_fields(
     }
 
 
-def write_new(run: StoredRun) -> dict[str, str]:
+def write_new(run: StoredRun) -> dict[str, Any]:
     """Return what never changes, as the parameters of statements.INSERT."""
     return {
         "settings": write_json(run.settings),
         "metadata": write_json(run.metadata),
+        "created_at": run.createdAt,
     }
 
 

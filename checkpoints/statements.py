@@ -40,11 +40,13 @@ COUNT_FRAMES = """UPDATE orchestrator_runs SET event_count = %(event_count)s
 INSERT = """WITH held AS MATERIALIZED
     (SELECT pg_advisory_xact_lock_shared(hashtextextended(%(thread_id)s, 4718)))
     INSERT INTO orchestrator_runs
-    (run_id, thread_id, status, settings, metadata, facets, needs, created_at, updated_at,
-    event_count, audit_count, audit_head, claim_token, claimed_by, claimed_until, attempts)
-    SELECT %(run_id)s, %(thread_id)s, %(status)s, %(settings)s, %(metadata)s, %(facets)s,
-    ARRAY(SELECT json_array_elements_text(%(needs)s::json)), %(now)s, %(now)s,
-    %(event_count)s, %(audit_count)s, %(audit_head)s, %(claim_token)s,
+    (run_id, thread_id, status, settings, metadata, plan, facets, result, error, held, needs,
+    created_at, updated_at, request_count, event_count, audit_count, audit_head, last_update_id,
+    pending_urgency, pending_since, claim_token, claimed_by, claimed_until, attempts)
+    SELECT %(run_id)s, %(thread_id)s, %(status)s, %(settings)s, %(metadata)s, %(plan)s, %(facets)s,
+    %(result)s, %(error)s, %(held)s, ARRAY(SELECT json_array_elements_text(%(needs)s::json)),
+    %(created_at)s, %(now)s, %(request_count)s, %(event_count)s, %(audit_count)s, %(audit_head)s,
+    %(last_update_id)s, %(pending_urgency)s, %(pending_since)s, %(claim_token)s,
     CASE WHEN %(claims)s THEN %(driver)s END,
     CASE WHEN %(claims)s THEN now() + %(lease)s END, CASE WHEN %(claims)s THEN 1 ELSE 0 END
     FROM held ON CONFLICT DO NOTHING RETURNING xmin::text AS version,

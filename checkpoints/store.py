@@ -41,6 +41,7 @@ from hitl_orchestrator.checkpoints.saver import (
     has_finished_work,
     not_yet_written,
 )
+from hitl_orchestrator.checkpoints.starts import Start, Starts
 from hitl_orchestrator.checkpoints.transaction import (
     ClaimInline,
     Dispatch,
@@ -110,6 +111,7 @@ class Store:
         self.clock = clock or DatabaseClock(settle_seconds=0)
         self.written: Callable[[KeptRun], None] = lambda run: None  # told of what was written
         self.remembering = Remembering()
+        self.starts = Starts()
         self._handed: dict[Claim, Handed] = {}
 
     @asynccontextmanager
@@ -126,14 +128,20 @@ class Store:
         self.tell(tx)
 
     @asynccontextmanager
-    async def alone(self) -> AsyncGenerator[PgTransaction]:
+    async def alone(self, *, puts_off: bool = False) -> AsyncGenerator[PgTransaction]:
         """Open what writes once, by one statement. It raises Overtaken where others were first.
 
-        And where a remembered run refuses: it may be another by now.
+        And where a remembered run refuses: it may be another by now. `puts_off`: a start is
+        written with the first durable moment of its run (starts.py).
         """
         async with connection(self.pool) as conn:
             tx = PgTransaction(
-                conn, self.dispatch, self.clock, locks=False, memory=self.remembering
+                conn,
+                self.dispatch,
+                self.clock,
+                locks=False,
+                puts_off=puts_off,
+                memory=self.remembering,
             )
             try:
                 yield tx
@@ -155,6 +163,8 @@ class Store:
             yield PgUnit(self, claim, collected)
 
     def tell(self, tx: PgTransaction) -> None:
+        if tx.start:
+            self.starts.keep(tx.start)
         for run, happened in tx.events:
             self.committed(run, happened)
             self.written(tx.kept[run.runId])
@@ -171,6 +181,8 @@ class Store:
 
     async def show(self, ref: RunRef) -> Run:
         """Return a run. Raise NotFound, or Invalid when run and thread disagree."""
+        if ref.run_id:
+            await self.starts.until_written(ref.run_id)
         async with connection(self.pool) as conn:
             return (await kept.read(conn, ref, self.clock.read())).kept.show()
 
@@ -325,14 +337,34 @@ class Store:
             return await claims.lapsed(conn, left_alone, limit, self.clock.read())
 
     async def beat(self, held: Sequence[Claim], lease: timedelta) -> set[tuple[str, str]]:
+        """Keep claims. Return (run, token) of those that are still held."""
+        unwritten = self.starts.list_claims()
         async with connection(self.keeping) as conn:
-            return await claims.beat(conn, held, lease)
+            return unwritten | await claims.beat(conn, held, lease)
 
     async def pass_on(self, claim: Claim) -> None:
         """Give the claim of a run that this process has no place for to whoever has one."""
         self.take_handed(claim)
+        await self.write_start(claim)
         async with connection(self.keeping) as conn:
             await claims.pass_on(conn, claim)
+
+    async def write_start(self, claim: Claim, *, drives: bool = False) -> None:
+        """Write a start by itself, if it is not written yet. `drives`: who claimed it goes on."""
+        if (start := self.starts.find(claim.run_id)) is None:
+            return
+        change, extras = start.change, Extras(start.claiming if drives else None)
+        new, began_at = kept.begin(change.run), start.moment.now
+        async with connection(self.saver.pool) as conn:
+            written = await writing.write(conn, new, change, began_at, extras)
+        if written:
+            self.settle_start(start)
+            self.written(written.kept)
+        self.starts.settle(claim.run_id)  # else it was, and the reply lost
+
+    def settle_start(self, start: Start) -> None:
+        self.starts.settle(start.claim.run_id)
+        self.committed(start.change.run, start.change.events)
 
     async def release(self, claim: Claim, driver: str | None) -> None:
         """Give the claim back. `driver`: it has ended all its work on the run; None: it has not."""
@@ -364,6 +396,9 @@ class PgUnit:
         self._ref = RunRef(claim.run_id)
         handed = store.take_handed(claim)
         self._seen = handed and handed.seen
+        if start := store.starts.find(claim.run_id):
+            self._seen = Seen(start.moment)
+            self._collected.changed.set()  # a start is written soon, whatever comes of it
         self.is_new = False
         self.notes: dict[str, Any] = {}
         if handed and handed.recalled:
@@ -386,8 +421,19 @@ class PgUnit:
         moment = self._seen and self._seen.recall(most_seconds)
         if moment is None:
             async with connection(self._pool) as conn:
-                moment = await kept.read(conn, self._ref, self._store.clock.read())
+                moment = await self._read(conn)
             self._seen = Seen(moment)
+        return moment
+
+    async def _read(self, conn: Connection) -> Moment:
+        start = self._store.starts.find(self._claim.run_id)
+        try:
+            moment = await kept.read(conn, self._ref, self._store.clock.read())
+        except NotFound:
+            if start is None:
+                raise
+            return start.moment.at(await kept.read_time(conn))
+        self._store.starts.settle(self._claim.run_id)  # it was written, and the reply lost
         return moment
 
     def begin(self, thread_id: str, given: Sequence[tuple[str, Any]]) -> None:
@@ -404,11 +450,19 @@ class PgUnit:
                     last_update_id=updates[-1].id if updates else None,
                     got_further=change.run.claimToken is None or has_finished_work(fresh),
                 )
+                start = self._store.starts.find(self._claim.run_id)
+                if start and change.run.stillWorking:  # which only a run that is claimed can be
+                    await self._store.write_start(self._claim, drives=True)
+                    self._seen = None
+                    continue
+                whole, extras = start.join(change, extras) if start else (change, extras)
                 self._seen = None  # whatever comes of it
                 async with connection(self._pool) as conn:
-                    written = await writing.write(conn, moment.kept, change, moment.now, extras)
+                    written = await writing.write(conn, moment.kept, whole, moment.now, extras)
                 if written:
                     self._seen = Seen(written)
+                    if start:
+                        self._store.settle_start(start)
                     self._store.remembering.see_time(written.now)
                     return change, written.kept
 

@@ -17,8 +17,9 @@ from hitl_orchestrator.checkpoints.clock import DatabaseClock
 from hitl_orchestrator.checkpoints.kept import KeptRun, Moment, Seen
 from hitl_orchestrator.checkpoints.pool import Connection
 from hitl_orchestrator.checkpoints.remembered import Remembered, Remembering
+from hitl_orchestrator.checkpoints.starts import Start, put_off
 from hitl_orchestrator.checkpoints.writing import Claiming, Extras, write
-from hitl_orchestrator.domain.errors import StoreUnavailable, ThreadBusy
+from hitl_orchestrator.domain.errors import ThreadBusy
 from hitl_orchestrator.domain.events import Event
 from hitl_orchestrator.domain.needs import list_needs
 from hitl_orchestrator.domain.ports import Change, Claim, Locked, Once, RunRef
@@ -71,6 +72,7 @@ class PgTransaction:
     """Implements domain.ports.Transaction. `events` and `claims` are for after the commit.
 
     `locks`: it is a transaction; else each of its statements is one, and it writes but once.
+    `puts_off`: a start is not written, if this process drives it: it is `start` after that.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class PgTransaction:
         clock: DatabaseClock | None = None,
         *,
         locks: bool = True,
+        puts_off: bool = False,
         memory: Remembering | None = None,
     ) -> None:
         self.conn = conn
@@ -91,7 +94,8 @@ class PgTransaction:
         self.kept: dict[str, KeptRun] = {}
         self.seen: dict[str, Seen] = {}  # as it was written
         self._dispatch = dispatch
-        self._locks = locks
+        self._locks, self._puts_off = locks, puts_off
+        self.start: Start | None = None
         self._now: datetime | None = None
 
     async def now(self) -> datetime:
@@ -99,15 +103,18 @@ class PgTransaction:
         if self._now is None and not self._locks:
             self._now = self._memory.recall_time()
         if self._now is None:
-            row = await (await self.conn.execute("SELECT now() AS now")).fetchone()
-            self._now = row["now"] if row else None
-        if self._now is None:
-            raise StoreUnavailable("The database gave no answer.")
+            self._now = await kept.read_time(self.conn)
         return self._now
 
     async def insert(self, change: Change) -> None:
         """Write a new run. Raise ThreadBusy: another of its thread has not ended, or works on."""
         new = kept.begin(change.run)
+        claiming = self._claim(new, change).claiming if self._puts_off else None
+        if claiming:
+            self.start = put_off(change, claiming, Moment(new, await self.now()))
+            self.kept[change.run.runId] = self.start.moment.kept
+            self.claims.append(self.start.claim)
+            return
         if await self._write(new, change):
             return
         await runs.free_thread(self.conn, change.run.threadId, self._believed)

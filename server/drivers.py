@@ -204,11 +204,14 @@ class Drivers:
                 self.start(tx.claims)
 
     @asynccontextmanager
-    async def alone(self) -> AsyncGenerator[PgTransaction]:
-        """Give what writes once, by one statement; and drive what that claimed, as above."""
+    async def alone(self, *, puts_off: bool = False) -> AsyncGenerator[PgTransaction]:
+        """Give what writes once, by one statement; and drive what that claimed, as above.
+
+        `puts_off`: as in `Store.alone`.
+        """
         tx: PgTransaction | None = None
         try:
-            async with self._store.alone() as tx:
+            async with self._store.alone(puts_off=puts_off) as tx:
                 yield tx
         finally:
             if tx is not None:
@@ -289,6 +292,7 @@ class Drivers:
         finally:
             with suppress(StoreUnavailable):
                 await self._leave(claim, calls, gives_back)
+            self._store.starts.settle(claim.run_id)
 
     async def _try_to_drive(self, claim: Claim, control: RunControl, calls: Calls) -> bool:
         """Drive the run, or end it where it cannot be driven. Return whether to give it back."""
@@ -326,6 +330,7 @@ class Drivers:
         A spell that ended in a way it should not have is counted as one that died: its claim is
         left to run out.
         """
+        await self._store.write_start(claim)
         if calls.are_running:
             if claim.run_id not in self._lingering:
                 lingering = asyncio.create_task(self._linger(claim, calls))
@@ -369,7 +374,12 @@ class Drivers:
 
         Return the runs that were lost; once the loop turns their driving stops.
         """
-        held = self._driven.copy()
+        unwritten = self._store.starts.list_claims()
+        held = {
+            claim: spell
+            for claim, spell in self._driven.copy().items()
+            if (claim.run_id, claim.token) not in unwritten
+        }
         lost = lifeline.renew([*held], [*self._lingering.copy()])
         for claim in lost:
             held[claim].stop_soon()

@@ -84,6 +84,7 @@ NOT_YET_ASKED = (
     "The question is kept, and nobody has come to put it yet: send it again with the same"
     " Idempotency-Key. Without one it would be asked twice."
 )
+WAITS_SECONDS = 1.0  # at least: the first durable moment of a run comes before that
 STOP_SECONDS = 1.0  # a driver hears at once of a cancel, and ends what can be ended
 
 Wait = Callable[[str, float], Awaitable[Run]]  # a run's id and seconds
@@ -171,7 +172,9 @@ class Orchestrator:
                 tx, self._services.roster.plugged.registry, settings, new.metadata, by
             )
 
-        return await self._perform(act, once, wait_seconds)
+        # who waits was promised nothing yet, and nobody else knows of a thread of our making
+        puts_off = new.threadId is None and wait_seconds >= WAITS_SECONDS
+        return await self._perform(act, once, wait_seconds, puts_off=puts_off)
 
     async def ask(
         self,
@@ -576,14 +579,22 @@ class Orchestrator:
         )
 
     async def _perform(
-        self, act: Act, once: Once | None, wait_seconds: float = 0, *, holds: bool = False
+        self,
+        act: Act,
+        once: Once | None,
+        wait_seconds: float = 0,
+        *,
+        holds: bool = False,
+        puts_off: bool = False,
     ) -> Done:
         """Do it as a whole; return what it came to once that is durable, or raise it.
 
-        `holds`: it needs a transaction of its own, for what it holds until its end.
+        `holds`: it needs a transaction of its own, for what it holds until its end. `puts_off`: as
+        in `Store.alone`.
         """
         if once is None and not holds and self._store.may_write_alone:
-            return Done(await self._wait_alone(await self._perform_alone(act), wait_seconds))
+            written = await self._perform_alone(act, puts_off=puts_off)
+            return Done(await self._wait_alone(written, wait_seconds))
         async with self._services.drivers.transaction() as tx:
             kept = await tx.find_outcome(once) if once else None
             outcome = read_outcome(kept) if kept else await _try(tx, act)
@@ -602,18 +613,20 @@ class Orchestrator:
 
     async def _wait_alone(self, kept: KeptRun, seconds: float) -> Run:
         """Return the run at its rest, or as it is when the time is over."""
-        if seconds and self._services.drivers.drives(kept.run.runId):
+        run = kept.show()
+        if seconds and self._services.drivers.drives(run.runId):
             with suppress(StoreUnavailable):
-                return await self._waiting.wait_for_drive(self._store, kept.run, seconds)
+                run = await self._waiting.wait_for_drive(self._store, kept.run, seconds)
         elif seconds:
-            return await self._wait_after(kept.show(), None, self.wait, seconds)
-        return kept.show()
+            run = await self._wait_after(run, None, self.wait, seconds)
+        self._store.starts.check_written(run.runId)
+        return run
 
-    async def _perform_alone(self, act: Act) -> KeptRun:
+    async def _perform_alone(self, act: Act, *, puts_off: bool = False) -> KeptRun:
         """Do it by one statement, and again where others were first: with each try one has done."""
         while True:
             try:
-                async with self._services.drivers.alone() as tx:
+                async with self._services.drivers.alone(puts_off=puts_off) as tx:
                     run_id = await act(tx)
                 return tx.kept[run_id]
             except Overtaken:

@@ -134,7 +134,7 @@ async def test_a_run_with_one_question_costs_as_little_as_this(driver: Driver) -
     assert dict(zip(ONE_QUESTION, least, strict=True)) == ONE_QUESTION
 
 
-OVER_HTTP = {"a question": (4, 4), "never asks": (2, 2)}  # statements, commits
+OVER_HTTP = {"a question": (3, 3), "never asks": (1, 1)}  # statements, commits
 
 
 async def test_what_callers_do_costs_as_little_as_this(

@@ -75,9 +75,9 @@ async def tell_nonsense(task: dict[str, Any], writer: StreamWriter) -> dict[str,
         writer(value)
         await asyncio.sleep(0.15)
     writer("x" * 5_000)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.6)
     writer({"rows": ["y" * 5_000]})
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.6)
     writer(None)
     return {"nonsense.done": True}
 

@@ -1,6 +1,8 @@
 """A process that starts or answers a run, drives it, and dies at a named point.
 
-    one_life DATABASE_URL (start | answer REQUEST_ID) POINT
+    one_life DATABASE_URL (start | start-waited-for | answer REQUEST_ID) POINT
+
+A start that is waited for is written with the first durable moment of its run.
 
 Points: `before the commit` and `after the commit` of the start or the answer; `before the graph`,
 `before the last flush` and `after the last flush` of the driving; `in prepared` and `in applied`,
@@ -10,7 +12,7 @@ inside the agent's nodes. Exits with 9 where it died, with 0 when it came to res
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,6 +37,7 @@ from hitl_orchestrator.nodes.agents import build_registry, read_agent
 from tests.agents import counting
 
 DIED = 9
+WAITED_FOR = "start-waited-for"
 LEASE_SECONDS = 0.05  # over before the next process looks
 RUN = RunRef("run_of_one_life")
 
@@ -50,7 +53,9 @@ def die_at(wanted: str) -> Die:
 
 
 @asynccontextmanager
-async def opened(database_url: str, driver: str, die: Die) -> AsyncGenerator[tuple[Store, Graph]]:
+async def opened(
+    database_url: str, driver: str, die: Die, *, is_waited_for: bool = False
+) -> AsyncGenerator[tuple[Store, Graph]]:
     def note(state: counting.Input, what: str) -> None:
         counting.note(state, what)
         die(f"in {what.split()[0]}")
@@ -59,10 +64,9 @@ async def opened(database_url: str, driver: str, die: Die) -> AsyncGenerator[tup
     async with connection_pool(database_url, max_size=4) as pool:
         saver = BufferedSaver(pool, keeps_history=False)
         await migrate(pool, saver)
-        yield (
-            Store(pool, saver, _dying(ClaimInline(driver, LEASE_SECONDS), die), _committed(die)),
-            build(agents, saver),
-        )
+        inline = ClaimInline(driver, LEASE_SECONDS)
+        dispatch = inline if is_waited_for else _dying(inline, die)
+        yield Store(pool, saver, dispatch, _committed(die)), build(agents, saver)
 
 
 def _dying(dispatch: Dispatch, die: Die) -> Dispatch:
@@ -84,7 +88,7 @@ def _committed(die: Die) -> Callable[[StoredRun, Sequence[Event]], None]:
     return then_die
 
 
-async def start(store: Store) -> list[Claim]:
+async def start(store: Store, *, is_waited_for: bool = False) -> list[Claim]:
     settings = RunSettings(
         runId=RUN.run_id or "",
         threadId="thread",
@@ -92,7 +96,8 @@ async def start(store: Store) -> list[Claim]:
         outputs=("left",),
         maxHitlRequests=3,
     )
-    async with store.transaction() as tx:
+    begun = store.alone(puts_off=True) if is_waited_for else store.transaction()
+    async with begun as tx:
         await runs.start(tx, build_registry([read_agent(counting.left, "tests")]), settings, {})
     return tx.claims
 
@@ -151,17 +156,14 @@ class DyingUnit:
             yield
 
 
-async def live(
-    database_url: str, act: Callable[[Store], Awaitable[list[Claim]]], point: str
-) -> None:
-    die = die_at(point)
-    async with opened(database_url, f"life-{os.getpid()}", die) as (store, graph):
-        for claim in await act(store):
+async def live(database_url: str, what: str, *rest: str) -> None:
+    die, waits = die_at(rest[-1]), what == WAITED_FOR
+    name = f"life-{os.getpid()}"
+    async with opened(database_url, name, die, is_waited_for=waits) as (store, graph):
+        begun = answer(store, rest[0]) if what == "answer" else start(store, is_waited_for=waits)
+        for claim in await begun:
             await drive(graph, DyingMemory(store, die), claim, RunControl())
 
 
 def main() -> None:
-    _, url, what, *rest = sys.argv
-    asyncio.run(
-        live(url, start if what == "start" else lambda store: answer(store, rest[0]), rest[-1])
-    )
+    asyncio.run(live(*sys.argv[1:]))

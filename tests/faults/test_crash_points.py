@@ -16,8 +16,9 @@ from hitl_orchestrator.server.drivers import Drivers
 from tests.agents.counting import log_lines
 from tests.faults import one_life
 from tests.faults.forked import forked
-from tests.faults.one_life import DIED, RUN, answer, opened, start
+from tests.faults.one_life import DIED, RUN, WAITED_FOR, answer, opened, start
 
+UNWRITTEN = ["before the graph", "in prepared", "before the last flush"]
 DRIVING = ["before the graph", "before the last flush", "after the last flush"]
 STARTING = ["before the commit", "after the commit", "in prepared", *DRIVING]
 ANSWERING = ["before the commit", "after the commit", "in applied", *DRIVING]
@@ -75,6 +76,19 @@ async def test_a_start_that_died_there_asks_once(database_url: str, log: Path, p
     run = await recovered(database_url)
     assert (died, run.status, len(run.requests)) == (DIED, "awaiting_hitl", 1)
     assert actions(run) == {"start": 1, "request": 1}
+
+
+@pytest.mark.parametrize("point", [*UNWRITTEN, "after the commit", "after the last flush"])
+async def test_a_start_that_is_waited_for_is_there_whole_or_not_at_all(
+    database_url: str, log: Path, point: str
+) -> None:
+    """Its caller got no reply. What is there asks once."""
+    died = await live(database_url, WAITED_FOR, point)
+    async with opened(database_url, "who looks", lambda _: None) as (store, _):
+        is_there = bool((await store.newest(None, None, 2, None, None)).rows)
+    run = await recovered(database_url)
+    assert (died, is_there, run.status) == (DIED, point not in UNWRITTEN, "awaiting_hitl")
+    assert (len(run.requests), actions(run)) == (1, {"start": 1, "request": 1})
 
 
 @pytest.mark.parametrize("point", ANSWERING)

@@ -115,6 +115,25 @@ async def test_each_moment_of_a_life(database_url: str, log: Path, moment: str, 
     assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared", "applied yes"]
 
 
+async def test_a_start_that_is_waited_for(database_url: str, log: Path, way: Way) -> None:
+    """It is written with the question of its run, and the caller waits until that is known."""
+    async with (
+        proxied(database_url) as (proxy, url),
+        started(url, agents=COUNTER, claim_seconds=LEASE_SECONDS) as client,
+    ):
+        broken = proxy.break_at(LIFE["start"], way)
+        body = {"objective": "Count", "outputs": ["left"]}
+        response = await client.post("/api/runs", params={"wait": 30}, json=body)
+        assert (response.status_code, broken.happened.is_set()) == (202, True)
+        run = response.json()
+        assert run["status"] == "awaiting_hitl"
+        (found,) = (await client.get("/api/runs")).json()["runs"]
+        await answer(client, found)
+        run = await rest(client, run, "completed", "failed")
+    assert actions(run) == {"start": 1, "request": 1, "resume": 1, "deliver": 1, "complete": 1}
+    assert [line.split(" ", 2)[2] for line in log_lines(log)] == ["prepared", "applied yes"]
+
+
 async def test_a_run_that_nobody_asks_for_again(database_url: str) -> None:
     """The client gave up after its 503; a run beside it keeps the heartbeat going."""
     async with (
