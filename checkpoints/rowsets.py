@@ -27,9 +27,6 @@ class CheckpointRow:
     `is_chained`: it means little without its ancestors. Nobody changes what is in here.
     """
 
-    __slots__ = ("_about", "_metadata", "blobs", "checkpoint", "id", "is_chained", "parent_id",
-                 "size", "space")  # fmt: skip
-
     def __init__(
         self,
         space: Space,
@@ -42,13 +39,22 @@ class CheckpointRow:
     ) -> None:
         self.space, self.id, self.parent_id = space, checkpoint["id"], parent_id
         self.checkpoint, self.blobs, self.is_chained = checkpoint, blobs, is_chained
-        self._about, self._metadata = about, None
-        self.size = 0  # as JSON, in characters, once it was stored
+        self._metadata = about[1]
+        self._about: tuple[RunnableConfig, CheckpointMetadata] | None = about
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes it takes, about: twice its JSON."""
+        if not self._size:
+            self.write()
+        return self._size
 
     @property
     def metadata(self) -> CheckpointMetadata:
-        if self._metadata is None:
+        if self._about:
             self._metadata = get_serializable_checkpoint_metadata(*self._about)
+            self._about = None  # it holds on to what LangGraph was at work with
         return self._metadata
 
     def write(self) -> str:
@@ -63,7 +69,7 @@ class CheckpointRow:
                 "f": self.metadata,
             }
         )
-        self.size = len(written)
+        self._size = 2 * len(written)
         return written
 
 

@@ -1,6 +1,7 @@
 """What a process knows of a run that it wrote is what is stored: nothing is read back."""
 
 import asyncio
+import pickle
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -206,6 +207,7 @@ async def test_a_paused_run_is_remembered_as_it_is_stored(watched: Watched) -> N
         at: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
         stored, known = await watched.store.saver.aget_tuple(at), load(watched, image)
         assert stored
+        assert pickle.dumps(image), "it holds on to nothing that LangGraph was at work with"
         assert (known.checkpoint, known.metadata, known.pending_writes) == (
             stored.checkpoint,
             stored.metadata,
