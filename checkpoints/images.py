@@ -29,7 +29,7 @@ class ThreadImage:
     def __init__(self, space: Space, found: DictRow | None) -> None:
         """`found`: as the stock saver selects it."""
         self._space = space
-        self._row: CheckpointRow | None = None
+        self.row: CheckpointRow | None = None
         self.id: str | None = None
         self._blobs: dict[str, BlobRow] = {}  # by channel; those of older versions do not count
         self._writes: dict[tuple[str, int], WriteRow] = {}
@@ -53,25 +53,21 @@ class ThreadImage:
             self._writes[at[3], at[5]] = (*at, channel.decode(), kind.decode(), blob)
 
     @property
-    def row(self) -> CheckpointRow | None:
-        return self._row
-
-    @property
     def size(self) -> int:
         """Return how many bytes it holds, about."""
         blobs = sum(len(blob or b"") for *_, blob in self._blobs.values())
         written = sum(len(blob) for *_, blob in self._writes.values())
-        return blobs + written + (self._row.size if self._row else 0)
+        return blobs + written + (self.row.size if self.row else 0)
 
     def put(self, row: CheckpointRow) -> None:
-        if self._row and row.id == self.id:
-            row.parent_id = self._row.parent_id
+        if self.row and row.id == self.id:
+            row.parent_id = self.row.parent_id
         elif row.id in self._seen:
             return  # an older one, once more
         else:
             self._seen.add(row.id)
             self._writes = {}
-        self._row, self.id = row, row.id
+        self.row, self.id = row, row.id
         for blob in row.blobs:
             known = self._blobs.get(blob[2])
             if known is None or known[3] != blob[3]:  # a version that is there stays as it is
@@ -91,7 +87,7 @@ class ThreadImage:
 
     def load(self, serde: SerializerProtocol) -> CheckpointTuple | None:
         """Return it as a saver does, which LangGraph may change."""
-        row = self._row
+        row = self.row
         if row is None:
             return None
         versions = row.checkpoint["channel_versions"]
