@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,9 +11,15 @@ import httpx
 import pytest
 from psycopg import AsyncConnection, sql
 
+from hitl_orchestrator.checkpoints.claims import Taker
+from hitl_orchestrator.checkpoints.store import Store
+from hitl_orchestrator.domain.errors import StoreUnavailable
+from hitl_orchestrator.domain.ports import Change, Claim, Locked, Unit
+from hitl_orchestrator.domain.run import Run, RunStatus
 from hitl_orchestrator.server.drivers import BEATS_A_LEASE, Drivers
 from tests.agents.counting import log_lines
 from tests.api.calls import started
+from tests.faults import one_life
 from tests.faults.one_life import RUN, opened, start
 from tests.faults.proxy import proxied
 from tests.processes import AGENTS
@@ -21,16 +28,6 @@ Json = dict[str, Any]
 
 COUNTER = (f"{AGENTS / 'counting.py'}:left",)
 LEASE_SECONDS = 1
-OVERTIME = """
-import time
-
-def run(task):
-    time.sleep(0.5)
-
-agent = {"capabilityId": "overtime", "displayName": "Overtime", "inputFacets": ["objective"],
-    "outputFacets": ["late"], "facets": {"late": {"type": "string"}}, "timeoutSeconds": 0.02,
-    "run": run}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +53,10 @@ async def begin(
 
 async def list_runs(client: httpx.AsyncClient) -> list[Json]:
     return (await client.get("/api/runs")).json()["runs"]
+
+
+def list_actions(run: Run) -> list[str]:
+    return [entry["action"] for entry in cast(list[Json], run.metadata["auditLog"])]
 
 
 async def test_a_heartbeat_leaves_it_alone(database_url: str, log: Path) -> None:
@@ -97,20 +98,49 @@ async def test_a_driver_that_was_told_to_end_leaves_it_to_others(
         async with Drivers(graph, store, "another", LEASE_SECONDS, 5), asyncio.timeout(20):
             while (run := await store.show(RUN)).status != "awaiting_hitl":  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-    trail = cast(list[Json], run.metadata["auditLog"])
-    assert [entry["action"] for entry in trail] == ["start", "request"]
+    assert list_actions(run) == ["start", "request"]
     assert len(log_lines(log)) == 1
 
 
-async def test_one_that_fails_while_its_work_goes_on_says_so(
-    database_url: str, tmp_path: Path
+@asynccontextmanager
+async def begun(database_url: str) -> AsyncGenerator[tuple[Store, Claim, Unit]]:
+    """Give a start that is waited for, with what drives it."""
+    async with opened(database_url, "first", lambda _: None, is_waited_for=True) as (store, _):
+        (claim,) = await start(store, is_waited_for=True)
+        async with store.unit(claim) as unit:
+            await unit.look()
+            yield store, claim, unit
+
+
+def run_on(locked: Locked, _: object) -> Change:
+    return Change(locked.run.but(status=RunStatus.RUNNING))
+
+
+def give_up(locked: Locked, _: object) -> Change:
+    failed = locked.run.but(status=RunStatus.FAILED, claimToken=None, stillWorking=True)
+    return Change(failed)
+
+
+async def test_it_is_written_once_where_the_reply_is_lost_and_the_run_goes_on(
+    database_url: str,
 ) -> None:
-    file = tmp_path / "overtime.py"
-    file.write_text(OVERTIME)
-    async with started(database_url, agents=(f"{file}:agent",)) as client:
-        run = (await begin(client, "late")).json()
-        assert (run["status"], run["stillWorking"]) == ("failed", True)
-        async with asyncio.timeout(20):
-            while run["stillWorking"]:
-                await asyncio.sleep(0.05)
-                run = (await client.get(f"/api/runs/{run['runId']}")).json()
+    async with proxied(database_url) as (proxy, url), begun(url) as (store, claim, unit):
+        proxy.lose_reply("INSERT INTO orchestrator_runs")
+        with pytest.raises(StoreUnavailable):
+            await unit.flush(run_on)
+        await unit.flush(run_on)
+        assert list_actions(await store.show(RUN)) == ["start"]
+        await asyncio.sleep(2 * one_life.LEASE_SECONDS)  # it dies
+        taker = Taker("another", timedelta(seconds=LEASE_SECONDS), None)
+        assert await store.take(claim._replace(token="theirs"), taker)
+
+
+async def test_what_works_on_keeps_its_thread(database_url: str) -> None:
+    async with begun(database_url) as (store, _, unit):
+        await unit.flush(give_up)
+        assert (await store.show(RUN)).stillWorking
+
+
+async def test_one_that_writes_nothing_is_written_soon(database_url: str) -> None:
+    async with begun(database_url) as (store, _, unit), unit.flushing(run_on):
+        assert (await store.show(RUN)).status == "running"
