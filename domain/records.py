@@ -5,14 +5,23 @@ They have one shape in the graph's state, in rows and on the wire.
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, GetPydanticSchema, JsonValue, ValidationError
+from pydantic_core import core_schema
 
 from hitl_orchestrator.domain.errors import Unreadable
 
 Json = JsonValue
 JsonObject = dict[str, JsonValue]
+
+
+def _look_no_deeper(_source: object, _handler: object) -> core_schema.CoreSchema:
+    return core_schema.dict_schema()
+
+
+# made here of JSON: to look through it once more would take longer than the rest
+KnownJsonObject = Annotated[JsonObject, GetPydanticSchema(_look_no_deeper)]
 
 _set = object.__setattr__  # records are frozen
 
