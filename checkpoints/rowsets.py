@@ -91,6 +91,8 @@ class Rowsets:
         self._writes: dict[tuple[Any, ...], WriteRow] = {}
         self._replacing: dict[tuple[Any, ...], WriteRow] = {}
         for row in checkpoints:
+            if before := self._checkpoints.get((row.space, row.id)):
+                row.parent_id = before.parent_id
             self._checkpoints[row.space, row.id] = row
             for blob in row.blobs:
                 self._blobs.setdefault(blob[:4], blob)
