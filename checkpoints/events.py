@@ -58,7 +58,7 @@ def write_frames(
 
 def list_channels(happened: Sequence[Event]) -> list[str]:
     """Return where a run is named with the commit itself: who drives it must not go on."""
-    is_cancelled = any(event.kind is EventKind.RUN_CANCELLED for event in happened)
+    is_cancelled = EventKind.RUN_CANCELLED in [event.kind for event in happened]
     return [CANCELLED_CHANNEL] if is_cancelled else []
 
 

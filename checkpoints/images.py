@@ -1,15 +1,22 @@
 """A thread of LangGraph's as it is now: what a unit read of it once, and has written since."""
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import cast
 
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, writes_sort_key
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from psycopg.rows import DictRow
-from pydantic_core import from_json
 
-from hitl_orchestrator.checkpoints.rowsets import BlobRow, CheckpointRow, Rowsets, WriteRow
+from hitl_orchestrator.checkpoints.rowsets import (
+    BlobRow,
+    CheckpointRow,
+    Rowsets,
+    Space,
+    WriteRow,
+    Writes,
+)
 
-Space = tuple[str, str]  # thread, namespace
 PENDING_SENDS_MOVED = 4  # the version of a checkpoint since which they are its own
 
 
@@ -19,123 +26,136 @@ class ThreadImage:
     Who drives a run is the only one to write its threads, so what was read once stays true.
     """
 
-    def __init__(self, thread_id: str, ns: str, row: DictRow | None) -> None:
-        """`row`: as the stock saver selects it."""
-        self._space = thread_id, ns
-        self._blobs: dict[str, tuple[Any, str, bytes | None]] = {}  # channel -> version, type, …
-        self._writes: dict[tuple[str, int], WriteRow] = {}
+    def __init__(self, space: Space, found: DictRow | None) -> None:
+        """`found`: as the stock saver selects it."""
+        self._space = space
+        self.row: CheckpointRow | None = None
         self.id: str | None = None
-        self._parent_id: str | None = None
-        self._checkpoint, self._metadata = "{}", "{}"
+        self._blobs: dict[str, BlobRow] = {}  # by channel; those of older versions do not count
+        self._writes: dict[tuple[str, int], WriteRow] = {}
         self._seen = set[str]()
-        self._early = dict[str, list[WriteRow]]()  # what came before its checkpoint
+        self._early = dict[str, list[Writes]]()  # what came before its checkpoint
         self.is_whole = True  # else an older LangGraph wrote it, and keeps a part elsewhere
-        if row:
-            self._read(row)
+        if found:
+            self._read(found)
 
-    def _read(self, row: DictRow) -> None:
-        self.id, self._parent_id = row["checkpoint_id"], row["parent_checkpoint_id"]
-        self._checkpoint, self._metadata = (
-            json.dumps(row["checkpoint"]),
-            json.dumps(row["metadata"]),
-        )
-        self._seen = {row["checkpoint_id"]}
-        self.is_whole = row["checkpoint"]["v"] >= PENDING_SENDS_MOVED
-        versions: Mapping[str, Any] = row["checkpoint"]["channel_versions"]
-        for channel, kind, blob in row["channel_values"] or ():
+    def _read(self, found: DictRow) -> None:
+        checkpoint, parent_id = found["checkpoint"], found["parent_checkpoint_id"]
+        self.is_whole = checkpoint["v"] >= PENDING_SENDS_MOVED
+        self.put(CheckpointRow(self._space, parent_id, checkpoint, ({}, found["metadata"])))
+        versions: Mapping[str, str] = checkpoint["channel_versions"]
+        for channel, kind, blob in found["channel_values"] or ():
             name = channel.decode()
-            self._blobs[name] = versions[name], kind.decode(), blob
-        for task, channel, kind, blob, path, idx in row["pending_writes"] or ():
-            at = (*self._space, row["checkpoint_id"], task.decode(), path.decode(), int(idx))
-            write = WriteRow(*at, channel.decode(), kind.decode(), blob, replaces=False)
-            self._writes[write.task_id, write.idx] = write
+            self._blobs[name] = (*self._space, name, versions[name], kind.decode(), blob)
+        for names in found["pending_writes"] or ():
+            task, channel, kind, blob, path, idx = names
+            at = (*self._space, checkpoint["id"], task.decode(), path.decode(), int(idx))
+            self._writes[at[3], at[5]] = (*at, channel.decode(), kind.decode(), blob)
 
     @property
     def size(self) -> int:
         """Return how many bytes it holds, about."""
-        blobs = sum(len(blob or b"") for _, _, blob in self._blobs.values())
-        written = sum(len(write.blob) for write in self._writes.values())
-        return len(self._checkpoint) + len(self._metadata) + blobs + written
+        blobs = sum(len(blob or b"") for *_, blob in self._blobs.values())
+        written = sum(len(blob) for *_, blob in self._writes.values())
+        return blobs + written + (self.row.size if self.row else 0)
 
-    def put(self, row: CheckpointRow, blobs: Iterable[BlobRow]) -> None:
-        is_new = row.checkpoint_id not in self._seen
-        if not is_new and row.checkpoint_id != self.id:
+    def put(self, row: CheckpointRow) -> None:
+        if self.row and row.id == self.id:
+            row.parent_id = self.row.parent_id
+        elif row.id in self._seen:
             return  # an older one, once more
-        self._seen.add(row.checkpoint_id)
-        if is_new:
-            self.id, self._parent_id, self._writes = row.checkpoint_id, row.parent_id, {}
-            self.write(self._early.pop(row.checkpoint_id, ()))
-        self._checkpoint, self._metadata = row.checkpoint, row.metadata
-        fresh = {blob.channel: (blob.version, blob.type, blob.blob) for blob in blobs}
-        known = {**fresh, **{name: old for name, old in self._blobs.items() if name not in fresh}}
-        for name, old in self._blobs.items():
-            if name in fresh and old[0] == fresh[name][0]:
-                known[name] = old  # a version that is there stays as it is
-        self._blobs = {name: one for name, one in known.items() if row.versions.get(name) == one[0]}
+        else:
+            self._seen.add(row.id)
+            self._writes = {}
+        self.row, self.id = row, row.id
+        for blob in row.blobs:
+            known = self._blobs.get(blob[2])
+            if known is None or known[3] != blob[3]:  # a version that is there stays as it is
+                self._blobs[blob[2]] = blob
+        if self._early:
+            for written in self._early.pop(row.id, ()):
+                self.write(written)
 
-    def write(self, rows: Iterable[WriteRow]) -> None:
-        for row in rows:
-            key = row.task_id, row.idx
-            if row.checkpoint_id not in self._seen:
-                self._early.setdefault(row.checkpoint_id, []).append(row)
-            elif row.checkpoint_id == self.id and (row.replaces or key not in self._writes):
-                self._writes[key] = row
+    def write(self, written: Writes) -> None:
+        if written.checkpoint_id == self.id:
+            for row in written.rows:
+                key = row[3], row[5]
+                if written.replaces or key not in self._writes:
+                    self._writes[key] = row
+        elif written.checkpoint_id not in self._seen:
+            self._early.setdefault(written.checkpoint_id, []).append(written)
 
-    def row(self) -> DictRow:
-        """Return what the stock saver would select."""
-        thread_id, ns = self._space
-        return {
-            "thread_id": thread_id,
-            "checkpoint_ns": ns,
-            "checkpoint_id": self.id,
-            "parent_checkpoint_id": self._parent_id,
-            "checkpoint": from_json(self._checkpoint),
-            "metadata": from_json(self._metadata),
-            "channel_values": [
-                (name.encode(), kind.encode(), blob)
-                for name, (_, kind, blob) in self._blobs.items()
+    def load(self, serde: SerializerProtocol) -> CheckpointTuple | None:
+        """Return it as a saver does, which LangGraph may change."""
+        row = self.row
+        if row is None:
+            return None
+        versions = row.checkpoint["channel_versions"]
+        values = {**row.checkpoint["channel_values"]}
+        for *_, channel, version, kind, blob in self._blobs.values():
+            if versions.get(channel) == version and blob is not None:
+                values[channel] = serde.loads_typed((kind, blob))
+        seen = {node: {**each} for node, each in row.checkpoint["versions_seen"].items()}
+        checkpoint = {**row.checkpoint, "channel_values": values}
+        checkpoint |= {"channel_versions": {**versions}, "versions_seen": seen}
+        return CheckpointTuple(
+            locate(self._space, row.id),
+            cast(Checkpoint, checkpoint),
+            {**row.metadata},
+            locate(self._space, row.parent_id) if row.parent_id else None,
+            [
+                (written[3], written[6], serde.loads_typed(written[7:]))
+                for written in sorted(self._writes.values(), key=_find_place)
             ],
-            "pending_writes": [*map(_encode, self._writes.values())],
-        }
+        )
 
 
-def _encode(row: WriteRow) -> tuple[bytes, ...]:
-    names = (row.task_id, row.channel, row.type)
-    task, channel, kind = (name.encode() for name in names)
-    return task, channel, kind, row.blob, row.task_path.encode(), str(row.idx).encode()
+def _find_place(row: WriteRow) -> tuple[str, str, int]:
+    return writes_sort_key(row[4], row[3], row[5])
 
 
-def squash(rows: Rowsets, images: Mapping[Space, ThreadImage]) -> Rowsets:
+def locate(space: Space, checkpoint_id: str) -> RunnableConfig:
+    thread_id, ns = space
+    at = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}
+    return {"configurable": at}
+
+
+def squash(
+    rows: Sequence[CheckpointRow],
+    writes: Sequence[Writes],
+    images: Mapping[Space, ThreadImage],
+) -> Rowsets:
     """Return what is needed to go on: where each thread has come to, and what was done since.
 
     A checkpoint that means little without its ancestors keeps them, and so does one of a thread
     that the unit has not read.
     """
-    kept = rows.copy()
-    spaces = {(row.thread_id, row.ns) for row in rows.checkpoints.values()}
-    for space in spaces:
-        own = {key[2]: row for key, row in rows.checkpoints.items() if key[:2] == space}
-        newest = images[space].id if space in images else None
-        if newest is None or newest not in own or any(row.is_chained for row in own.values()):
-            continue
-        _drop_superseded(kept, space, own, newest)
-    return kept
+    spaces: dict[Space, list[CheckpointRow]] = {}
+    for row in rows:
+        spaces.setdefault(row.space, []).append(row)
+    chained = {row.space for row in rows if row.is_chained}
+    dropped, superseded = set[CheckpointRow](), set[tuple[Space, str]]()
+    for space, own in spaces.items():
+        newest = images[space].row if space in images else None
+        if newest in own and space not in chained:
+            dropped.update(own)
+            dropped.remove(newest)
+            superseded |= {(space, found) for found in _supersede(newest, own)}
+    return Rowsets(
+        [row for row in rows if row not in dropped],
+        [each for each in writes if (each.space, each.checkpoint_id) not in superseded],
+    )
 
 
-def _drop_superseded(
-    kept: Rowsets, space: Space, own: Mapping[str, CheckpointRow], newest: str
-) -> None:
-    parents = {row.parent_id for row in own.values()}
-    superseded = ({*own} | parents) - {newest}
-    last = own[newest]
-    while parent := own.get(last.parent_id or ""):
-        last = last._replace(parent_id=parent.parent_id)
-    for checkpoint_id in own.keys() - {newest}:
-        del kept.checkpoints[*space, checkpoint_id]
-    kept.checkpoints[*space, newest] = last
-    for key in [*kept.blobs]:
-        if key[:2] == space and last.versions.get(key[2]) != key[3]:
-            del kept.blobs[key]
-    for key in [*kept.writes]:
-        if key[:2] == space and key[2] in superseded:
-            del kept.writes[key]
+def _supersede(newest: CheckpointRow, own: Sequence[CheckpointRow]) -> set[str]:
+    """Have the newest follow what is stored, with the values that it still has of the others.
+
+    Return the ids of those whose writes nobody needs.
+    """
+    # of one that was put again the first parent counts
+    parents = {row.id: row.parent_id for row in reversed(own)}
+    while newest.parent_id in parents:
+        newest.parent_id = parents[newest.parent_id]
+    versions = newest.checkpoint["channel_versions"]
+    newest.blobs = [blob for row in own for blob in row.blobs if versions.get(blob[2]) == blob[3]]
+    return {*parents, *filter(None, parents.values())} - {newest.id}

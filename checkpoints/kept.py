@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -38,8 +37,7 @@ WRITING_SECONDS = 3.0
 LOCK = "SELECT FROM orchestrator_runs WHERE run_id = %s FOR UPDATE"
 
 
-@dataclass(frozen=True)
-class KeptRequest:
+class KeptRequest(NamedTuple):
     """`fingerprint`: of the agent that asked. A guard's denial is not settled: nobody decided."""
 
     request: HitlRequest
@@ -81,13 +79,11 @@ class SeenTime:
 
     def __init__(self, now: datetime) -> None:
         self._then = now
-        self._clocks = _read_clocks()
+        self._began, self._began_by_wall = time.monotonic(), time.time()
 
     def recall(self, most_seconds: float = FRESH_SECONDS) -> datetime | None:
         """Return the time as it is now, a little late rather than early; None: ask again."""
-        elapsed, elapsed_by_wall = (
-            now - then for now, then in zip(_read_clocks(), self._clocks, strict=True)
-        )
+        elapsed, elapsed_by_wall = time.monotonic() - self._began, time.time() - self._began_by_wall
         # a machine that slept counts no time on the one clock; the other one may be set
         if elapsed > most_seconds or abs(elapsed - elapsed_by_wall) > DISAGREE_SECONDS:
             return None
@@ -107,12 +103,7 @@ class Seen:
         return now and self._moment.at(now)
 
 
-def _read_clocks() -> tuple[float, float]:
-    return time.monotonic(), time.time()
-
-
-@dataclass(frozen=True)
-class KeptRun:
+class KeptRun(NamedTuple):
     """`version` changes with each change of the run's row, whoever makes it."""
 
     run: StoredRun
@@ -123,7 +114,7 @@ class KeptRun:
 
     @property
     def askers(self) -> Mapping[str, Asker]:
-        return {name: one.asker for name, one in self.requests.items() if one.asker}
+        return {name: asker for name, one in self.requests.items() if (asker := one.asker)}
 
     def lock(self, now: datetime) -> Locked:
         kept = self.requests
@@ -147,24 +138,21 @@ class KeptRun:
             found[asked.request.requestId] = KeptRequest(asked.request, asked.agentFingerprint)
         for settlement in change.settled:
             request = settlement.request.but(updatedAt=now)
-            found[request.requestId] = replace(
-                found[request.requestId],
-                request=request,
-                settled=settlement.settled,
-                resolved=(settlement.by, now),
+            found[request.requestId] = found[request.requestId]._replace(
+                request=request, settled=settlement.settled, resolved=(settlement.by, now)
             )
         for response in change.responses:
             one = found[response.requestId]
             given = (*one.request.responses, response)
-            found[response.requestId] = replace(one, request=one.request.but(responses=given))
+            found[response.requestId] = one._replace(request=one.request.but(responses=given))
         for delivered in change.delivered:
             one = found[delivered.requestId]
             if one.request.deliveredAt is None:
                 request = one.request.but(deliveredAt=now, updatedAt=now)
-                found[delivered.requestId] = replace(one, request=request)
+                found[delivered.requestId] = one._replace(request=request)
         for name, fingerprint in change.fitted.items():
-            found[name] = replace(found[name], fingerprint=fingerprint)
-        return replace(self, run=change.run.but(updatedAt=now), requests=found)
+            found[name] = found[name]._replace(fingerprint=fingerprint)
+        return self._replace(run=change.run.but(updatedAt=now), requests=found)
 
 
 def begin(run: StoredRun) -> KeptRun:

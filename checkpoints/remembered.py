@@ -8,8 +8,9 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hitl_orchestrator.checkpoints.images import Space, ThreadImage
+from hitl_orchestrator.checkpoints.images import ThreadImage
 from hitl_orchestrator.checkpoints.kept import KeptRun, SeenTime
+from hitl_orchestrator.checkpoints.rowsets import Space
 
 MOST_BYTES, MOST_BYTES_OF_ONE = 32 * 2**20, 2**20
 

@@ -32,7 +32,7 @@ from contextvars import ContextVar
 from copy import copy
 from inspect import signature
 from math import isfinite
-from typing import Any, Self, TypeVar, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
@@ -44,7 +44,6 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     DeltaChannelHistory,
     get_checkpoint_id,
-    get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
@@ -52,9 +51,9 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
-from hitl_orchestrator.checkpoints.images import Space, ThreadImage, squash
+from hitl_orchestrator.checkpoints.images import ThreadImage, locate, squash
 from hitl_orchestrator.checkpoints.order import OrderedSaver
 from hitl_orchestrator.checkpoints.pool import (
     Connection,
@@ -62,27 +61,21 @@ from hitl_orchestrator.checkpoints.pool import (
     blaming_the_database,
     connection,
 )
-from hitl_orchestrator.checkpoints.rowsets import (
-    Batch,
-    BlobRow,
-    CheckpointRow,
-    Rowsets,
-    WriteRow,
-)
+from hitl_orchestrator.checkpoints.rowsets import CheckpointRow, Rowsets, Space, Writes
 from hitl_orchestrator.checkpoints.statements import UNFENCED, compose
 from hitl_orchestrator.domain.errors import StoreUnavailable
 from hitl_orchestrator.domain.ports import Update
 from hitl_orchestrator.domain.time_limits import paused_time
 
 T = TypeVar("T")
-Writes = Sequence[tuple[str, Any]]  # channel, value
 
 RETRY_SECONDS = 0.5
+PLAIN = frozenset({str, int, float, bool, type(None)})
 REFUSED_BY_JSONB = re.compile("[\0\ud800-\udfff]")
 COUNTERS = "counters_since_delta_snapshot"  # LangGraph's, in the metadata
 
 
-WriteBatch = Callable[[Batch, list[Update]], Awaitable[T]]
+WriteBatch = Callable[[Rowsets, list[Update]], Awaitable[T]]
 
 
 def not_yet_written(updates: list[Update], last_id: str | None) -> list[Update]:
@@ -99,11 +92,21 @@ def has_finished_work(updates: Sequence[Update]) -> bool:
     return False
 
 
+class Batch(NamedTuple):
+    """What a flush takes, and the rows of it that are to be stored."""
+
+    checkpoints: Sequence[CheckpointRow]
+    writes: Sequence[Writes]
+    updates: list[Update]
+    rows: Rowsets
+
+
 class Collected:
     """What LangGraph wrote since the last flush; and the threads that it read, as they are now."""
 
     def __init__(self) -> None:
-        self.rows = Rowsets()
+        self.checkpoints: list[CheckpointRow] = []
+        self.writes: list[Writes] = []
         self.images: dict[Space, ThreadImage] = {}
         # Whose threads they are: nobody else writes them meanwhile. Any other (an agent may name
         # one itself) is read anew each time, and kept whole.
@@ -113,30 +116,63 @@ class Collected:
         self._name, self._noted = uuid4().hex, 0
         self.updates: list[Update] = []
         # the next input of a thread, of which LangGraph tells no saver but by its checkpoint
-        self.given: tuple[str, Writes] | None = None
+        self.given: tuple[str, Sequence[tuple[str, Any]]] | None = None
         self.changed = asyncio.Event()  # a task's writes wait for a flush
-        self.wrote_at = 0.0  # when a task did last, by the clock of the event loop
+        self._time = asyncio.get_running_loop().time
+        self.wrote_at = 0.0  # when a task did last, by that clock
         self.lock = asyncio.Lock()  # held by a flush
 
     def is_empty(self, thread_id: str) -> bool:
         """Tell whether nothing can be stored of a thread of its own, in any namespace."""
         return self.are_new and thread_id not in self._flushed
 
-    def note(self, thread_id: str, writes: Writes) -> None:
+    def note(self, thread_id: str, writes: Sequence[tuple[str, Any]]) -> None:
         """Note what is to be told with the next flush."""
         self._noted += 1
         self.updates.append(Update(f"{self._name}.{self._noted}", thread_id, [*writes]))
         self.touch()
 
     def touch(self) -> None:
-        self.wrote_at = asyncio.get_running_loop().time()
+        self.wrote_at = self._time()
         self.changed.set()
 
-    def forget(self, batch: Batch, updates: list[Update]) -> None:
-        self._flushed |= batch.taken.threads
-        self.rows.forget(batch.taken)
-        del self.updates[: len(updates)]
-        if self.rows.are_empty:
+    def put(self, row: CheckpointRow) -> None:
+        self.checkpoints.append(row)
+        if image := self.images.get(row.space):
+            image.put(row)
+
+    def write(self, written: Writes) -> None:
+        self.writes.append(written)
+        if image := self.images.get(written.space):
+            image.write(written)
+
+    def has_written(self, space: Space) -> bool:
+        """Tell whether something of it is not stored."""
+        return space in [each.space for each in (*self.checkpoints, *self.writes)]
+
+    def of_thread(self, thread_id: str | None) -> Rowsets | None:
+        """Return what is not stored of one thread, or (None) of all; None: there is nothing."""
+        if thread_id is None:
+            found = self.checkpoints, self.writes
+        else:
+            found = (
+                [row for row in self.checkpoints if row.space[0] == thread_id],
+                [each for each in self.writes if each.space[0] == thread_id],
+            )
+        return Rowsets(*found) if any(found) else None
+
+    def take(self, *, keeps_history: bool) -> Batch:
+        rows, writes = self.checkpoints.copy(), self.writes.copy()
+        stored = Rowsets(rows, writes) if keeps_history else squash(rows, writes, self.images)
+        return Batch(rows, writes, self.updates.copy(), stored)
+
+    def forget(self, batch: Batch) -> None:
+        """Take out what was stored. What came meanwhile is behind it."""
+        self._flushed |= {each.space[0] for each in (*batch.checkpoints, *batch.writes)}
+        del self.checkpoints[: len(batch.checkpoints)]
+        del self.writes[: len(batch.writes)]
+        del self.updates[: len(batch.updates)]
+        if not (self.checkpoints or self.writes):
             self.changed.clear()
 
 
@@ -146,7 +182,7 @@ _unit: ContextVar[Collected | None] = ContextVar("checkpoint_unit", default=None
 class BufferedSaver(OrderedSaver):
     """`keeps_history`: store each superstep; else, of one flush, where each thread has come to."""
 
-    _unstored: Rowsets | None = None  # rows this saver reads as if they were stored
+    _unstored: Rowsets | None = None  # which this saver reads as if it were stored
 
     def __init__(
         self, pool: Pool, serde: SerializerProtocol | None = None, *, keeps_history: bool = True
@@ -192,10 +228,9 @@ class BufferedSaver(OrderedSaver):
         `not_yet_written`.
         """
         async with unit.lock:
-            taken, updates = unit.rows.copy(), unit.updates.copy()
-            batch = Batch(taken, taken if self._keeps_history else squash(taken, unit.images))
-            result = await write(batch, updates)
-            unit.forget(batch, updates)
+            batch = unit.take(keeps_history=self._keeps_history)
+            result = await write(batch.rows, batch.updates)
+            unit.forget(batch)
             return result
 
     # Writing inside a unit awaits nothing, so writes arrive in LangGraph's order: a checkpoint,
@@ -211,42 +246,41 @@ class BufferedSaver(OrderedSaver):
     ) -> RunnableConfig:
         if (unit := _unit.get()) is None:
             return await super().aput(config, checkpoint, metadata, new_versions)
-        at = config.get("configurable", {})
-        thread_id, ns = at["thread_id"], at["checkpoint_ns"]
-        values = checkpoint["channel_values"]
-        blobs = {channel: value for channel, value in values.items() if not fits_inline(value)}
-        inline = {channel: value for channel, value in values.items() if channel not in blobs}
-        inline |= {
-            channel: True for channel, value in blobs.items() if isinstance(value, _DeltaSnapshot)
-        }
-        versions = {
-            channel: version for channel, version in new_versions.items() if channel in blobs
-        }
-        about = get_serializable_checkpoint_metadata(config, metadata)
-        row = CheckpointRow(
-            thread_id,
-            ns,
-            checkpoint["id"],
-            get_checkpoint_id(config),
-            to_json({**checkpoint, "channel_values": inline}).decode(),
-            to_json(about).decode(),
-            {**checkpoint["channel_versions"]},
-            COUNTERS in about or any(isinstance(each, _DeltaSnapshot) for each in blobs.values()),
-        )
-        dumped = [BlobRow(*blob) for blob in self._dump_blobs(thread_id, ns, blobs, versions)]
-        unit.rows.put(row, dumped)
-        if image := unit.images.get((thread_id, ns)):
-            image.put(row, dumped)
-        if unit.given and unit.given[0] == thread_id and metadata.get("source") == "input":
+        row = self._build_row(config, checkpoint, metadata, new_versions)
+        unit.put(row)
+        if unit.given and unit.given[0] == row.space[0] and metadata.get("source") == "input":
             unit.note(*unit.given)
             unit.given = None
-        return {
-            "configurable": {
-                "thread_id": thread_id,
-                "checkpoint_ns": ns,
-                "checkpoint_id": checkpoint["id"],
-            }
-        }
+        return locate(row.space, row.id)
+
+    def _build_row(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> CheckpointRow:
+        at = config.get("configurable", {})
+        space = at["thread_id"], at["checkpoint_ns"]
+        inline, versions, is_chained = dict[str, Any](), dict[str, Any](), COUNTERS in metadata
+        values = checkpoint["channel_values"]
+        for channel, value in values.items():
+            if value is None or fits_inline(value):
+                # what is more than that, an enum's member, is read as what it is in JSON
+                inline[channel] = value if type(value) in PLAIN else from_json(to_json(value))
+                continue
+            if channel in new_versions:
+                versions[channel] = new_versions[channel]
+            if isinstance(value, _DeltaSnapshot):
+                inline[channel] = is_chained = True
+        return CheckpointRow(
+            space,
+            at.get("checkpoint_id"),
+            {**checkpoint, "channel_values": inline},
+            (config, metadata),
+            self._dump_blobs(*space, values, versions),
+            is_chained=is_chained,
+        )
 
     async def aput_writes(
         self,
@@ -259,21 +293,14 @@ class BufferedSaver(OrderedSaver):
             await super().aput_writes(config, writes, task_id, task_path)
             return
         at = config.get("configurable", {})
-        thread_id, ns = at["thread_id"], at["checkpoint_ns"]
-        replaces = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        dumped = [
-            WriteRow(*row, replaces)
-            for row in self._dump_writes(
-                thread_id, ns, at["checkpoint_id"], task_id, task_path, writes
-            )
-        ]
-        unit.rows.write(dumped)
-        if image := unit.images.get((thread_id, ns)):
-            image.write(dumped)
-        if ns:
+        space = at["thread_id"], at["checkpoint_ns"]
+        rows = self._dump_writes(*space, at["checkpoint_id"], task_id, task_path, writes)
+        replaces = WRITES_IDX_MAP.keys() >= {channel for channel, _ in writes}
+        unit.write(Writes(space, at["checkpoint_id"], rows, replaces))
+        if space[1]:
             unit.touch()
         else:
-            unit.note(thread_id, writes)
+            unit.note(space[0], writes)
 
     # What a unit reads again and again, the newest checkpoint of a thread, it reads once. All else
     # is read by the ordered saver, through `_cursor`. What is unstored is inserted there, so it has
@@ -286,7 +313,7 @@ class BufferedSaver(OrderedSaver):
         wanted = get_checkpoint_id(config)
         image = await self._find_image(config)
         if image and wanted in (None, image.id):
-            return await self._load(image.row()) if image.id else None
+            return image.load(self.serde)
         return await _read_patiently(read)
 
     async def _find_image(self, config: RunnableConfig) -> ThreadImage | None:
@@ -296,15 +323,13 @@ class BufferedSaver(OrderedSaver):
             return None
         at = config.get("configurable", {})
         space = at["thread_id"], at.get("checkpoint_ns", "")
-        if not unit.owns_thread(space[0]):
-            return None
-        if space not in unit.images and not unit.rows.of_thread(space[0]):
+        image = unit.images.get(space)
+        if image is None and unit.owns_thread(space[0]) and not unit.has_written(space):
             row = None
             if not unit.is_empty(space[0]):
                 row = await _read_patiently(lambda: self._select_newest(*space))
-            if space not in unit.images and not unit.rows.of_thread(space[0]):
-                unit.images[space] = ThreadImage(*space, row)
-        image = unit.images.get(space)
+            if not unit.has_written(space):
+                image = unit.images.setdefault(space, ThreadImage(space, row))
         return image if image and image.is_whole else None
 
     async def alist(
@@ -339,7 +364,7 @@ class BufferedSaver(OrderedSaver):
         """Return this saver, as it were if what was collected for the thread were stored."""
         unit = _unit.get()
         at = config.get("configurable", {}) if config else {}
-        unstored = unit.rows.of_thread(at.get("thread_id")) if unit else None
+        unstored = unit.of_thread(at.get("thread_id")) if unit else None
         if not unstored:
             return self
         view = copy(self)
@@ -398,7 +423,5 @@ def fits_inline(value: object) -> bool:
 
 async def insert(conn: Connection, rows: Rowsets) -> None:
     """Store them, by a statement of their own."""
-    if rows.are_empty:
-        return
-    parts = rows.write_parts()
-    await conn.execute(compose(UNFENCED, parts), parts)
+    if parts := rows.write_parts():
+        await conn.execute(compose(UNFENCED, parts), parts)

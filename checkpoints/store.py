@@ -34,7 +34,7 @@ from hitl_orchestrator.checkpoints.pool import (
 )
 from hitl_orchestrator.checkpoints.processes import Known, Process
 from hitl_orchestrator.checkpoints.remembered import Remembered, Remembering
-from hitl_orchestrator.checkpoints.rowsets import Batch
+from hitl_orchestrator.checkpoints.rowsets import Rowsets
 from hitl_orchestrator.checkpoints.saver import (
     BufferedSaver,
     Collected,
@@ -440,13 +440,13 @@ class PgUnit:
         self._collected.given = thread_id, given
 
     async def flush(self, decide: Decide) -> Change:
-        async def write(batch: Batch, updates: list[Update]) -> tuple[Change, KeptRun]:
+        async def write(rows: Rowsets, updates: list[Update]) -> tuple[Change, KeptRun]:
             while True:
                 moment = await self._see(WRITING_SECONDS)
                 fresh = not_yet_written(updates, moment.kept.counters.last_update_id)
                 change = decide(moment.kept.lock(moment.now), fresh)
                 extras = Extras(
-                    rows=batch.rows,
+                    rows=rows,
                     last_update_id=updates[-1].id if updates else None,
                     got_further=change.run.claimToken is None or has_finished_work(fresh),
                 )

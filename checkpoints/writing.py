@@ -97,7 +97,7 @@ async def write(
         return None
     entries = (*kept.audit, *(link.entry for link in links))
     run = after.run.but(needs=tuple(needs))
-    written = replace(after, run=run, counters=counters, version=row["version"], audit=entries)
+    written = KeptRun(run, counters, row["version"], after.requests, entries)
     return Moment(written, row["now"], row["is_new"])
 
 
@@ -119,7 +119,7 @@ async def tell(
     row = await (await conn.execute(statement, values)).fetchone()
     if row is None:
         return None
-    return Moment(replace(kept, counters=counters, version=row["version"]), row["now"])
+    return Moment(kept._replace(counters=counters, version=row["version"]), row["now"])
 
 
 def _write_parts(kept: KeptRun, change: Change, after: KeptRun) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _write_parts(kept: KeptRun, change: Change, after: KeptRun) -> dict[str, Any
     ]
     delivered = [request.requestId for request in change.delivered]
     parts: dict[str, Any] = {
-        "goes_on": any(event.kind is EventKind.RUN_RETRIED for event in change.events),
+        "goes_on": EventKind.RUN_RETRIED in [event.kind for event in change.events],
         "asked": asked and write_json(asked),
         "settled": settled and write_json(settled),
         "responses": responses and write_json(responses),

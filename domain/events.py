@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from hitl_orchestrator.domain.hitl import Answer, Denied, HitlRequest, Person, RequestStatus
-from hitl_orchestrator.domain.records import JsonObject, Record
+from hitl_orchestrator.domain.records import JsonObject, KnownJsonObject, Record
 
 
 class EventKind(StrEnum):
@@ -104,7 +104,7 @@ class Event(Record):
 
     kind: EventKind
     message: str
-    data: JsonObject = Field(default_factory=dict)
+    data: KnownJsonObject = Field(default_factory=dict)
     requestId: str | None = None
     stepId: str | None = None
     originAgent: str | None = None

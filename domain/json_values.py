@@ -17,6 +17,7 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # what msgpack, the format of a checkpoint, can hold
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 _LONG_NUMBER = re.compile("[0-9]{19}")
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 class Unstorable(Exception):
@@ -26,7 +27,7 @@ class Unstorable(Exception):
 def check_storable(value: object) -> int:
     """Return the size of the value as JSON, in bytes. Raise Unstorable."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = _encode(value)
         size = len(text.encode())
     except UnicodeEncodeError as error:
         raise Unstorable("holds a lone surrogate, which is no character") from error

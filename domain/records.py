@@ -5,14 +5,23 @@ They have one shape in the graph's state, in rows and on the wire.
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, GetPydanticSchema, JsonValue, ValidationError
+from pydantic_core import core_schema
 
 from hitl_orchestrator.domain.errors import Unreadable
 
 Json = JsonValue
 JsonObject = dict[str, JsonValue]
+
+
+def _look_no_deeper(_source: object, _handler: object) -> core_schema.CoreSchema:
+    return core_schema.dict_schema()
+
+
+# made here of JSON: to look through it once more would take longer than the rest
+KnownJsonObject = Annotated[JsonObject, GetPydanticSchema(_look_no_deeper)]
 
 _set = object.__setattr__  # records are frozen
 
@@ -42,14 +51,14 @@ class Record(BaseModel):
             return cls.model_validate_json(kept, extra="ignore")
 
     def json_object(self) -> JsonObject:
-        return self.model_dump(mode="json")
+        return self.__pydantic_serializer__.to_python(self, mode="json")
 
     def json_to_keep(self) -> JsonObject:
         """Return it without the fields that are None, which reading gives back.
 
         For records of which all such fields may be left out.
         """
-        return self.model_dump(mode="json", exclude_none=True)
+        return self.__pydantic_serializer__.to_python(self, mode="json", exclude_none=True)
 
     def write_json(self) -> bytes:
         """Return the same as bytes, without making the object."""
@@ -58,12 +67,12 @@ class Record(BaseModel):
     def but(self, **changes: Any) -> Self:
         """Return the same with some fields changed.
 
-        The values are trusted to be of their fields' types.
+        The values are trusted to be of their fields' types. `model_fields_set` stays as it was.
         """
         # as model_copy does, which looks for private attributes and extras besides: there are none
         new = self.__class__.__new__(self.__class__)
         _set(new, "__dict__", {**self.__dict__, **changes})
-        _set(new, "__pydantic_fields_set__", self.__pydantic_fields_set__ | changes.keys())
+        _set(new, "__pydantic_fields_set__", self.__pydantic_fields_set__)
         _set(new, "__pydantic_extra__", None)
         _set(new, "__pydantic_private__", None)
         return new

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from hitl_orchestrator.checkpoints.pool import Connection, connection
-from hitl_orchestrator.checkpoints.rowsets import Batch
+from hitl_orchestrator.checkpoints.rowsets import Rowsets
 from hitl_orchestrator.checkpoints.saver import BufferedSaver, Collected, insert
 from hitl_orchestrator.domain.ports import Update
 
@@ -14,10 +14,10 @@ Rows = Callable[[Connection, list[Update]], Awaitable[T]]
 
 
 async def flush(saver: BufferedSaver, unit: Collected, rows: Rows[T]) -> T:
-    async def write(batch: Batch, updates: list[Update]) -> T:
+    async def write(stored: Rowsets, updates: list[Update]) -> T:
         async with connection(saver.pool) as conn, conn.transaction():
             result = await rows(conn, updates)
-            await insert(conn, batch.rows)
+            await insert(conn, stored)
             return result
 
     return await saver.flush(unit, write)

@@ -1,12 +1,11 @@
 """What a process knows of a run that it wrote is what is stored: nothing is read back."""
 
 import asyncio
+import pickle
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableConfig
@@ -206,8 +205,9 @@ async def test_a_paused_run_is_remembered_as_it_is_stored(watched: Watched) -> N
     assert len(begun) == 3  # the run's thread, and one for each of its agents
     for (thread_id, ns), image in begun.items():
         at: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
-        stored, known = await watched.store.saver.aget_tuple(at), await load(watched, image)
+        stored, known = await watched.store.saver.aget_tuple(at), load(watched, image)
         assert stored
+        assert pickle.dumps(image), "it holds on to nothing that LangGraph was at work with"
         assert (known.checkpoint, known.metadata, known.pending_writes) == (
             stored.checkpoint,
             stored.metadata,
@@ -215,9 +215,10 @@ async def test_a_paused_run_is_remembered_as_it_is_stored(watched: Watched) -> N
         )
 
 
-async def load(watched: Watched, image: ThreadImage) -> CheckpointTuple:
-    saver: Any = watched.store.saver
-    return await saver._load(image.row())
+def load(watched: Watched, image: ThreadImage) -> CheckpointTuple:
+    found = image.load(watched.store.saver.serde)
+    assert found
+    return found
 
 
 async def test_what_another_process_did_to_a_remembered_run_is_seen(
@@ -263,7 +264,7 @@ async def test_who_waits_is_not_told_what_was_before(watched: Watched) -> None:
     await asyncio.sleep(0)
     assert not told.done()
     later = paused.run.but(updatedAt=answered.updatedAt + timedelta(milliseconds=1))
-    waiting.see(replace(paused, run=later))
+    waiting.see(paused._replace(run=later))
     assert (await told).updatedAt == later.updatedAt
 
 

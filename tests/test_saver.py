@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import Context, copy_context
 from copy import deepcopy
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 from uuid import uuid4
@@ -547,6 +548,22 @@ async def test_what_jsonb_refuses_does_not_stop_the_run(saver: BufferedSaver) ->
         "huge": 1e30,
         "plain": "a",
     }
+
+
+async def test_what_was_put_reads_the_same_before_the_flush_and_after(saver: BufferedSaver) -> None:
+    """Also what an agent changes in place later, and what is more than a number."""
+    said, config = ["put"], generate_config("thread")
+    async with saver.unit() as unit:
+        await saver.aget_tuple(config)  # as LangGraph does before it writes
+        at = await checkpoint(saver, said=said, code=HTTPStatus.OK)
+        await saver.aput_writes(at, [("said", said)], "task")
+        said.append("later")
+        inside = await saver.aget_tuple(config)
+        await flush(saver, unit, nothing)
+    for found in (inside, await saver.aget_tuple(config)):
+        assert found
+        assert repr(found.checkpoint["channel_values"]) == "{'code': 200, 'said': ['put']}"
+        assert found.pending_writes == [("task", "said", ["put"])]
 
 
 async def test_a_lost_claim_writes_nothing(saver: BufferedSaver, pool: Pool) -> None:

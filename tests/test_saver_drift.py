@@ -6,6 +6,7 @@ import asyncio
 import operator
 import tomllib
 from collections.abc import AsyncGenerator, Sequence
+from copy import deepcopy
 from importlib.metadata import version
 from typing import Annotated, Any, TypedDict
 
@@ -150,12 +151,15 @@ async def test_nothing_waits_for_the_stock_savers_lock(saver: BufferedSaver) -> 
 
 
 class Watched(BufferedSaver):
-    """Notes the checkpoints that came after what their tasks wrote."""
+    """Notes the checkpoints that came after what their tasks wrote; and what it was given, beside
+    what that was at the time.
+    """
 
     def __init__(self, pool: Pool) -> None:
         super().__init__(pool)
         self.there: set[str] = set()
         self.late: list[str] = []
+        self.given: list[tuple[Any, Any]] = []
 
     async def aput(
         self,
@@ -165,6 +169,8 @@ class Watched(BufferedSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         self.there.add(checkpoint["id"])
+        for each in ({**checkpoint, "channel_values": None}, metadata, config.get("metadata")):
+            self.given.append((each, deepcopy(each)))
         return await super().aput(config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
@@ -235,6 +241,21 @@ async def test_a_checkpoint_comes_before_what_its_tasks_write(
         await graph.ainvoke(Command(resume="done"), config, durability=durability)
     assert len(watched.there) > 10
     assert watched.late == []
+
+
+async def test_what_was_put_is_not_changed_any_more(saver: BufferedSaver) -> None:
+    """JSON is made of it at the flush, and what is read in between is made of the same."""
+    watched = Watched(saver.pool)
+    graph, config = a_graph(State, watched), generate_config("thread")
+    config["metadata"] = {"of": "the caller"}
+    async with watched.unit():
+        await graph.ainvoke({"said": []}, config)
+        await graph.aupdate_state(config, {"said": ["by hand"]}, as_node="first 0")
+        fork = (await graph.aget_state(config)).config
+        await graph.aupdate_state(fork, {"said": ["again"]}, as_node="first 1")
+        await graph.ainvoke(Command(resume="done"), config)
+    assert len(watched.given) > 30
+    assert all(now == then for now, then in watched.given)
 
 
 @pytest.mark.parametrize("keeps_history", [True, False])
