@@ -1,6 +1,7 @@
 """A thread of LangGraph's as it is now: what a unit read of it once, and has written since."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import cast
 
 from langchain_core.runnables import RunnableConfig
@@ -134,28 +135,30 @@ def squash(
     for row in rows:
         spaces.setdefault(row.space, []).append(row)
     chained = {row.space for row in rows if row.is_chained}
-    dropped, superseded = set[CheckpointRow](), set[tuple[Space, str]]()
+    following, superseded = dict[Space, CheckpointRow](), set[tuple[Space, str]]()
     for space, own in spaces.items():
         newest = images[space].row if space in images else None
         if newest in own and space not in chained:
-            dropped.update(own)
-            dropped.remove(newest)
-            superseded |= {(space, found) for found in _supersede(newest, own)}
+            following[space] = _follow(newest, own)
+            found = {row.id for row in own} | {row.parent_id for row in own if row.parent_id}
+            superseded |= {(space, each) for each in found - {newest.id}}
+    last = [following.get(row.space, row) for row in rows]
     return Rowsets(
-        [row for row in rows if row not in dropped],
+        [kept for kept, row in zip(last, rows, strict=True) if kept.id == row.id],
         [each for each in writes if (each.space, each.checkpoint_id) not in superseded],
     )
 
 
-def _supersede(newest: CheckpointRow, own: Sequence[CheckpointRow]) -> set[str]:
-    """Have the newest follow what is stored, with the values that it still has of the others.
+def _follow(newest: CheckpointRow, own: Sequence[CheckpointRow]) -> CheckpointRow:
+    """Return it as it follows what is stored, with the values that it still has of the others.
 
-    Return the ids of those whose writes nobody needs.
+    The row itself stays as it is: it may be stored another time, beside the others.
     """
+    row = copy(newest)
     # of one that was put again the first parent counts
-    parents = {row.id: row.parent_id for row in reversed(own)}
-    while newest.parent_id in parents:
-        newest.parent_id = parents[newest.parent_id]
-    versions = newest.checkpoint["channel_versions"]
-    newest.blobs = [blob for row in own for blob in row.blobs if versions.get(blob[2]) == blob[3]]
-    return {*parents, *filter(None, parents.values())} - {newest.id}
+    parents = {each.id: each.parent_id for each in reversed(own)}
+    while row.parent_id in parents:
+        row.parent_id = parents[row.parent_id]
+    versions = row.checkpoint["channel_versions"]
+    row.blobs = [blob for each in own for blob in each.blobs if versions.get(blob[2]) == blob[3]]
+    return row
