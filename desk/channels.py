@@ -31,7 +31,6 @@ class Channel:
     name: str
     limit: int
     points: int
-    has_labels: bool = False
     has_subject: bool = False
     count: Callable[[str], int] = len
 
@@ -58,9 +57,9 @@ def x_length(text: str) -> int:
 
 
 _KNOWN = {
-    "linkedin": Channel("linkedin", limit=3000, points=8, has_labels=True),
+    "linkedin": Channel("linkedin", limit=3000, points=8),
     "x": Channel("x", limit=280, points=3, count=x_length),
-    "email": Channel("email", limit=10_000, points=5000, has_labels=True, has_subject=True),
+    "email": Channel("email", limit=10_000, points=5000, has_subject=True),
 }
 
 

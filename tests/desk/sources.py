@@ -346,7 +346,11 @@ LISTS_AND_TABLES = [
             "- These are options that are new:\n  - `--fast`\n  - `--slow`\n- A theme\n\n"
             "...and so on. More..."
         ),
-        points=("These are options that are new: --fast; --slow", "A theme"),
+        points=(
+            "These are options that are new: --fast",
+            "These are options that are new: --slow",
+            "A theme",
+        ),
     ),
     Case(
         "a verb that is no kind",

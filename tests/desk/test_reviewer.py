@@ -124,8 +124,8 @@ class TestBrief:
         ("changes", "message"),
         [
             ({"version": "9.9.9"}, "The source has no release 9.9.9."),
-            ({"version": "2.3.1"}, "The objective means 2.4.0, the brief 2.3.1."),
-            ({"product": "Bolt"}, "The objective means Acme CLI, the brief Bolt."),
+            ({"version": "2.3.1"}, "The objective means Acme CLI 2.4.0, the brief Acme CLI 2.3.1."),
+            ({"product": "Bolt"}, "The objective means Acme CLI 2.4.0, the brief Bolt 2.4.0."),
         ],
     )
     async def test_one_that_the_source_contradicts_is_an_error(
