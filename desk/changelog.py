@@ -18,10 +18,9 @@ VERSION = re.compile(
 PRERELEASE = re.compile(
     rf"\d[-._ ]?(?:{_PRE}|[abcm])(?![a-z])|\b(?:alpha|beta|preview|rc|pre-?release)\b", re.I
 )
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DATE = re.compile(
-    rf"\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{4}}"
-    rf"|(?:\d{{1,2}}(?:st|nd|rd|th)?\s+)?\b{_MONTH}\s+(?:\d{{1,2}}(?:st|nd|rd|th)?,?\s+)?\d{{4}}",
+    r"\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[./]\d\d?[./]\d{4}|(?:\d\d?(?:st|nd|rd|th)?\s+)?\b(?:jan|feb|mar|apr"
+    r"|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?:\d\d?(?:st|nd|rd|th)?,?\s+)?\d{4}",
     re.I,
 )
 _WHOLE = re.compile(r"(?:v|version |release )?(\d{1,4})(?=\s*(?:[(:]|$)|\s+[-–—/])", re.I)
@@ -38,7 +37,7 @@ _ASIDE = re.compile(
 )
 _SIGN = r"[=\-~^\"'`#*+:.<>_]"
 _HEADING = re.compile(
-    r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<marked>.*)$"
+    r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<marked>.*?)(?:[ \t]#+)?[ \t]*$"
     r"|^(?P<bold>(\*\*|__)(?!\s)(?:(?!\4).)+\4\s*[:：]?)$"
     rf"|^(?:(?P<over>({_SIGN})\6{{2,}})[ \t]*\n ?)?"
     rf"(?P<titled>(?!{_SIGN}{{3}}|(?:[-*+>|]|\d+[.)])\s|\.\.)\S.*)\n"
@@ -130,7 +129,7 @@ def read_changelog(text: str) -> Changelog:
     title = "".join(one.text for one in tops if one not in known)
     body = "".join([text[: one.begins] + text[one.ends :] for one in tops]) or text
     releases = _find_releases(text, headings, known) or [Release(body=body)]
-    title = title if _WORDS["title"].sub("", title).strip(" -–—:|()") else ""
+    title = title if re.search(r"\w", _WORDS["title"].sub("", title)) else ""
     definitions = "\n".join(_DEFINITION.findall(text))
     return Changelog(text, is_restructured, title, tuple(releases), definitions)
 
@@ -151,8 +150,6 @@ def _find_headings(text: str, is_restructured: bool) -> Iterator[Heading]:
                 continue
             level = styles.index(style) + 1
         markup = (found["marked"] or found["bold"] or found["titled"] or "").strip()
-        if markup.rstrip("#").endswith(" "):
-            markup = markup.rstrip("# ")
         yield Heading(*found.span(), level, markup, " ".join(_MARKUP.sub("", markup).split()))
 
 
@@ -163,9 +160,8 @@ def _find_releases(
     top = min((heading.level for heading in known), default=0)
     merged: dict[tuple[str, str | None], Release] = {}
     level, key = 0, None
-    for heading, end in zip(
-        headings, [*(one.begins for one in headings[1:]), len(text)], strict=False
-    ):
+    ends = [*(one.begins for one in headings[1:]), len(text)]
+    for heading, end in zip(headings, ends, strict=False):
         found, begins = known.get(heading), heading.begins
         is_number = found and not found.name and VERSION.fullmatch(found.version or "")
         if found and (heading.level == top or is_number):
@@ -174,16 +170,16 @@ def _find_releases(
         elif heading.level < level:
             key = None
         if key:
-            body = f"{merged[key].body}\n{text[begins:end]}"
-            merged[key] = merged[key]._replace(body=body)
+            old = merged[key]
+            merged[key] = old._replace(body=f"{old.body}\n{text[begins:end]}")
     return [*merged.values()]
 
 
 def read_heading(heading: Heading) -> Release | None:
     """Return the release that a heading begins."""
     text = heading.text
-    doubts = [one for one in _DOUBTS if _WORDS[one].search(text)]
-    doubt = doubts[0] if doubts else ""
+    doubts: list[Doubt] = [one for one in _DOUBTS if _WORDS[one].search(text)]
+    doubt: Doubt = doubts[0] if doubts else ""
     release = Release(heading=text, markup=heading.markup, doubt=doubt)
     versions = (one for one in VERSION.finditer(text) if not DATE.fullmatch(one[0]))
     number = next(versions, None) or _WHOLE.match(text) or DATE.search(text)

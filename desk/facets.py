@@ -11,7 +11,7 @@ from hitl_orchestrator.domain.records import JsonObject, Record
 MAX_POSTS = 10
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]*$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")]
 ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 PointKind = Literal["breaking", "security", "internal", "fixed", "changed", "new", "other"]
 Rule = Literal[
@@ -29,6 +29,10 @@ class KeyPoint(Record):
     @property
     def is_urgent(self) -> bool:
         return self.kind in ("breaking", "security")
+
+    @property
+    def is_news(self) -> bool:
+        return self.section is None or self.kind not in ("internal", "other")
 
 
 class Link(Record):
@@ -124,18 +128,13 @@ def _schema(record: type[Record]) -> JsonObject:
     return {name: part for name, part in schema.items() if name != "$defs"}
 
 
+def _text(description: str, **more: int) -> JsonObject:
+    return {"type": "string", "minLength": 1, **more, "description": description}
+
+
 SCHEMAS: dict[str, JsonObject] = {
-    "source": {
-        "type": "string",
-        "minLength": 1,
-        "description": "Markdown or reStructuredText; without it the objective's own text is read.",
-    },
-    "audience": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": 200,
-        "description": "Whom to address. Without it the strategist asks.",
-    },
+    "source": _text("Markdown or reStructuredText; without it the objective's own text is read."),
+    "audience": _text("Whom to address. Without it the strategist asks.", maxLength=200),
     "channels": {
         "type": "array",
         "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$"},

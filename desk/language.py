@@ -18,7 +18,6 @@ _ADDRESS = re.compile(
     r"https?://(?:[^\s<>\"'`“”«»|\\\x00，。；）()\[\]{}]|\([^\s()]*\)|\[[^\s\[\]]*\]|\{[^\s{}]*\})+"
 )
 _THOUSANDS = re.compile(r"(?<=\d)[,.](?=\d{3}(?:\D|$))")
-_ENOUGH_WORDS = 5  # for sentences that stand for more of them
 
 
 def sentences(text: str) -> list[str]:
@@ -30,13 +29,6 @@ def sentences(text: str) -> list[str]:
         else:
             found.append(part)
     return found
-
-
-def beginnings(text: str) -> list[str]:
-    """Return the whole text, and its first sentences as far as they can stand for it."""
-    parts = sentences(text)
-    begun = [" ".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
-    return [text, *(one for one in begun if len(one.split()) >= _ENOUGH_WORDS)]
 
 
 def addresses(text: str) -> list[str]:

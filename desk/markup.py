@@ -36,8 +36,9 @@ _APART = re.compile(
 _SIMPLER = [
     (re.compile(pattern, re.S | re.I), text)
     for pattern, text in (
+        (r"<!--(?:(?!<!--).)*?-->", ""),
         # behind these the parser takes all that follows for text of theirs
-        (r"<(?=/?(?:script|style|title|textarea|iframe|noembed|xmp|plaintext)\b)", "&lt;"),
+        (r"<(?=!--|/?(?:script|style|title|textarea|iframe|noembed|xmp|plaintext)\b)", "&lt;"),
         (r'<p class="admonition-title">.*?</p>', ""),
         # code that stands apart and what is struck out, as far as that goes if nobody closed it
         (r"<(pre|del|s|strike)\b.*?(?:</\1>|(?=</?(?:li|p|td)\b)|\Z)", ""),

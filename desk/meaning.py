@@ -97,13 +97,11 @@ def _match(number: str, releases: Iterable[Release]) -> list[Release]:
 
 def _miss(number: str, changelog: Changelog, out: list[Release]) -> tuple[list[Release], str, str]:
     """Return the choice of what there is; of a source without releases it is its only one."""
-    unclear = f"The source does not have {number}."
-    if len(out) != 1 or out[0].version:
-        return out, number, unclear
-    numbered = out[0]._replace(version=number)
-    if re.search(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)", changelog.text):
-        return [numbered], number, ""
-    return [numbered, out[0]], number, unclear
+    has_releases = len(out) != 1 or out[0].version
+    numbered = [] if has_releases else [out[0]._replace(version=number)]
+    if numbered and re.search(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)", changelog.text):
+        return numbered, number, ""
+    return numbered + out, number, f"The source does not have {number}."
 
 
 def _newest(releases: Sequence[Release]) -> Sequence[Release]:
@@ -111,11 +109,12 @@ def _newest(releases: Sequence[Release]) -> Sequence[Release]:
 
     Of two in that order both: one might be a repair of an older line.
     """
-    numbers = [[*map(int, re.findall(r"\d+", one.version))] for one in releases if one.version]
-    is_rising = numbers and numbers == sorted(numbers) and numbers[0] != numbers[-1]
-    if is_rising:
-        return releases if len(releases) == 2 else releases[-1:]
-    return releases[:1]
+    known = [one.version or "" for one in releases]
+    numbers = [[*map(int, re.findall(r"\d+", version))] for version in known]
+    has_dates = any(re.search(r"\s|[./]\d{4}$", version) for version in known)  # the year is last
+    if has_dates or numbers != sorted(numbers) or numbers[:1] == numbers[-1:]:
+        return releases[:1]
+    return releases if len(releases) == 2 else releases[-1:]
 
 
 def _name_before(objective: str, number: str, source: str) -> str:

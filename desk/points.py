@@ -52,8 +52,7 @@ def read_points(changelog: Changelog, release: Release) -> tuple[KeyPoint, ...]:
         text = clean(block.text)
         above = [one for one in above if one.level < block.level]
         if level := _level_of_name(text, block, following):
-            is_short = level > COLON or len(text.split()) < _NAME_WORDS
-            above.append(Block(level, text.rstrip(" :：") if is_short else text))
+            above.append(Block(level, text.rstrip(" :：") if level > COLON else text))
         elif not _is_idle(text, block, above):
             for said in [text] if block.is_item else sentences(text):
                 if point := _make_point(said, block, above):
@@ -84,7 +83,7 @@ def _is_idle(text: str, block: Block, above: Sequence[Block]) -> bool:
 def _make_point(text: str, block: Block, above: Sequence[Block]) -> KeyPoint | None:
     """Return a point, unless it is no whole text; a detail is one only if it warns."""
     kind = _find_kind(text, [one.text for one in above])
-    point = KeyPoint(text=text or "…", kind=kind, whole=block.is_item)
+    point = KeyPoint(text=text, kind=kind, whole=block.is_item)
     if _CUT.match(point.text) or (block.is_detail and not point.is_urgent):
         return None
     for name in [one.text for one in reversed(above) if one.level >= ITEM]:
@@ -107,7 +106,9 @@ def _find_kind(text: str, headings: Sequence[str]) -> PointKind:
     Chores that are about security are no warning, unless they name what was found.
     """
     by_itself = _kind_in(text, _ITEMS)
-    said = [*filter(None, (_kind_in(one, _HEADINGS) for one in reversed(headings)))]
+    said: list[PointKind] = [
+        kind for one in reversed(headings) if (kind := _kind_in(one, _HEADINGS))
+    ]
     is_chore = said[:1] == ["internal"] and not re.search(r"CVE-\d|GHSA-", text)
     if by_itself == "breaking" or (by_itself == "security" and not is_chore):
         return by_itself
@@ -128,5 +129,4 @@ def read_links(changelog: Changelog, release: Release) -> list[Link]:
             if re.match(r"https?://\S{1,900}$", url) and not _NO_LINK.search(url):
                 found.append(Link(url=url, text=text[:100]))
     own = [link for link in found if OWN_LINK.search(link.url)]
-    rest = [link for link in found if link not in own and not CREDIT_LINK.search(link.url)]
-    return own + rest
+    return own + [link for link in found if not CREDIT_LINK.search(link.url)]

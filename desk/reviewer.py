@@ -15,7 +15,7 @@ from hitl_orchestrator.desk.agent import (
 from hitl_orchestrator.desk.changelog import PRERELEASE, Changelog, Release, read_changelog
 from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import Brief, Drafts, Issue, KeyPoint, Post, Review, Rule
-from hitl_orchestrator.desk.language import addresses, beginnings, figures, phrases_of, sentences
+from hitl_orchestrator.desk.language import addresses, figures, phrases_of, sentences
 from hitl_orchestrator.desk.meaning import find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
 from hitl_orchestrator.domain.records import Json, JsonObject
@@ -215,10 +215,10 @@ def _check_completeness(text: str, evidence: Evidence) -> Errors:
 
 
 def _is_told(point: KeyPoint, text: str) -> bool:
-    """Say whether a flat text has the beginning of a point, or half of its longer words."""
+    """Say whether a flat text has a point, or half of its longer words."""
     words = set(re.findall(r"\w{4,}", _flat(point.text)))
     is_alike = bool(words) and 2 * sum(word in text for word in words) >= len(words)
-    return is_alike or any(_flat(one) in text for one in beginnings(point.text))
+    return is_alike or _flat(point.text) in text
 
 
 def _flat(text: str) -> str:

@@ -44,11 +44,10 @@ def write_brief(task: DeskTask) -> dict[str, Json]:
         language=language_of(" ".join(f"{one.section or ''} {one.text}" for one in points)),
         madeBy="offline rules",
     )
-    if not brief.audience and meaning.unclear:
-        why = "The question was for the release."
-        brief = brief.but(audience=_LABELS["general"], audienceFrom="nobody", why=why)
-    elif not brief.audience:
-        brief = _hear_audience(brief, ask(_audience_question(release.label, points)))
+    if not brief.audience:
+        said: DeskAnswer = {"status": "denied", "reason": "The question was for the release."}
+        asks = _audience_question(release.label, points)
+        brief = _hear_audience(brief, said if meaning.unclear else ask(asks))
     brief = brief.but(lead=tuple(_find_leading(brief.audience, points)))
     return {"brief": brief.json_object()}
 

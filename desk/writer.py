@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from hitl_orchestrator.desk.agent import DeskTask, guidance_of
 from hitl_orchestrator.desk.channels import DEFAULT_CHANNELS, Channel, channel, channels
 from hitl_orchestrator.desk.facets import Brief, Drafts, KeyPoint, Post
-from hitl_orchestrator.desk.language import addresses, beginnings, phrases_of
+from hitl_orchestrator.desk.language import addresses, phrases_of
 from hitl_orchestrator.desk.markup import CREDIT_LINK
 from hitl_orchestrator.desk.points import OWN_LINK
 from hitl_orchestrator.desk.reviewer import Evidence, find_errors, gather_evidence
@@ -23,7 +23,6 @@ from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.nodes.model import ask_model, build_prompt
 
 RULES = "offline rules"
-Taken = dict[int, str]  # the texts of points, by the points' numbers
 
 
 class WrittenPost(BaseModel):
@@ -88,9 +87,8 @@ async def _ask_model(
     written, why = await ask_model(model, build_prompt(instructions, data), Written, misfit)
     if written is None:
         return None, why
-    return sorted(
-        (post.read() for post in written.posts), key=lambda one: names.index(one.channel)
-    ), ""
+    posts = [post.read() for post in written.posts]
+    return sorted(posts, key=lambda post: names.index(post.channel)), ""
 
 
 def extract(brief: Brief, place: Channel) -> Post:
@@ -99,22 +97,17 @@ def extract(brief: Brief, place: Channel) -> Post:
     A warning is in whether it fits or not: a post that is too long is an error that is seen.
     """
     points = brief.keyPoints
-    taken: Taken = {number: one.text for number, one in enumerate(points) if one.is_urgent}
+    taken = [number for number, one in enumerate(points) if one.is_urgent]
     most = len(taken) + place.points
     if not any(point.kind == "security" for point in points):
-        fixed = (number for number, one in enumerate(points) if one.kind == "fixed")
-        any(_take(brief, place, taken, number) for number in fixed)  # until one fits
+        fixed = [number for number, one in enumerate(points) if one.kind == "fixed"]
+        taken += [number for number in fixed if _fits(brief, place, [*taken, number])][:1]
     for number in _order(brief, has_room=place.points >= len(points)):
-        if len(taken) < most and _may_stand(points, taken, number):
-            _take(brief, place, taken, number)
+        is_next = len(taken) < most and _may_stand(points, taken, number)
+        if is_next and _fits(brief, place, [*taken, number]):
+            taken.append(number)
     subject = _name_release(brief)[:1000] if place.has_subject else None
     return Post(channel=place.name, text=_render(brief, taken), subject=subject)
-
-
-def _name_release(brief: Brief) -> str:
-    """Return product and version; what comes before a release is called so."""
-    called = f"{brief.headline} ({phrases_of(brief.language)[2]})"
-    return called if brief.prerelease else brief.headline
 
 
 def _order(brief: Brief, has_room: bool) -> list[int]:
@@ -122,51 +115,47 @@ def _order(brief: Brief, has_room: bool) -> list[int]:
 
     What stands under a heading that says nothing of its kind is told where there is room for all.
     """
-
-    def is_news(point: KeyPoint) -> bool:
-        return point.section is None or point.kind not in ("internal", "other")
-
+    has_room = has_room or not any(point.is_news for point in brief.keyPoints)
     seen, turns = Counter[str | None](), list[tuple[bool, bool, int, int]]()
-    has_room = has_room or not any(map(is_news, brief.keyPoints))
     for number, point in enumerate(brief.keyPoints):
         leads, begins = number in brief.lead, point.section is None and not point.whole
-        if leads or has_room or is_news(point):
+        if leads or has_room or point.is_news:
             seen[point.section] += 1
             turns.append((not begins, not leads, seen[point.section], number))
     return [number for *_, number in sorted(turns)]
 
 
-def _may_stand(points: Sequence[KeyPoint], taken: Taken, number: int) -> bool:
+def _may_stand(points: Sequence[KeyPoint], taken: Sequence[int], number: int) -> bool:
     """Say whether a sentence begins its paragraph, or stands behind one that is in."""
     point, before = points[number], points[max(number - 1, 0)]
     begins = point.whole or before.whole or before.section != point.section
     return number not in taken and (begins or number == 0 or number - 1 in taken)
 
 
-def _take(brief: Brief, place: Channel, taken: Taken, number: int) -> bool:
-    """Take a point if it fits, whole or by its first sentences."""
-    for text in beginnings(brief.keyPoints[number].text):
-        leads_to_issue = any(map(CREDIT_LINK.search, addresses(text)))
-        longer = place.count(_render(brief, taken | {number: text}))
-        if not leads_to_issue and longer <= place.limit:
-            taken[number] = text
-            return True
-    return False
+def _fits(brief: Brief, place: Channel, taken: Sequence[int]) -> bool:
+    """Say whether there is room for the last one, too, and it leads to no issue."""
+    is_short = place.count(_render(brief, taken)) <= place.limit
+    return is_short and not any(map(CREDIT_LINK.search, addresses(brief.keyPoints[taken[-1]].text)))
 
 
-def _render(brief: Brief, taken: Taken) -> str:
+def _render(brief: Brief, taken: Sequence[int]) -> str:
     """Return the text: the points under the source's own headings."""
-    paragraphs, last = [_name_release(brief)], None
-    for number in sorted(taken):
-        point, text = brief.keyPoints[number], taken[number]
-        text = f"• {text}" if point.whole else text
-        if (point.section, point.whole) == last:
-            paragraphs[-1] += f"\n{text}" if point.whole else f" {text}"
+    paragraphs, last = [_name_release(brief)], KeyPoint(text="-")
+    for point in (brief.keyPoints[number] for number in sorted(taken)):
+        text = f"• {point.text}" if point.whole else point.text
+        is_new = len(paragraphs) == 1 or point.section != last.section
+        if is_new or point.whole != last.whole:
+            paragraphs.append(f"{point.section}\n{text}" if is_new and point.section else text)
         else:
-            is_new = point.section and (last is None or point.section != last[0])
-            paragraphs.append(f"{point.section}\n{text}" if is_new else text)
-        last = point.section, point.whole
+            paragraphs[-1] += f"\n{text}" if point.whole else f" {text}"
+        last = point
     return "\n\n".join([*paragraphs, *_footer(brief, len(brief.keyPoints) - len(taken))])
+
+
+def _name_release(brief: Brief) -> str:
+    """Return product and version; what comes before a release is called so."""
+    called = f"{brief.headline} ({phrases_of(brief.language)[2]})"
+    return called if brief.prerelease else brief.headline
 
 
 def _footer(brief: Brief, missing: int) -> list[str]:

@@ -128,6 +128,18 @@ NAMES_AND_NUMBERS = [
         points=("One",),
     ),
     Case(
+        "dates in words",
+        "# Acme\n\n## 2nd October 2026\n\n- One\n\n## September 12, 2026\n\n- Zero\n\n"
+        "## August 20, 2026\n\n- Older\n",
+        version="2nd October 2026",
+        points=("One",),
+    ),
+    Case(
+        "signs behind a heading, too",
+        "# Acme #\n\n## 1.2.0 ##\n\n- One\n\n## 1.1.0 ##\n\n- Zero\n",
+        points=("One",),
+    ),
+    Case(
         "numbers that are years and months",
         "# Acme\n\n## 2026.10.1\n\n- One\n\n## 2026.9.0\n\n- Zero\n",
         version="2026.10.1",
@@ -365,6 +377,12 @@ LISTS_AND_TABLES = [
         urgent=("Bump libx for CVE-2026-1111",),
     ),
     Case(
+        "a danger among other things",
+        release("### Fixed\n\n- A vulnerability of the parser\n- A crash"),
+        points=("A vulnerability of the parser", "A crash"),
+        urgent=("A vulnerability of the parser",),
+    ),
+    Case(
         "an item that only names what is dangerous",
         release("- Security\n  - A token was logged\n- A theme"),
         points=("Security: A token was logged", "A theme"),
@@ -494,6 +512,25 @@ LINKS = [
             "[more](https://acme.example.com/more)"
         ),
         points=("One", "Two, see the guide and more"),
+        link="https://acme.example.com/guide",
+    ),
+    Case(
+        "words with links to other places",
+        release(
+            "It came [here](https://acme.example.com/a) and [there](https://acme.example.com/b)."
+        ),
+        points=("It came here and there.",),
+        link="https://acme.example.com/a",
+    ),
+    Case(
+        "words that lead into the project",
+        release("- One\n\nHow it is plugged in is [here](docs/a.md), and why [there](docs/b.md)."),
+        points=("One",),
+    ),
+    Case(
+        "an item that is nothing but a link",
+        release("- [A guide](https://acme.example.com/guide)\n- Two"),
+        points=("A guide", "Two"),
         link="https://acme.example.com/guide",
     ),
     Case(
