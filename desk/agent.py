@@ -8,7 +8,6 @@ from langgraph.types import interrupt
 from hitl_orchestrator.desk.facets import SCHEMAS
 from hitl_orchestrator.domain.records import Json, JsonObject
 
-REVIEWER = "announcement.reviewer"
 AgentMapping = dict[str, Any]
 
 
@@ -68,13 +67,3 @@ def words_of(answer: DeskAnswer | None) -> str:
 
 def source_of(task: DeskTask) -> str:
     return str(task["facets"].get("source") or "")
-
-
-def reviewed_before(task: DeskTask) -> list[DeskAnswer]:
-    """Return what came of the reviewer's questions so far, in their order."""
-    return [said for said in task["context"] if said.get("originAgent") == REVIEWER]
-
-
-def guidance_of(task: DeskTask) -> list[str]:
-    """Return what people answered to the reviewer in words."""
-    return [*filter(None, (words_of(said.get("answer")) for said in reviewed_before(task)))]

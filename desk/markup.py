@@ -20,14 +20,10 @@ CREDIT_LINK = re.compile(
 )
 _ROLE = re.compile(r":(?:[\w.+-]+:)*([\w.+-]+):`!?([^`]+?)(?:\s*<[^>`]*>)?`")
 _CREDIT_ROLES = ("issue", "pr", "pull", "user", "gh", "gh-issue", "commit", "bug", "ticket")
-_RST_SETTINGS = {
-    "report_level": 5,
-    "halt_level": 5,
-    "doctitle_xform": False,
-    "file_insertion_enabled": False,
-    "raw_enabled": False,
-    "_disable_config": True,
-}
+_RST_OFF = ("doctitle_xform", "file_insertion_enabled", "raw_enabled")
+_RST_SETTINGS = {"report_level": 5, "halt_level": 5, "_disable_config": True} | dict.fromkeys(
+    _RST_OFF, False
+)
 _publish = cast(Callable[..., dict[str, str]], core.publish_parts)  # its types are partly unknown
 _APART = re.compile(
     "h[1-7]|p|li|ul|ol|dl|dt|dd|div|table|tr|blockquote|summary|details|aside|section"

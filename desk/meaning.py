@@ -47,7 +47,7 @@ def find_meaning(objective: str, changelog: Changelog) -> Meaning:
     names = {one.name for one in fits if one.name}
     if len(names) > 1:  # each has its own
         return Meaning(tuple(fits), unclear)
-    is_page = changelog.title and not any(one.version for one in fits)
+    is_page = not any(one.version for one in fits)
     found = next(iter(names), name_in(changelog.title) or (changelog.title if is_page else ""))
     products = [*filter(None, [said, found])]
     if _are_alike(said, found):

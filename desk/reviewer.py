@@ -4,14 +4,7 @@ import re
 from collections.abc import Iterator, Set
 from typing import NamedTuple
 
-from hitl_orchestrator.desk.agent import (
-    DeskAnswer,
-    DeskTask,
-    ask,
-    guidance_of,
-    reviewed_before,
-    source_of,
-)  # fmt: skip
+from hitl_orchestrator.desk.agent import DeskAnswer, DeskTask, ask, source_of, words_of
 from hitl_orchestrator.desk.changelog import PRERELEASE, Changelog, Release, read_changelog
 from hitl_orchestrator.desk.channels import channel
 from hitl_orchestrator.desk.facets import Brief, Drafts, Issue, KeyPoint, Post, Review, Rule
@@ -20,7 +13,7 @@ from hitl_orchestrator.desk.meaning import find_meaning
 from hitl_orchestrator.desk.points import read_links, read_points
 from hitl_orchestrator.domain.records import Json, JsonObject
 
-AS_THEY_ARE, LEAVE_OUT = "as-they-are", "leave-out"
+REVIEWER, AS_THEY_ARE, LEAVE_OUT = "announcement.reviewer", "as-they-are", "leave-out"
 _MARKUP = re.compile(
     r"\]\(|\]\[|\*\*|`|~~|(?<!\w)__\w|^#{1,6} |^\s*[-*+] \[[ xX]\]|^\|.*\|$|\{#|^\.\. |<!--|&#?\w+;"
     r"|</?(?:a|b|br|code|details|div|em|h[1-6]|hr|i|img|li|ol|p|pre|s|span|strong|sub|summary|sup"
@@ -99,6 +92,16 @@ def _decide(review: Review, answer: DeskAnswer) -> Review:
 def _why(said: DeskAnswer, answered: str) -> str:
     is_denied = said["status"] == "denied"
     return f"Nobody decided: {said.get('reason') or 'Rejected'}" if is_denied else answered
+
+
+def reviewed_before(task: DeskTask) -> list[DeskAnswer]:
+    """Return what came of the reviewer's questions so far, in their order."""
+    return [said for said in task["context"] if said.get("originAgent") == REVIEWER]
+
+
+def guidance_of(task: DeskTask) -> list[str]:
+    """Return what people answered to the reviewer in words."""
+    return [*filter(None, (words_of(said.get("answer")) for said in reviewed_before(task)))]
 
 
 def gather_evidence(task: DeskTask, brief: Brief) -> Evidence:

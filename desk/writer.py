@@ -12,13 +12,13 @@ from typing import Any
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, ValidationError
 
-from hitl_orchestrator.desk.agent import DeskTask, guidance_of
+from hitl_orchestrator.desk.agent import DeskTask
 from hitl_orchestrator.desk.channels import DEFAULT_CHANNELS, Channel, channel, channels
 from hitl_orchestrator.desk.facets import Brief, Drafts, KeyPoint, Post
 from hitl_orchestrator.desk.language import addresses, phrases_of
 from hitl_orchestrator.desk.markup import CREDIT_LINK
 from hitl_orchestrator.desk.points import OWN_LINK
-from hitl_orchestrator.desk.reviewer import Evidence, find_errors, gather_evidence
+from hitl_orchestrator.desk.reviewer import Evidence, find_errors, gather_evidence, guidance_of
 from hitl_orchestrator.domain.records import JsonObject, describe_misfit
 from hitl_orchestrator.nodes.model import ask_model, build_prompt
 

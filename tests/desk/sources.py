@@ -197,6 +197,13 @@ NAMES_AND_NUMBERS = [
         asks=("core 1.2.0", "cli 1.2.0"),
     ),
     Case(
+        "the one of two packages that the objective names",
+        "# Changelog\n\n## core 1.2.0\n\n- One\n\n## cli 1.2.0\n\n- Two\n",
+        "Announce core 1.2.0",
+        product="core",
+        points=("One",),
+    ),
+    Case(
         "the oldest first",
         "# Acme\n\n## 1.0.0\n\n- A\n\n## 1.1.0\n\n- B\n\n## 1.2.0\n\n- C\n",
         points=("C",),
@@ -262,6 +269,31 @@ NAMES_AND_NUMBERS = [
         "levels that say how large a release is",
         "# Acme changelog\n\n## [1.2.0](x) (2026-10-01)\n\n### Bug Fixes\n\n- One\n\n"
         "### 1.1.1 (2026-09-01)\n\n- Zero\n",
+        points=("One",),
+    ),
+    Case(
+        "a heading on a release that is none",
+        "# Acme\n\n## Upgrading to 1.3\n\nWait.\n\n## 1.2.0\n\n- One\n\n### Python 3.12\n\n- Two\n",
+        points=("One", "Two"),
+    ),
+    Case(
+        "a heading above the releases behind them",
+        "# Acme\n\n## 1.2.0\n\n- One\n\n# Who we are\n\nA few people.\n",
+        points=("One",),
+    ),
+    Case(
+        "a page that is called as all are",
+        "# Release notes\n\n- One\n",
+        asks=(),
+    ),
+    Case(
+        "a name above the releases that is no first heading's level",
+        "## Acme\n\n### 1.2.0\n\n- One\n\n### 1.1.0\n\n- Zero\n",
+        points=("One",),
+    ),
+    Case(
+        "Windows line ends under titles",
+        "Acme\r\n====\r\n\r\n1.2.0\r\n-----\r\n\r\n- One\r\n\r\n1.1.0\r\n-----\r\n\r\n- Zero\r\n",
         points=("One",),
     ),
     Case(

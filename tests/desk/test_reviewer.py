@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hitl_orchestrator.desk.agent import REVIEWER
+from hitl_orchestrator.desk.reviewer import REVIEWER
 from tests.desk.acme import (
     CHANGELOG,
     Answer,
