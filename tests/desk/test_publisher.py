@@ -103,6 +103,7 @@ class TestPublisher:
             ({}, "do not fit at `posts`: Field required"),
             ({"posts": []}, "do not fit at `posts`"),
             ({"posts": [{"channel": "linkedin", "text": ""}]}, "do not fit at `posts.0.text`"),
+            ({"posts": [{"channel": "linkedin", "text": " "}]}, "do not fit at `posts.0.text`"),
             ({"posts": [{"channel": "../x", "text": "a"}]}, "do not fit at `posts.0.channel`"),
             ({"posts": [{"channel": "x", "text": "a"}]}, "there is no draft for `x`"),
             ({"posts": [{"channel": "linkedin", "text": "a"}] * 2}, "a channel has two posts"),

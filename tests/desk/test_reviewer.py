@@ -113,6 +113,15 @@ class TestErrors:
         ]
         assert (await review({"x": f"{text} (beta)"}, source=source, brief=facts))[0]["passed"]
 
+    async def test_a_whole_item_that_another_begins_with_is_whole(self) -> None:
+        item = "The dark theme is faster than it was"
+        source = f"# Acme CLI\n\n## 2.4.0\n\n- {item}\n- {item} on Windows\n"
+        assert (await review({"x": f"Acme CLI 2.4.0\n\n• {item}"}, source=source))[0]["passed"]
+        found, _ = await review(
+            {"x": f"Acme CLI 2.4.0\n\n• {item} on"}, denied("no"), source=source
+        )
+        assert [one["rule"] for one in found["issues"]] == ["sentences"]
+
     async def test_code_in_angle_brackets_is_no_markup(self) -> None:
         source = "# Acme CLI\n\n## 2.4.0\n\n- `acme <b>` takes `__init__`, `held`, `acme_held_by`\n"
         text = "Acme CLI 2.4.0\n\n• acme <b> takes __init__, held, acme_held_by"
