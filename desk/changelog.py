@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from hitl_orchestrator.desk.language import patterns
 from hitl_orchestrator.desk.markup import BOLD, Block, read_markdown, read_restructured
 
-MAX_RELEASE = 300_000  # characters; the parsers take seconds for more of what is made to be slow
+MAX_RELEASE = 200_000  # characters; the parsers take seconds for more of what is made to be slow
 Doubt = Literal["", "unreleased", "yanked"]
 _PRE = r"alpha|beta|preview|pre|rc|dev|canary|nightly|next|snapshot"
 VERSION = re.compile(
@@ -100,10 +100,10 @@ class Changelog(NamedTuple):
 
     def read(self, markup: str) -> list[Block]:
         """Return its blocks. Raise TooLong."""
-        if len(markup) > MAX_RELEASE:
+        text = f"{markup}\n\n{self.definitions}\n"
+        if len(text) > MAX_RELEASE:
             raise TooLong(f"The release's text has more than {MAX_RELEASE} characters.")
-        read = read_restructured if self.is_restructured else read_markdown
-        return read(f"{markup}\n\n{self.definitions}\n")
+        return read_restructured(text) if self.is_restructured else read_markdown(text)
 
 
 def read_source(source: str, objective: str) -> Changelog:

@@ -44,7 +44,7 @@ async def test_900_kb_of_history_take_little_longer_than_one_release(dialect: st
 
 async def test_what_is_longer_than_people_read_is_refused() -> None:
     given = task({"source": "# Acme\n\n## 1.2.0\n\n- One\n" + "<!--\n" * 100_000})
-    with pytest.raises(TooLong, match="more than 300000 characters"):
+    with pytest.raises(TooLong, match="more than 200000 characters"):
         await run(desk()["strategist"], given)
 
 
