@@ -36,30 +36,17 @@ def build_agents(model: ChatOpenAI | None, outbox: Path) -> list[AgentMapping]:
     Without a model they follow rules, the same for the same input. The publisher writes below
     `outbox`.
     """
+    says = "Reads what a release says; asks which one is meant, or whom to address."
+    writes = "Writes a draft for each channel, within its limits."
+    checks = "Checks product, version, figures, links and sentences; asks about every error."
+    publishes = "Asks for approval and puts the approved posts into the outbox."
+    brief, drafts = "objective, source?, audience? -> brief", "brief, source?, channels? -> drafts"
+    review, published = "drafts, brief, source? -> review", "drafts, review -> published"
+    write, check = partial(writer.write_drafts, model), partial(reviewer.review_drafts, bool(model))
+    publish = partial(publisher.publish, outbox)
     return [
-        describe_agent(
-            "strategist",
-            "Reads what a release says; asks which one is meant, or whom to address.",
-            strategist.write_brief,
-            "objective, source?, audience? -> brief",
-        ),
-        describe_agent(
-            "writer",
-            "Writes a draft for each channel, within its limits.",
-            partial(writer.write_drafts, model),
-            "brief, source?, channels? -> drafts",
-        ),
-        describe_agent(
-            "reviewer",
-            "Checks product, version, figures, links and sentences; asks about every error.",
-            partial(reviewer.review_drafts, model is not None),
-            "drafts, brief, source? -> review",
-            reworks=("drafts",),
-        ),
-        describe_agent(
-            "publisher",
-            "Asks for approval and puts the approved posts into the outbox.",
-            partial(publisher.publish, outbox),
-            "drafts, review -> published",
-        ),
+        describe_agent("strategist", strategist.write_brief, brief, says),
+        describe_agent("writer", write, drafts, writes),
+        describe_agent("reviewer", check, review, checks) | {"reworks": ["drafts"]},
+        describe_agent("publisher", publish, published, publishes),
     ]

@@ -1,18 +1,21 @@
 """The plug-in format of docs/agents.md, as the desk's specialists keep it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NotRequired, Required, TypedDict, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Required, TypedDict, cast
 
 from langgraph.types import interrupt
 
 from hitl_orchestrator.desk.facets import SCHEMAS
 from hitl_orchestrator.domain.records import Json, JsonObject
 
-REVIEWER = "announcement.reviewer"
+AgentMapping = dict[str, Any]
 
 
 class DeskAnswer(TypedDict, total=False):
-    """What `interrupt()` returns: an answer, or a denial by a guard or a person with its reason."""
+    """What `interrupt()` returns: an answer, or a denial by a guard or a person with its reason.
+
+    In the context of a run `originAgent` says who asked, and what was answered is in `answer`.
+    """
 
     status: Required[Literal["answered", "denied"]]
     reason: str
@@ -21,44 +24,21 @@ class DeskAnswer(TypedDict, total=False):
     freeformText: str | None
     editedArguments: JsonObject | None
     responder: JsonObject | None
-
-
-class Said(TypedDict):
-    """One answer or denial of the run so far."""
-
     originAgent: str
-    status: Literal["answered", "denied"]
-    answer: NotRequired[DeskAnswer | None]
-    reason: NotRequired[str | None]
+    answer: "DeskAnswer | None"
 
 
 class DeskTask(TypedDict):
     objective: str
     facets: dict[str, Any]
-    context: list[Said]
+    context: list[DeskAnswer]
     runId: str
     threadId: str
     stepId: str
 
 
-class AgentMapping(TypedDict):
-    capabilityId: str
-    displayName: str
-    summary: str
-    inputFacets: list[str]
-    optionalInputFacets: list[str]
-    outputFacets: list[str]
-    facets: dict[str, JsonObject]
-    run: Callable[[DeskTask], Any]
-    reworks: list[str]
-
-
 def describe_agent(
-    name: str,
-    summary: str,
-    run: Callable[[DeskTask], Any],
-    signature: str,
-    reworks: Sequence[str] = (),
+    name: str, run: Callable[[DeskTask], Any], signature: str, summary: str
 ) -> AgentMapping:
     """Return an agent's mapping. Its signature names facets: `brief, source? -> drafts`."""
     takes, makes = (part.split(", ") for part in signature.split(" -> "))
@@ -72,7 +52,6 @@ def describe_agent(
         "outputFacets": makes,
         "facets": {facet: SCHEMAS[facet] for facet in facets if facet in SCHEMAS},
         "run": run,
-        "reworks": [*reworks],
     }
 
 
@@ -88,10 +67,3 @@ def words_of(answer: DeskAnswer | None) -> str:
 
 def source_of(task: DeskTask) -> str:
     return str(task["facets"].get("source") or "")
-
-
-def guidance_of(task: DeskTask) -> list[str]:
-    """Return what people answered to the reviewer's question in words, in their order."""
-    said = [one for one in task["context"] if one["originAgent"] == REVIEWER]
-    answered = [words_of(one.get("answer")) for one in said if one["status"] == "answered"]
-    return [*filter(None, answered)]

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from hitl_orchestrator.desk.document import BOLD, Block, read_markdown, read_restructured
 from hitl_orchestrator.desk.language import patterns
+from hitl_orchestrator.desk.markup import BOLD, Block, read_markdown, read_restructured
 
-Doubt = Literal["", "yanked", "unreleased"]
+MAX_RELEASE = 200_000  # characters; the parsers take seconds for more of what is made to be slow
+Doubt = Literal["", "unreleased", "yanked"]
 _PRE = r"alpha|beta|preview|pre|rc|dev|canary|nightly|next|snapshot"
 VERSION = re.compile(
     rf"(?<![\d.])\d+(?:\.\d+)+(?:(?:[-._ ]?(?:{_PRE}|post)|[-._]?[abcm])(?:[-._]?\d+)*(?![a-z]))?"
@@ -17,28 +18,16 @@ VERSION = re.compile(
 PRERELEASE = re.compile(
     rf"\d[-._ ]?(?:{_PRE}|[abcm])(?![a-z])|\b(?:alpha|beta|preview|rc|pre-?release)\b", re.I
 )
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DATE = re.compile(
-    rf"\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{4}}"
-    rf"|(?:\d{{1,2}}(?:st|nd|rd|th)?\s+)?\b{_MONTH}\s+(?:\d{{1,2}}(?:st|nd|rd|th)?,?\s+)?\d{{4}}",
+    r"\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[./]\d\d?[./]\d{4}|(?:\d\d?(?:st|nd|rd|th)?\s+)?\b(?:jan|feb|mar|apr"
+    r"|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?:\d\d?(?:st|nd|rd|th)?,?\s+)?\d{4}",
     re.I,
 )
 _WHOLE = re.compile(r"(?:v|version |release )?(\d{1,4})(?=\s*(?:[(:]|$)|\s+[-–—/])", re.I)
-_NOISE, _UNRELEASED = patterns("headings")["title"], patterns("headings")["unreleased"]
-_DOUBTS: dict[Doubt, re.Pattern[str]] = {
-    "unreleased": _UNRELEASED,
-    "yanked": re.compile(r"\b(?:yanked|withdrawn|retracted)\b", re.I),
-}
+_WORDS = patterns("names")
+_DOUBTS: tuple[Doubt, ...] = ("unreleased", "yanked")
 _MAY_FOLLOW = re.compile(
-    rf"[)}}_\"'’]*\s*(?:$|[^\w\s]|\d|{_NOISE.pattern}|{_UNRELEASED.pattern})", re.I
-)
-# In front of a name, and what is none.
-_LINKING = re.compile(
-    r"^(?:(?:of|for|in|the|our|new|von|für|der|die|das|de|du|la|le|del)\s+|d['’])+", re.I
-)
-_NO_NAME = re.compile(
-    r"\b(?:to|from|for|with|since|until|in|on|after|before|and|how|why|when|upgrad\w*|migrat\w*"
-    r"|support\w*|compatib\w*|removed|requires?|nach|vers|depuis)\b",
+    rf"[)}}_\"'’]*\s*(?:$|[^\w\s]|\d|{_WORDS['title'].pattern}|{_WORDS['unreleased'].pattern})",
     re.I,
 )
 # What is no text: front matter, code that is fenced, comments.
@@ -48,7 +37,7 @@ _ASIDE = re.compile(
 )
 _SIGN = r"[=\-~^\"'`#*+:.<>_]"
 _HEADING = re.compile(
-    r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<marked>.*)$"
+    r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<marked>.*?)(?:[ \t]#+)?[ \t]*$"
     r"|^(?P<bold>(\*\*|__)(?!\s)(?:(?!\4).)+\4\s*[:：]?)$"
     rf"|^(?:(?P<over>({_SIGN})\6{{2,}})[ \t]*\n ?)?"
     rf"(?P<titled>(?!{_SIGN}{{3}}|(?:[-*+>|]|\d+[.)])\s|\.\.)\S.*)\n"
@@ -64,6 +53,10 @@ _RESTRUCTURED = re.compile(
 _DEFINITION = re.compile(
     r"^(?: {0,3}\[[^\]\n]+\]:[ \t]*\S.*|\.\. (?:_[^:\n]+:[ \n]|\|[^|\n]+\|).*)$", re.M
 )
+
+
+class TooLong(ValueError):
+    """What is said of a release is no text for people."""
 
 
 class Heading(NamedTuple):
@@ -93,7 +86,7 @@ class Release(NamedTuple):
     @property
     def label(self) -> str:
         number = self.version or ("Unreleased" if self.doubt else "")
-        return " ".join(filter(None, [self.name, number])) or "It, without a number"
+        return " ".join(filter(None, [self.name, number]))
 
 
 class Changelog(NamedTuple):
@@ -106,8 +99,11 @@ class Changelog(NamedTuple):
     definitions: str
 
     def read(self, markup: str) -> list[Block]:
-        read = read_restructured if self.is_restructured else read_markdown
-        return read(f"{markup}\n\n{self.definitions}\n")
+        """Return its blocks. Raise TooLong."""
+        text = f"{markup}\n\n{self.definitions}\n"
+        if len(text) > MAX_RELEASE:
+            raise TooLong(f"The release's text has more than {MAX_RELEASE} characters.")
+        return read_restructured(text) if self.is_restructured else read_markdown(text)
 
 
 def read_source(source: str, objective: str) -> Changelog:
@@ -133,7 +129,7 @@ def read_changelog(text: str) -> Changelog:
     title = "".join(one.text for one in tops if one not in known)
     body = "".join([text[: one.begins] + text[one.ends :] for one in tops]) or text
     releases = _find_releases(text, headings, known) or [Release(body=body)]
-    title = title if _NOISE.sub("", title).strip(" -–—:|()") else ""
+    title = title if re.search(r"\w", _WORDS["title"].sub("", title)) else ""
     definitions = "\n".join(_DEFINITION.findall(text))
     return Changelog(text, is_restructured, title, tuple(releases), definitions)
 
@@ -154,8 +150,6 @@ def _find_headings(text: str, is_restructured: bool) -> Iterator[Heading]:
                 continue
             level = styles.index(style) + 1
         markup = (found["marked"] or found["bold"] or found["titled"] or "").strip()
-        if markup.rstrip("#").endswith(" "):
-            markup = markup.rstrip("# ")
         yield Heading(*found.span(), level, markup, " ".join(_MARKUP.sub("", markup).split()))
 
 
@@ -166,9 +160,8 @@ def _find_releases(
     top = min((heading.level for heading in known), default=0)
     merged: dict[tuple[str, str | None], Release] = {}
     level, key = 0, None
-    for heading, end in zip(
-        headings, [*(one.begins for one in headings[1:]), len(text)], strict=False
-    ):
+    ends = [*(one.begins for one in headings[1:]), len(text)]
+    for heading, end in zip(headings, ends, strict=False):
         found, begins = known.get(heading), heading.begins
         is_number = found and not found.name and VERSION.fullmatch(found.version or "")
         if found and (heading.level == top or is_number):
@@ -177,23 +170,24 @@ def _find_releases(
         elif heading.level < level:
             key = None
         if key:
-            body = f"{merged[key].body}\n{text[begins:end]}"
-            merged[key] = merged[key]._replace(body=body)
+            old = merged[key]
+            merged[key] = old._replace(body=f"{old.body}\n{text[begins:end]}")
     return [*merged.values()]
 
 
 def read_heading(heading: Heading) -> Release | None:
     """Return the release that a heading begins."""
     text = heading.text
-    doubts: list[Doubt] = [doubt for doubt, said in _DOUBTS.items() if said.search(text)]
-    release = Release(heading=text, markup=heading.markup, doubt=doubts[0] if doubts else "")
+    doubts: list[Doubt] = [one for one in _DOUBTS if _WORDS[one].search(text)]
+    doubt: Doubt = doubts[0] if doubts else ""
+    release = Release(heading=text, markup=heading.markup, doubt=doubt)
     versions = (one for one in VERSION.finditer(text) if not DATE.fullmatch(one[0]))
     number = next(versions, None) or _WHOLE.match(text) or DATE.search(text)
     if number is None:
-        return release if "unreleased" in doubts and len(text.split()) <= 4 else None
+        return release if doubt == "unreleased" and len(text.split()) <= 4 else None
     before, rest = text[: number.start()], DATE.sub("", text[number.end() :])
     found = number[number.lastindex or 0]
-    if _NO_NAME.search(before) or not _MAY_FOLLOW.match(rest):
+    if _WORDS["no_name"].search(before) or not _MAY_FOLLOW.match(rest):
         return None
     return release._replace(
         name=name_in(DATE.sub(" ", before)),
@@ -204,7 +198,8 @@ def read_heading(heading: Heading) -> Release | None:
 
 def name_in(text: str) -> str:
     """Return the name that is left of a heading, if it is one."""
-    left = _LINKING.sub("", " ".join(_NOISE.sub(" ", text.replace('"', "")).split()))
-    left = re.sub(r"(?:[\s@/(:–—-]|(?<![A-Za-z])v)+$", "", left).strip(" -–—:|()@/")
+    left = " ".join(_WORDS["title"].sub(" ", text.replace('"', "")).split())
+    left = re.sub(r"(?:[\s@/(:–—-]|(?<![A-Za-z])v)+$", "", _WORDS["linking"].sub("", left))
+    left = left.strip(" -–—:|()@/")
     is_name = any(map(str.isalpha, left)) and len(left.split()) <= 4
-    return left if is_name and not DATE.search(left) and not _NO_NAME.search(left) else ""
+    return left if is_name and not (DATE.search(left) or _WORDS["no_name"].search(left)) else ""

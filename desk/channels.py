@@ -9,8 +9,6 @@ from hitl_orchestrator.desk.facets import Post
 
 DEFAULT_CHANNELS: tuple[str, ...] = ("linkedin", "x", "email")
 SUBJECT_LIMIT = 78  # RFC 5322's advice for a line
-OTHER_LIMIT = 500  # what Mastodon allows, and less than most others
-
 _ALIASES = {"twitter": "x", "e-mail": "email", "mail": "email"}
 # What X makes a link of, and counts as 23 characters.
 _X_LINK = re.compile(
@@ -31,7 +29,6 @@ class Channel:
     name: str
     limit: int
     points: int
-    has_labels: bool = False
     has_subject: bool = False
     count: Callable[[str], int] = len
 
@@ -39,7 +36,6 @@ class Channel:
         """Return what keeps a post from being posted here."""
         count, subject = self.count(post.text), (post.subject or "").strip()
         problems = {
-            "the text is empty": not post.text.strip(),
             f"the text has {count} characters, {self.limit} are allowed": count > self.limit,
             "the subject is missing": self.has_subject and not subject,
             f"the subject has more than {SUBJECT_LIMIT} characters": len(subject) > SUBJECT_LIMIT,
@@ -58,14 +54,15 @@ def x_length(text: str) -> int:
 
 
 _KNOWN = {
-    "linkedin": Channel("linkedin", limit=3000, points=8, has_labels=True),
+    "linkedin": Channel("linkedin", limit=3000, points=8),
     "x": Channel("x", limit=280, points=3, count=x_length),
-    "email": Channel("email", limit=10_000, points=5000, has_labels=True, has_subject=True),
+    "email": Channel("email", limit=10_000, points=5000, has_subject=True),
 }
 
 
 def channel(name: str) -> Channel:
-    return _KNOWN.get(name) or Channel(name, limit=OTHER_LIMIT, points=4)
+    """Return what is known of it, else what Mastodon allows, which is less than most."""
+    return _KNOWN.get(name) or Channel(name, limit=500, points=4)
 
 
 def channels(names: Iterable[str]) -> list[Channel]:

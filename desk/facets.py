@@ -11,33 +11,13 @@ from hitl_orchestrator.domain.records import JsonObject, Record
 MAX_POSTS = 10
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]*$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")]
 ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-PointKind = Literal["security", "breaking", "new", "fixed", "changed", "internal", "other"]
+PointKind = Literal["breaking", "security", "internal", "fixed", "changed", "new", "other"]
 Rule = Literal[
     "release", "product", "version", "figures", "links", "sentences", "markup", "left-out", "empty",
     "length",
 ]  # fmt: skip
-
-
-class DeskInputs(Record):
-    """What goes in, beside the objective."""
-
-    source: str = Field(
-        min_length=1,
-        description="Markdown or reStructuredText; without it the objective's own text is read.",
-    )
-    audience: str = Field(
-        min_length=1,
-        max_length=200,
-        description="Whom to address. Without it the strategist asks.",
-    )
-    channels: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$")]] = Field(
-        min_length=1,
-        max_length=MAX_POSTS,
-        json_schema_extra={"uniqueItems": True},
-        description="Where to post: linkedin, x, email. Others get plain text of 500 characters.",
-    )
 
 
 class KeyPoint(Record):
@@ -63,7 +43,6 @@ class Link(Record):
 class Brief(Record):
     """What to say, to whom: points in the source's order, and the numbers of those that lead."""
 
-    title: str = Field(default="", description="of a source that is about no release")
     product: str | None = None
     version: str | None = None
     prerelease: bool = False
@@ -79,7 +58,7 @@ class Brief(Record):
 
     @property
     def headline(self) -> str:
-        return self.title or " ".join(filter(None, [self.product, self.version]))
+        return " ".join(filter(None, [self.product, self.version]))
 
 
 class Post(Record):
@@ -126,11 +105,6 @@ class Review(Record):
         """Return the channels whose posts have errors."""
         return tuple(dict.fromkeys(issue.channel for issue in self.issues))
 
-    @property
-    def listed(self) -> str:
-        """Return the errors as Markdown, each with its place."""
-        return "\n".join(map(str, self.issues))
-
 
 class PublishedFile(Record):
     channel: ChannelName
@@ -154,7 +128,20 @@ def _schema(record: type[Record]) -> JsonObject:
     return {name: part for name, part in schema.items() if name != "$defs"}
 
 
+def _text(description: str, **more: int) -> JsonObject:
+    return {"type": "string", "minLength": 1, **more, "description": description}
+
+
 SCHEMAS: dict[str, JsonObject] = {
-    **DeskInputs.model_json_schema()["properties"],
+    "source": _text("Markdown or reStructuredText; without it the objective's own text is read."),
+    "audience": _text("Whom to address. Without it the strategist asks.", maxLength=200),
+    "channels": {
+        "type": "array",
+        "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$"},
+        "minItems": 1,
+        "maxItems": MAX_POSTS,
+        "uniqueItems": True,
+        "description": "Where to post: linkedin, x, email. Others get text of 500 characters.",
+    },
     **{one.__name__.lower(): _schema(one) for one in (Brief, Drafts, Review, Published)},
 }

@@ -1,26 +1,51 @@
-"""The words of desk/languages.toml, and in which of its languages a text is, if that is certain."""
+"""Sentences, figures and addresses of a text, its language, and the words of languages.toml."""
 
 import re
 import tomllib
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 _TABLES: dict[str, Any] = tomllib.loads(
     (files("hitl_orchestrator.desk") / "languages.toml").read_text("utf-8")
 )
 _LETTERS = {"ja": "[\u3040-\u30ff]", "zh": "[\u4e00-\u9fff]"}
+_SENTENCE_END = re.compile(r"(?<=[.!?])([\"”’)]*)\s+(?=[\"“‘(]*[A-ZÀ-ÖØ-ÞА-Я])|(?<=[。！？])(?=\S)")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|incl|resp|cf|z\.B|d\.h|bzw|ca|p\.ej)|\b[A-Z])\.$", re.I
+)
+# With brackets that are closed in it; those around it are the sentence's.
+_ADDRESS = re.compile(
+    r"https?://(?:[^\s<>\"'`“”«»|\\\x00，。；）()\[\]{}]|\([^\s()]*\)|\[[^\s\[\]]*\]|\{[^\s{}]*\})+"
+)
+_THOUSANDS = re.compile(r"(?<=\d)[,.](?=\d{3}(?:\D|$))")
 
 
-class Phrases(NamedTuple):
-    """Our words in a post; signs where the language is not certain."""
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text in one line; at least one, if only the text itself."""
+    found: list[str] = []
+    for part in _SENTENCE_END.sub("\\1\n", text).split("\n"):
+        if found and _ABBREVIATION.search(found[-1]):
+            found[-1] += f" {part}"
+        else:
+            found.append(part)
+    return found
 
-    extract: str
-    more: str
-    prerelease: str
+
+def addresses(text: str) -> list[str]:
+    """Return the web addresses, each once, without the punctuation of the sentence around them."""
+    return [*dict.fromkeys(url.rstrip(".,;:!?*_…") for url in _ADDRESS.findall(text))]
 
 
-def phrases_of(language: str) -> Phrases:
-    return Phrases(*_TABLES["ours"].get(language, _TABLES["ours"][""]))
+def figures(text: str) -> list[str]:
+    """Return the numbers of a text, each once, addresses aside. 1,000 is 1000."""
+    for url in addresses(text):
+        text = text.replace(url, " ")
+    return [*dict.fromkeys(_THOUSANDS.sub("", one) for one in re.findall(r"\d+(?:[.,]\d+)*", text))]
+
+
+def phrases_of(language: str) -> tuple[str, str, str]:
+    """Return our words for an extract, for how much it leaves out, and for a pre-release."""
+    return _TABLES["ours"].get(language, _TABLES["ours"][""])
 
 
 def patterns(where: str) -> dict[str, re.Pattern[str]]:

@@ -1,18 +1,16 @@
 """What a release says: whole items and whole sentences, of what kind each is, and its links."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import cast
 
 from hitl_orchestrator.desk.changelog import Changelog, Release
-from hitl_orchestrator.desk.document import COLON, CREDIT_LINK, ITEM, PARAGRAPH, UNDONE, Block
 from hitl_orchestrator.desk.facets import KeyPoint, Link, PointKind
-from hitl_orchestrator.desk.language import patterns
-from hitl_orchestrator.desk.prose import addresses, sentences
+from hitl_orchestrator.desk.language import addresses, patterns, sentences
+from hitl_orchestrator.desk.markup import COLON, CREDIT_LINK, ITEM, PARAGRAPH, UNDONE, Block
 
 _HEADINGS, _ITEMS = patterns("headings"), patterns("items")
-_KINDS: tuple[PointKind, ...] = ("breaking", "security", "internal", "fixed", "changed", "new")
 _MARKS = re.compile("[\ue000-\ue002]")
 _CUT = re.compile(r"(?:\.\.\.|…)|.*(?:[:：…]|\.\.\.)$", re.S)
 _NAME_WORDS = 5  # what has fewer is a name, not a sentence
@@ -42,27 +40,84 @@ _NO_LINK = re.compile(
 )
 
 
-class _Statement(NamedTuple):
-    """`above`: the headings and names of items that it stands under, the nearest last."""
-
-    text: str
-    above: tuple[Block, ...]
-    block: Block
-
-
 def read_points(changelog: Changelog, release: Release) -> tuple[KeyPoint, ...]:
-    """Return each thing that a release says, once, in its order."""
+    """Return each thing that a release says, once, in its order.
+
+    Names of items (“Parser:”) stand before what is listed below them.
+    """
     points: dict[str, KeyPoint] = {}
-    for said in _statements(changelog.read(release.body)):
-        kind = _kind(said.text, [one.text for one in said.above])
-        is_needed = not said.block.is_detail or kind in ("breaking", "security")
-        if is_needed and not _CUT.match(said.text):
-            text = _under([one.text for one in said.above if one.level >= ITEM], said.text)
-            section = next((one.text for one in said.above[::-1] if one.level < ITEM), None)
-            whole = said.block.is_item
-            point = KeyPoint(text=text, kind=kind, section=section, whole=whole)
-            points.setdefault(text, point)
+    above: list[Block] = []  # headings and names, the nearest last
+    blocks = changelog.read(release.body)
+    for block, following in zip_longest(blocks, blocks[1:]):
+        text = clean(block.text)
+        above = [one for one in above if one.level < block.level]
+        if level := _level_of_name(text, block, following):
+            above.append(Block(level, text.rstrip(" :：") if level > COLON else text))
+        elif not _is_idle(text, block, above):
+            for said in [text] if block.is_item else sentences(text):
+                if point := _make_point(said, block, above):
+                    points.setdefault(point.text, point)
     return tuple(points.values())
+
+
+def _level_of_name(text: str, block: Block, following: Block | None) -> int:
+    """Return the level of a heading, or of what only leads on to a list; else 0."""
+    if block.level < PARAGRAPH:
+        return block.level
+    leads_on = following and following.level > max(block.level, ITEM)
+    if leads_on and block.level == PARAGRAPH and text.endswith((":", "：")):
+        return COLON
+    is_name = text.endswith((":", "：")) or len(text.split()) < _NAME_WORDS
+    return block.level if leads_on and is_name and block.level > ITEM else 0
+
+
+def _is_idle(text: str, block: Block, above: Sequence[Block]) -> bool:
+    """Say whether there is nothing to tell: what is not done, thanks, links of its project."""
+    linked = sum(len(label) for _, label in block.links)
+    inner = [url for url, _ in block.links if "://" not in url]
+    leads_away = block.level == PARAGRAPH and (2 * linked > len(text) or len(inner) > 1)
+    is_thanks = above and _THANKS.search(above[-1].text)
+    return bool(UNDONE in block.text or leads_away or is_thanks or _EMPTY.match(text))
+
+
+def _make_point(text: str, block: Block, above: Sequence[Block]) -> KeyPoint | None:
+    """Return a point, unless it is no whole text; a detail is one only if it warns."""
+    kind = _find_kind(text, [one.text for one in above])
+    point = KeyPoint(text=text, kind=kind, whole=block.is_item)
+    if _CUT.match(point.text) or (block.is_detail and not point.is_urgent):
+        return None
+    for name in [one.text for one in reversed(above) if one.level >= ITEM]:
+        text = text if name.casefold() in text.casefold() else f"{name}: {text}"
+    section = next((one.text for one in reversed(above) if one.level < ITEM), None)
+    return point.but(text=text, section=section)
+
+
+def clean(text: str) -> str:
+    """Return a text without who did it and under which number, where these stand at its end."""
+    said = (text[:-2000] + _CREDITS.sub("", text[-2000:])).rstrip(" -–—,;")
+    if text.endswith(".") and said[-1:].isalnum():
+        said += "."
+    return re.sub(r"^(?::[a-z0-9_+-]+:\s*|\[![A-Z]+\]\s*)+", "", _MARKS.sub("", said))
+
+
+def _find_kind(text: str, headings: Sequence[str]) -> PointKind:
+    """Return what an item warns of, else what the nearest heading says, else its first word.
+
+    Chores that are about security are no warning, unless they name what was found.
+    """
+    by_itself = _kind_in(text, _ITEMS)
+    said: list[PointKind] = [
+        kind for one in reversed(headings) if (kind := _kind_in(one, _HEADINGS))
+    ]
+    is_chore = said[:1] == ["internal"] and not re.search(r"CVE-\d|GHSA-", text)
+    if by_itself == "breaking" or (by_itself == "security" and not is_chore):
+        return by_itself
+    return said[0] if said else (by_itself or "other")
+
+
+def _kind_in(text: str, words: dict[str, re.Pattern[str]]) -> PointKind | None:
+    found = (kind for kind, one in words.items() if one.search(text))
+    return cast(PointKind | None, next(found, None))
 
 
 def read_links(changelog: Changelog, release: Release) -> list[Link]:
@@ -74,80 +129,4 @@ def read_links(changelog: Changelog, release: Release) -> list[Link]:
             if re.match(r"https?://\S{1,900}$", url) and not _NO_LINK.search(url):
                 found.append(Link(url=url, text=text[:100]))
     own = [link for link in found if OWN_LINK.search(link.url)]
-    rest = [link for link in found if link not in own and not CREDIT_LINK.search(link.url)]
-    return own + rest
-
-
-def _statements(blocks: Sequence[Block]) -> list[_Statement]:
-    """Return the items and sentences; what stands below “These are new:” in one item with it."""
-    found, above, leader = list[_Statement](), list[Block](), None
-    for block, following in zip_longest(blocks, blocks[1:]):
-        above = [one for one in above if one.level < block.level]
-        text = _MARKS.sub("", block.text) if block.level < PARAGRAPH else clean(block.text)
-        is_name = len(text.split()) < _NAME_WORDS
-        leads_on = following and following.level > max(block.level, ITEM)
-        if leader and block.level > leader.level:
-            joint = " " if found[-1].text[-1:] in ".。:：" else "; "
-            found[-1] = found[-1]._replace(text=found[-1].text + joint + text)
-            continue
-        leader = None
-        if block.level < PARAGRAPH:
-            above.append(Block(block.level, text.rstrip(" :：") if is_name else text))
-        elif UNDONE in block.text or _is_idle(text, block, above):
-            continue
-        elif block.level == PARAGRAPH and text.endswith((":", "：")):
-            if leads_on:
-                above.append(Block(COLON, text.rstrip(" :：") if is_name else text))
-        elif leads_on and is_name and block.level > ITEM:
-            above.append(Block(block.level, text.rstrip(":：")))
-        else:
-            leader = block if leads_on and text.endswith((":", "：")) else None
-            said = [text] if block.is_item else sentences(text)
-            found += [_Statement(one, tuple(above), block) for one in said]
-    return found
-
-
-def _is_idle(text: str, block: Block, above: Sequence[Block]) -> bool:
-    """Say whether there is nothing to tell: thanks, links, what only its project has."""
-    linked = sum(len(link.text) for link in block.links)
-    inner = [link for link in block.links if "://" not in link.url]
-    leads_away = block.level == PARAGRAPH and (2 * linked > len(text) or len(inner) > 1)
-    return bool(leads_away or _EMPTY.match(text) or (above and _THANKS.search(above[-1].text)))
-
-
-def _under(names: Sequence[str], text: str) -> str:
-    for name in reversed(names):
-        text = text if name.casefold() in text.casefold() else f"{name}: {text}"
-    return text
-
-
-def clean(text: str) -> str:
-    """Return a text without who did it and under which number, where these stand at its end."""
-    said = (text[:-2000] + _CREDITS.sub("", text[-2000:])).rstrip(" -–—,;")
-    if text.endswith(".") and said[-1:].isalnum():
-        said += "."
-    return re.sub(r"^(?::[a-z0-9_+-]+:\s*|\[![A-Z]+\]\s*)+", "", _MARKS.sub("", said))
-
-
-def _kind(text: str, headings: Sequence[str]) -> PointKind:
-    """Return what an item warns of, else what the nearest heading says, else its first word.
-
-    Chores that are about security are no warning, unless they name what was found.
-    """
-    by_itself = kind_by_itself(text)
-    known: list[PointKind] = [k for one in reversed(headings) for k in _kinds(one, _HEADINGS)]
-    is_chore = known[:1] == ["internal"] and not re.search(r"CVE-\d|GHSA-", text)
-    if by_itself == "breaking" or (by_itself == "security" and not is_chore):
-        return by_itself
-    return known[0] if known else (by_itself or "other")
-
-
-def kind_by_itself(text: str) -> PointKind | None:
-    """Return what a text says that it is, whatever it stands under."""
-    return next(_kinds(text, _ITEMS), None)
-
-
-def _kinds(text: str, words: dict[str, re.Pattern[str]]) -> Iterator[PointKind]:
-    for kind in _KINDS:
-        if words[kind].search(text):
-            yield kind
+    return own + [link for link in found if not CREDIT_LINK.search(link.url)]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 from hitl_orchestrator.desk.agent import DeskAnswer, DeskTask, ask, source_of, words_of
 from hitl_orchestrator.desk.changelog import Changelog, Release, read_source
@@ -14,8 +13,7 @@ from hitl_orchestrator.domain.records import Json, JsonObject
 
 MAX_OPTIONS = 10
 MAX_SHOWN = 6  # points in the question for whom
-GENERAL, EXISTING = "general", "existing"
-_LABELS = {EXISTING: "People who already use it", GENERAL: "Everyone"}
+_LABELS = {"existing": "People who already use it", "general": "Everyone"}
 _CHANGES = ("breaking", "security", "changed", "fixed")
 _FOR = re.compile(r"(?:for|für|pour|para|per|voor|для)\s+(.{2,40})$", re.I)
 
@@ -35,39 +33,32 @@ def write_brief(task: DeskTask) -> dict[str, Json]:
             return {}
         release = _hear_release(answer, changelog, meaning)
     points = read_points(changelog, release)
-    audience, origin, why = str(task["facets"].get("audience") or ""), "input", None
-    if not audience and meaning.unclear:
-        audience, origin, why = _LABELS[GENERAL], "nobody", "The question was for the release."
-    elif not audience:
-        topic = release.label if release.name or release.version else changelog.title
-        audience, origin, why = _hear_audience(ask(_audience_question(topic, points)))
     brief = Brief(
-        title="" if release.name else changelog.title,
         product=release.name or None,
         version=release.version or release.heading or None,
         prerelease=release.is_prerelease,
         releaseFrom="person" if meaning.unclear else "source",
-        audience=audience,
-        audienceFrom=origin,
-        why=why,
+        audience=str(task["facets"].get("audience") or ""),
         keyPoints=points,
-        lead=tuple(_find_leading(audience, points)),
         links=tuple(read_links(changelog, release)[:1]),
         language=language_of(" ".join(f"{one.section or ''} {one.text}" for one in points)),
         madeBy="offline rules",
     )
+    if not brief.audience:
+        said: DeskAnswer = {"status": "denied", "reason": "The question was for the release."}
+        asks = _audience_question(release.label, points)
+        brief = _hear_audience(brief, said if meaning.unclear else ask(asks))
+    brief = brief.but(lead=tuple(_find_leading(brief.audience, points)))
     return {"brief": brief.json_object()}
 
 
 def _release_question(changelog: Changelog, meaning: Meaning) -> JsonObject:
     """Ask for product and release: a choice of what there is, or a person's own words."""
     options: list[Json] = []
-    for release in meaning.releases[:MAX_OPTIONS]:
-        if release.name or not meaning.needs_product:
-            said = [point.text for point in read_points(changelog, release)[:1]]
-            doubt = f"({release.doubt}) " if release.doubt else ""
-            shown = doubt + (said or ["Its section is empty."])[0]
-            options.append({"id": release.label, "label": release.label, "description": shown})
+    for release in [one for one in meaning.releases if one.name][:MAX_OPTIONS]:
+        said = [*(point.text for point in read_points(changelog, release)), "Its section is empty."]
+        shown = f"({release.doubt}) {said[0]}" if release.doubt else said[0]
+        options.append({"id": release.label, "label": release.label, "description": shown})
     return {
         "question": f"{meaning.unclear} What should be announced?",
         "kind": "choice" if options else "freeform",
@@ -98,8 +89,8 @@ def _audience_question(topic: str, points: Sequence[KeyPoint]) -> JsonObject:
     labels = {_slug(name): name[:1].upper() + name[1:] for name in named} | _LABELS
     options: list[Json] = []
     for id_, label in labels.items():
-        leading = [points[number].text for number in _find_leading(id_, points)]
-        if leading or id_ == GENERAL:
+        leading = [points[number].text for number in _find_leading(label, points)]
+        if leading or id_ == "general":
             count = f"{len(leading)} of {len(points)} points go first: " if leading else ""
             said = [*leading, *(point.text for point in points), "The source says nothing."]
             options.append({"id": id_, "label": label, "description": count + said[0]})
@@ -116,17 +107,18 @@ def _audience_question(topic: str, points: Sequence[KeyPoint]) -> JsonObject:
 
 def _find_leading(audience: str, points: Sequence[KeyPoint]) -> list[int]:
     """Return the numbers of the points that go first for an audience, by id, label or words."""
-    if audience in (EXISTING, _LABELS[EXISTING]):
+    if audience in ("existing", _LABELS["existing"]):
         return [number for number, one in enumerate(points) if one.kind in _CHANGES]
     named = [(number, _FOR.match(one.section or "")) for number, one in enumerate(points)]
     return [number for number, match in named if match and _slug(match[1]) == _slug(audience)]
 
 
-def _hear_audience(answer: DeskAnswer) -> tuple[str, Literal["person", "nobody"], str | None]:
+def _hear_audience(brief: Brief, answer: DeskAnswer) -> Brief:
     if answer["status"] == "denied":
-        return _LABELS[GENERAL], "nobody", answer.get("reason")
-    chosen = answer.get("selectedOptionId") or words_of(answer)[:200] or GENERAL
-    return _LABELS.get(chosen, chosen), "person", None
+        why = answer.get("reason")
+        return brief.but(audience=_LABELS["general"], audienceFrom="nobody", why=why)
+    chosen = answer.get("selectedOptionId") or words_of(answer)[:200] or "general"
+    return brief.but(audience=_LABELS.get(chosen, chosen), audienceFrom="person")
 
 
 def _slug(text: str) -> str:

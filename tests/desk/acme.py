@@ -13,7 +13,8 @@ from langgraph.func import entrypoint
 from langgraph.types import Command
 
 from hitl_orchestrator.desk import build_agents
-from hitl_orchestrator.desk.agent import REVIEWER, AgentMapping
+from hitl_orchestrator.desk.agent import AgentMapping
+from hitl_orchestrator.desk.reviewer import REVIEWER
 
 Answer = dict[str, Any]
 KEY = "sk-never-to-be-seen"

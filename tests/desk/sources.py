@@ -128,6 +128,18 @@ NAMES_AND_NUMBERS = [
         points=("One",),
     ),
     Case(
+        "dates in words",
+        "# Acme\n\n## 2nd October 2026\n\n- One\n\n## September 12, 2026\n\n- Zero\n\n"
+        "## August 20, 2026\n\n- Older\n",
+        version="2nd October 2026",
+        points=("One",),
+    ),
+    Case(
+        "signs behind a heading, too",
+        "# Acme #\n\n## 1.2.0 ##\n\n- One\n\n## 1.1.0 ##\n\n- Zero\n",
+        points=("One",),
+    ),
+    Case(
         "numbers that are years and months",
         "# Acme\n\n## 2026.10.1\n\n- One\n\n## 2026.9.0\n\n- Zero\n",
         version="2026.10.1",
@@ -183,6 +195,13 @@ NAMES_AND_NUMBERS = [
         "# Changelog\n\n## core 1.2.0\n\n- One\n\n## cli 1.2.0\n\n- Two\n",
         "Announce 1.2.0",
         asks=("core 1.2.0", "cli 1.2.0"),
+    ),
+    Case(
+        "the one of two packages that the objective names",
+        "# Changelog\n\n## core 1.2.0\n\n- One\n\n## cli 1.2.0\n\n- Two\n",
+        "Announce core 1.2.0",
+        product="core",
+        points=("One",),
     ),
     Case(
         "the oldest first",
@@ -250,6 +269,31 @@ NAMES_AND_NUMBERS = [
         "levels that say how large a release is",
         "# Acme changelog\n\n## [1.2.0](x) (2026-10-01)\n\n### Bug Fixes\n\n- One\n\n"
         "### 1.1.1 (2026-09-01)\n\n- Zero\n",
+        points=("One",),
+    ),
+    Case(
+        "a heading on a release that is none",
+        "# Acme\n\n## Upgrading to 1.3\n\nWait.\n\n## 1.2.0\n\n- One\n\n### Python 3.12\n\n- Two\n",
+        points=("One", "Two"),
+    ),
+    Case(
+        "a heading above the releases behind them",
+        "# Acme\n\n## 1.2.0\n\n- One\n\n# Who we are\n\nA few people.\n",
+        points=("One",),
+    ),
+    Case(
+        "a page that is called as all are",
+        "# Release notes\n\n- One\n",
+        asks=(),
+    ),
+    Case(
+        "a name above the releases that is no first heading's level",
+        "## Acme\n\n### 1.2.0\n\n- One\n\n### 1.1.0\n\n- Zero\n",
+        points=("One",),
+    ),
+    Case(
+        "Windows line ends under titles",
+        "Acme\r\n====\r\n\r\n1.2.0\r\n-----\r\n\r\n- One\r\n\r\n1.1.0\r\n-----\r\n\r\n- Zero\r\n",
         points=("One",),
     ),
     Case(
@@ -346,7 +390,11 @@ LISTS_AND_TABLES = [
             "- These are options that are new:\n  - `--fast`\n  - `--slow`\n- A theme\n\n"
             "...and so on. More..."
         ),
-        points=("These are options that are new: --fast; --slow", "A theme"),
+        points=(
+            "These are options that are new: --fast",
+            "These are options that are new: --slow",
+            "A theme",
+        ),
     ),
     Case(
         "a verb that is no kind",
@@ -359,6 +407,12 @@ LISTS_AND_TABLES = [
         release("### Internal\n\n- Words on vulnerability reports\n- Bump libx for CVE-2026-1111"),
         points=("Words on vulnerability reports", "Bump libx for CVE-2026-1111"),
         urgent=("Bump libx for CVE-2026-1111",),
+    ),
+    Case(
+        "a danger among other things",
+        release("### Fixed\n\n- A vulnerability of the parser\n- A crash"),
+        points=("A vulnerability of the parser", "A crash"),
+        urgent=("A vulnerability of the parser",),
     ),
     Case(
         "an item that only names what is dangerous",
@@ -490,6 +544,25 @@ LINKS = [
             "[more](https://acme.example.com/more)"
         ),
         points=("One", "Two, see the guide and more"),
+        link="https://acme.example.com/guide",
+    ),
+    Case(
+        "words with links to other places",
+        release(
+            "It came [here](https://acme.example.com/a) and [there](https://acme.example.com/b)."
+        ),
+        points=("It came here and there.",),
+        link="https://acme.example.com/a",
+    ),
+    Case(
+        "words that lead into the project",
+        release("- One\n\nHow it is plugged in is [here](docs/a.md), and why [there](docs/b.md)."),
+        points=("One",),
+    ),
+    Case(
+        "an item that is nothing but a link",
+        release("- [A guide](https://acme.example.com/guide)\n- Two"),
+        points=("A guide", "Two"),
         link="https://acme.example.com/guide",
     ),
     Case(

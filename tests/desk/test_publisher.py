@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hitl_orchestrator.desk import outbox
-from hitl_orchestrator.desk.outbox import AlreadyPublished, put
+from hitl_orchestrator.desk import publisher
+from hitl_orchestrator.desk.publisher import AlreadyPublished, put
 from tests.desk.acme import (
     Answer,
     approved,
@@ -103,6 +103,7 @@ class TestPublisher:
             ({}, "do not fit at `posts`: Field required"),
             ({"posts": []}, "do not fit at `posts`"),
             ({"posts": [{"channel": "linkedin", "text": ""}]}, "do not fit at `posts.0.text`"),
+            ({"posts": [{"channel": "linkedin", "text": " "}]}, "do not fit at `posts.0.text`"),
             ({"posts": [{"channel": "../x", "text": "a"}]}, "do not fit at `posts.0.channel`"),
             ({"posts": [{"channel": "x", "text": "a"}]}, "there is no draft for `x`"),
             ({"posts": [{"channel": "linkedin", "text": "a"}] * 2}, "a channel has two posts"),
@@ -141,14 +142,12 @@ class TestPublisher:
         before = (tmp_path / "run" / "step" / "a").stat()
         put(tmp_path / "run" / "step", files)
         assert (tmp_path / "run" / "step" / "a").stat() == before
-        with pytest.raises(
-            AlreadyPublished, match="run/step has been published with other content"
-        ):
+        with pytest.raises(AlreadyPublished, match="run/step has other content already"):
             put(tmp_path / "run" / "step", files | {"a": b"3"})
 
     def test_whatever_crashes_the_folder_is_complete_or_not_there(self, tmp_path: Path) -> None:
         crashes = subprocess.run(
-            [sys.executable, "-c", CRASHES, str(tmp_path), outbox.__file__],
+            [sys.executable, "-c", CRASHES, str(tmp_path), publisher.__file__],
             capture_output=True,
             text=True,
             check=False,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hitl_orchestrator.desk.agent import REVIEWER
+from hitl_orchestrator.desk.reviewer import REVIEWER
 from tests.desk.acme import (
     CHANGELOG,
     Answer,
@@ -113,6 +113,15 @@ class TestErrors:
         ]
         assert (await review({"x": f"{text} (beta)"}, source=source, brief=facts))[0]["passed"]
 
+    async def test_a_whole_item_that_another_begins_with_is_whole(self) -> None:
+        item = "The dark theme is faster than it was"
+        source = f"# Acme CLI\n\n## 2.4.0\n\n- {item}\n- {item} on Windows\n"
+        assert (await review({"x": f"Acme CLI 2.4.0\n\n• {item}"}, source=source))[0]["passed"]
+        found, _ = await review(
+            {"x": f"Acme CLI 2.4.0\n\n• {item} on"}, denied("no"), source=source
+        )
+        assert [one["rule"] for one in found["issues"]] == ["sentences"]
+
     async def test_code_in_angle_brackets_is_no_markup(self) -> None:
         source = "# Acme CLI\n\n## 2.4.0\n\n- `acme <b>` takes `__init__`, `held`, `acme_held_by`\n"
         text = "Acme CLI 2.4.0\n\n• acme <b> takes __init__, held, acme_held_by"
@@ -124,8 +133,8 @@ class TestBrief:
         ("changes", "message"),
         [
             ({"version": "9.9.9"}, "The source has no release 9.9.9."),
-            ({"version": "2.3.1"}, "The objective means 2.4.0, the brief 2.3.1."),
-            ({"product": "Bolt"}, "The objective means Acme CLI, the brief Bolt."),
+            ({"version": "2.3.1"}, "The objective means Acme CLI 2.4.0, the brief Acme CLI 2.3.1."),
+            ({"product": "Bolt"}, "The objective means Acme CLI 2.4.0, the brief Bolt 2.4.0."),
         ],
     )
     async def test_one_that_the_source_contradicts_is_an_error(

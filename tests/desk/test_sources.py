@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hitl_orchestrator.desk.changelog import TooLong
 from tests.desk.acme import denied, desk, run, task
 from tests.desk.sources import CASES, Case
 
@@ -39,6 +40,12 @@ async def test_900_kb_of_history_take_little_longer_than_one_release(dialect: st
     """0.35 s as measured; by its ratio here, since machines differ: only one release is parsed."""
     seconds = {number: await measure(dialect, number) for number in (1, 400)}
     assert seconds[400] < 20 * max(seconds[1], 0.02)
+
+
+async def test_what_is_longer_than_people_read_is_refused() -> None:
+    given = task({"source": "# Acme\n\n## 1.2.0\n\n- One\n" + "<!--\n" * 100_000})
+    with pytest.raises(TooLong, match="more than 200000 characters"):
+        await run(desk()["strategist"], given)
 
 
 async def measure(dialect: str, releases: int) -> float:

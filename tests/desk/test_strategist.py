@@ -155,11 +155,7 @@ class TestObjective:
     async def test_a_page_that_is_about_no_release_keeps_its_title(self) -> None:
         page = "# Nordlicht opens its Berlin office\n\nVisits are welcome. More follows.\n"
         brief, _ = await read(page, audience="all", objective="Announce it")
-        assert (brief["title"], brief["product"], brief["version"]) == (
-            "Nordlicht opens its Berlin office",
-            None,
-            None,
-        )
+        assert (brief["product"], brief["version"]) == ("Nordlicht opens its Berlin office", None)
         assert [point["text"] for point in brief["keyPoints"]] == [
             "Visits are welcome.",
             "More follows.",

@@ -83,7 +83,7 @@ async def test_a_text_with_an_error_is_asked_for_again_and_then_written_by_rules
     made = await write(model)
     assert problem.casefold() in stub.requests[1]["messages"][-1]["content"].casefold()
     assert made["drafts"]["madeBy"] == "offline rules"
-    assert text_of(made, "x").startswith("Acme 2.0.0\n\n• Security: Tokens are no longer logged.")
+    assert text_of(made, "x").startswith("Acme 2.0.0\n\nSecurity\n• Tokens are no longer logged.")
     assert made["warnings"][0].startswith("The drafts were made by offline rules: ")
 
 

@@ -18,42 +18,42 @@ CREDIT_LINK = re.compile(
     r"|^https?://(?:www\.)?(?:github|gitlab|codeberg|bitbucket)\.\w+/(?:apps/)?[\w.-]+/?$"
     r"|^https?://(?:twitter|x|mastodon\.\w+)\.\w+/"
 )
-_ROLE = re.compile(r":([\w:.+-]+):`([^`]+)`")
+_ROLE = re.compile(r":(?:[\w.+-]+:)*([\w.+-]+):`!?([^`]+?)(?:\s*<[^>`]*>)?`")
 _CREDIT_ROLES = ("issue", "pr", "pull", "user", "gh", "gh-issue", "commit", "bug", "ticket")
-_RST_SETTINGS = {
-    "report_level": 5,
-    "halt_level": 5,
-    "doctitle_xform": False,
-    "file_insertion_enabled": False,
-    "raw_enabled": False,
-    "_disable_config": True,
-}
+_RST_OFF = ("doctitle_xform", "file_insertion_enabled", "raw_enabled")
+_RST_SETTINGS = {"report_level": 5, "halt_level": 5, "_disable_config": True} | dict.fromkeys(
+    _RST_OFF, False
+)
 _publish = cast(Callable[..., dict[str, str]], core.publish_parts)  # its types are partly unknown
 _APART = re.compile(
     "h[1-7]|p|li|ul|ol|dl|dt|dd|div|table|tr|blockquote|summary|details|aside|section"
 )
-# Behind these the parser takes all that follows for text of theirs.
-_RAW = re.compile(r"<(?=/?(?:script|style|title|textarea|iframe|noembed|xmp|plaintext)\b)", re.I)
-# Code that stands apart and what is struck out, as far as that goes where nobody closed it.
-_HIDDEN = re.compile(
-    r'<p class="admonition-title">.*?</p>'
-    r"|<(pre|del|s|strike)\b.*?(?:</\1>|(?=</?(?:li|p|td)\b)|\Z)",
-    re.S | re.I,
-)
-_ONLY_BOLD = re.compile(r"<p>\s*<(strong|b)>((?:(?!<strong|<b\b).)*)</\1>\s*([:：]?)\s*</p>", re.S)
-
-
-class Hyperlink(NamedTuple):
-    url: str
-    text: str
+# What HTML is made simpler by, in this order.
+_SIMPLER = [
+    (re.compile(pattern, re.S | re.I), text)
+    for pattern, text in (
+        (r"<!--(?:(?!<!--).)*?-->", ""),
+        # behind these the parser takes all that follows for text of theirs
+        (r"<(?=!--|/?(?:script|style|title|textarea|iframe|noembed|xmp|plaintext)\b)", "&lt;"),
+        (r'<p class="admonition-title">.*?</p>', ""),
+        # code that stands apart and what is struck out, as far as that goes if nobody closed it
+        (r"<(pre|del|s|strike)\b.*?(?:</\1>|(?=</?(?:li|p|td)\b)|\Z)", ""),
+        (r"<p>\s*<(strong|b)>((?:(?!<strong|<b\b).)*)</\1>\s*([:：]?)\s*</p>", r"<h7>\2\3</h7>"),
+        (r"<br\b[^>]*>", " "),
+        (r"<input\b(?![^>]*checked=)[^>]*>", UNDONE),
+    )
+]
 
 
 class Block(NamedTuple):
-    """`level`: 1 to 6 of a heading, then as above. A detail is what follows in an item."""
+    """`level`: 1 to 6 of a heading, then as above. A detail is what follows in an item.
+
+    `links`: the address and the text of each.
+    """
 
     level: int
     text: str
-    links: tuple[Hyperlink, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     is_detail: bool = False
 
     @property
@@ -64,27 +64,17 @@ class Block(NamedTuple):
 def read_markdown(text: str) -> list[Block]:
     """Read Markdown as GitHub has it: tables, task lists, HTML in between."""
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(tasklists_plugin)
-    return read_html(str(parser.render(text)))
+    return _read_html(str(parser.render(text)))
 
 
 def read_restructured(text: str) -> list[Block]:
     source = _ROLE.sub(_without_role, text)
-    return read_html(_publish(source, writer="html5", settings_overrides=_RST_SETTINGS)["body"])
-
-
-def read_html(html: str) -> list[Block]:
-    reader = _Reader()
-    html = _HIDDEN.sub("", _RAW.sub("&lt;", html))
-    reader.feed(_ONLY_BOLD.sub(r"<h7>\2\3</h7>", html))
-    reader.close()
-    reader.end_block()
-    return reader.blocks
+    return _read_html(_publish(source, writer="html5", settings_overrides=_RST_SETTINGS)["body"])
 
 
 def _without_role(found: re.Match[str]) -> str:
     """Return the text of a role as it reads; those of Sphinx and its extensions are many."""
-    label = re.sub(r"\s*<[^>]*>$", "", found[2]).removeprefix("!")
-    role = found[1].rpartition(":")[2]
+    role, label = found.groups()
     if role in _CREDIT_ROLES:
         return _CREDIT_MARKS.format(label)
     if role in ("rfc", "pep"):
@@ -92,33 +82,35 @@ def _without_role(found: re.Match[str]) -> str:
     return f"``{label[1:].rpartition('.')[2] if label.startswith('~') else label}``"
 
 
+def _read_html(html: str) -> list[Block]:
+    for pattern, text in _SIMPLER:
+        html = pattern.sub(text, html)
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    reader.end_block()
+    return reader.blocks
+
+
 class _Reader(HTMLParser):
     """Gathers text until a tag begins or ends what stands apart."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks, self.text, self.links = list[Block](), "", list[Hyperlink]()
+        self.blocks, self.text, self.links = list[Block](), "", list[tuple[str, str]]()
         self.depth, self.is_fresh, self.opened = 0, False, ("", 0)
         self.heads, self.cells, self.is_cell = list[str](), list[str](), False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
         if _APART.fullmatch(tag) and not self.is_cell:
             self.end_block()
+        self.depth += tag in ("ul", "ol")
+        self.is_fresh |= tag == "li"
+        self.is_cell |= tag in ("td", "th")
         if tag == "a":
-            self.opened = (given.get("href") or "", len(self.text))
-        elif tag == "input" and "checked" not in given:
-            self.text += UNDONE
-        elif tag == "br":
-            self.text += " "
-        elif tag in ("ul", "ol"):
-            self.depth += 1
-        elif tag == "li":
-            self.is_fresh = True
+            self.opened = (dict(attrs).get("href") or "", len(self.text))
         elif tag == "table":
             self.heads = []
-        elif tag in ("td", "th"):
-            self.is_cell = True
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a":
@@ -130,8 +122,7 @@ class _Reader(HTMLParser):
             self._end_row()
         elif _APART.fullmatch(tag) and not self.is_cell:
             self.end_block(int(tag[1]) if tag[1:].isdigit() else 0)
-        if tag in ("ul", "ol"):
-            self.depth -= 1
+        self.depth -= tag in ("ul", "ol")
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -152,7 +143,7 @@ class _Reader(HTMLParser):
         if label and CREDIT_LINK.search(url):
             self.text = self.text[:start] + _CREDIT_MARKS.format(label)
         elif label:
-            self.links.append(Hyperlink(url, label))
+            self.links.append((url, label))
 
     def _end_row(self) -> None:
         """Keep a row as “Parser: faster”; of more than two columns each has its head."""
