@@ -55,12 +55,13 @@ KEEP = (
     AND a.capability_id = %(capability_id)s AND a.report IS NULL AND """  # noqa: S608
     + _GOES_ON
 )
-# The same token once more: the reply was lost.
+# The same token once more: the reply was lost; the run may have ended by that report.
 REPORT = (
     """UPDATE hitl_assignments a SET report = coalesce(a.report, %(report)s::json)
     WHERE a.run_id = %(run_id)s AND a.step_id = %(step_id)s AND a.token = %(token)s
-    AND a.capability_id = %(capability_id)s AND """  # noqa: S608
+    AND a.capability_id = %(capability_id)s AND (a.report IS NOT NULL OR """  # noqa: S608
     + _GOES_ON
+    + ")"
 )
 WITHDRAW = """UPDATE hitl_assignments SET report = %s::json, token = NULL, leased_until = NULL
     WHERE run_id = %s AND step_id = %s AND number = %s AND report IS NULL"""

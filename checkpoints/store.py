@@ -345,13 +345,13 @@ class Store:
     async def pass_on(self, claim: Claim) -> None:
         """Give the claim of a run that this process has no place for to whoever has one."""
         self.take_handed(claim)
-        await self.write_start(claim)
+        await self.write_start(claim.run_id)
         async with connection(self.keeping) as conn:
             await claims.pass_on(conn, claim)
 
-    async def write_start(self, claim: Claim, *, drives: bool = False) -> None:
+    async def write_start(self, run_id: str, *, drives: bool = False) -> None:
         """Write a start by itself, if it is not written yet. `drives`: who claimed it goes on."""
-        if (start := self.starts.find(claim.run_id)) is None:
+        if (start := self.starts.find(run_id)) is None:
             return
         change, extras = start.change, Extras(start.claiming if drives else None)
         new, began_at = kept.begin(change.run), start.moment.now
@@ -360,7 +360,7 @@ class Store:
         if written:
             self.settle_start(start)
             self.written(written.kept)
-        self.starts.settle(claim.run_id)  # else it was, and the reply lost
+        self.starts.settle(run_id)  # else it was, and the reply lost
 
     def settle_start(self, start: Start) -> None:
         self.starts.settle(start.claim.run_id)
@@ -396,7 +396,7 @@ class PgUnit:
         self._ref = RunRef(claim.run_id)
         handed = store.take_handed(claim)
         self._seen = handed and handed.seen
-        if start := store.starts.find(claim.run_id):
+        if start := self._start:
             self._seen = Seen(start.moment)
             self._collected.changed.set()  # a start is written soon, whatever comes of it
         self.is_new = False
@@ -419,14 +419,20 @@ class PgUnit:
     async def _see(self, most_seconds: float = FRESH_SECONDS) -> Moment:
         """Return the run as this unit wrote it last; as it is, if that was longer ago."""
         moment = self._seen and self._seen.recall(most_seconds)
-        if moment is None:
+        is_start = moment is not None and not moment.kept.version
+        if moment is None or (is_start and self._start is None):
             async with connection(self._pool) as conn:
                 moment = await self._read(conn)
             self._seen = Seen(moment)
         return moment
 
+    @property
+    def _start(self) -> Start | None:
+        """Return the start of the run as long as it is not written."""
+        return self._store.starts.find(self._claim.run_id)
+
     async def _read(self, conn: Connection) -> Moment:
-        start = self._store.starts.find(self._claim.run_id)
+        start = self._start
         try:
             moment = await kept.read(conn, self._ref, self._store.clock.read())
         except NotFound:
@@ -450,10 +456,9 @@ class PgUnit:
                     last_update_id=updates[-1].id if updates else None,
                     got_further=change.run.claimToken is None or has_finished_work(fresh),
                 )
-                start = self._store.starts.find(self._claim.run_id)
+                start = self._start
                 if start and change.run.stillWorking:  # which only a run that is claimed can be
-                    await self._store.write_start(self._claim, drives=True)
-                    self._seen = None
+                    await self._store.write_start(self._claim.run_id, drives=True)
                     continue
                 whole, extras = start.join(change, extras) if start else (change, extras)
                 self._seen = None  # whatever comes of it

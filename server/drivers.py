@@ -330,7 +330,7 @@ class Drivers:
         A spell that ended in a way it should not have is counted as one that died: its claim is
         left to run out.
         """
-        await self._store.write_start(claim)
+        await self._store.write_start(claim.run_id)
         if calls.are_running:
             if claim.run_id not in self._lingering:
                 lingering = asyncio.create_task(self._linger(claim, calls))

@@ -36,12 +36,17 @@ ROSTER = "agents elsewhere"  # what is waited for under that name: that some cam
 
 
 class PgAssignments:
-    """Implements domain.assignments.Assignments. `wakeups`: set once there are any."""
+    """Implements domain.assignments.Assignments.
+
+    `wakeups`: set once there are any. `write_start`: as `Store.write_start`, of what this process
+    drives; a step is a row of a run that is there.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._ending = asyncio.Event()
         self.wakeups: Wakeups | None = None
+        self.write_start: Callable[[str], Awaitable[None]] | None = None
 
     @property
     def is_ending(self) -> bool:
@@ -56,6 +61,8 @@ class PgAssignments:
             return await assignments.find(conn, run_id, step_id)
 
     async def assign(self, assignment: Assignment) -> None:
+        if self.write_start:
+            await self.write_start(assignment.runId)
         async with connection(self._pool) as conn:
             await assignments.assign(conn, assignment)
         if self.wakeups:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -164,6 +165,7 @@ async def open_services(
             Wakeups(session_url, drivers.stop, places.look, pools.keeping, lambda: fleet.has_others)
         )
         assignments.wakeups = wakeups
+        assignments.write_start = partial(store.write_start, drives=True)
         store.written = lambda written: wakeups.tell(written.run.runId)
         lease_seconds = settings.claim_seconds
         lifeline = Lifeline(session_url, driver_id, timedelta(seconds=lease_seconds))

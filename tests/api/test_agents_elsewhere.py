@@ -194,6 +194,16 @@ async def test_several_questions_come_back_together(
     assert answers == {"q0": {"value": "left"}, "q1": {"value": "b"}}
 
 
+async def test_a_start_that_waits_is_handed_out_at_once(
+    api: httpx.AsyncClient, clerk: AgentElsewhere
+) -> None:
+    starting = asyncio.ensure_future(start(api, {"objective": "Write", "outputs": ["mail"]}))
+    await (await clerk.take()).complete()
+    run = await starting
+    assert (run["status"], run["facets"]["mail"]["value"]) == ("completed", "sent")
+    assert [entry["action"] for entry in run["metadata"]["auditLog"]] == ["start", "complete"]
+
+
 async def test_every_call_may_be_repeated(api: httpx.AsyncClient, clerk: AgentElsewhere) -> None:
     run = await begin(api)
     first = await clerk.take()
@@ -207,9 +217,9 @@ async def test_every_call_may_be_repeated(api: httpx.AsyncClient, clerk: AgentEl
     second = await clerk.take()
     assert await first.call("report", outcome="asking", questions=questions) == 409
     assert await first.call("keep") == 409
-    for _ in range(2):
-        await second.complete()
+    await second.complete()
     assert (await rest(api, run))["status"] == "completed"
+    await second.complete()  # its run has ended by that
 
 
 async def test_who_comes_back_takes_again_what_its_process_had(
