@@ -247,6 +247,7 @@ class Store:
             return await threads.has_asked_elsewhere(conn, thread_id, run_id)
 
     async def frames(self, run_id: str, after: int, limit: int = 500) -> list[Frame]:
+        await self.starts.until_written(run_id)
         async with connection(self.pool) as conn:
             return [Frame(*one) for one in await events.of_run(conn, run_id, after, limit)]
 

@@ -143,4 +143,5 @@ async def test_what_works_on_keeps_its_thread(database_url: str) -> None:
 
 async def test_one_that_writes_nothing_is_written_soon(database_url: str) -> None:
     async with begun(database_url) as (store, _, unit), unit.flushing(run_on):
+        assert await store.frames(str(RUN.run_id), 0)
         assert (await store.show(RUN)).status == "running"
