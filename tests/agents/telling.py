@@ -55,7 +55,7 @@ async def tell_on(task: dict[str, Any], writer: StreamWriter) -> dict[str, Any]:
 def tell_from_a_thread(task: dict[str, Any]) -> dict[str, Any]:
     writer = get_stream_writer()
     writer(f"in a thread: {threading.current_thread() is not threading.main_thread()}")
-    time.sleep(0.3)
+    time.sleep(1.2)
     with ThreadPoolExecutor() as own:  # which knows nothing of LangGraph
         own.submit(writer, "in one of its own").result()
     return {"thread.done": True}
